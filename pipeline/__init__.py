@@ -1,0 +1,1 @@
+"""From a raw Kaggle-style competition to a checked, scored submission."""

@@ -1,0 +1,252 @@
+"""The command line: one subcommand a stage. Heavy imports happen inside the commands."""
+
+import json
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from pipeline.errors import PipelineError, RequestError
+
+if TYPE_CHECKING:
+    from pipeline.config import Competition
+    from pipeline.log import Log
+    from pipeline.workspace import Workspace
+
+app = typer.Typer(
+    help="From a raw image competition to a checked, scored submission.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Comp = Annotated[str, typer.Argument(metavar="[COMP]", help="A shipped competition, or a path to a TOML file.")]
+Root = Annotated[Path, typer.Option("--root", help="Where data/, runs/ and submissions/ live.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the file.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+Force = Annotated[bool, typer.Option("--force", help="Do it again even if nothing changed.")]
+ModelName = Annotated[str | None, typer.Option("--model", help="Only this model.")]
+HERE = Path()
+
+
+def main() -> NoReturn:
+    """Run the command line and exit: 0 done, 1 the work failed, 2 the request was wrong."""
+    if "--debug" not in sys.argv:
+        warnings.simplefilter("ignore")  # those of libraries about themselves; ours go through Log
+    try:
+        code = app(standalone_mode=False)
+    except PipelineError as error:
+        _fail(f"error: {error}", error.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted; the same command goes on from the last finished epoch", 1)
+    except Exception as error:  # noqa: BLE001 - the outermost edge: never a traceback unless it is asked for
+        if hasattr(error, "exit_code") and hasattr(error, "format_message"):  # what the parser of options raises
+            _fail(f"error: {error.format_message()}", 2)
+        _fail(f"error: {type(error).__name__}: {error} (a fault of the pipeline; --debug shows where)", 1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    if "--debug" in sys.argv:
+        traceback.print_exc()
+    print(message, file=sys.stderr)
+    sys.exit(code)
+
+
+def _open(comp: str, root: Path, sets: list[str] | None) -> "tuple[Competition, Workspace, Log]":
+    from pipeline.competitions import load
+    from pipeline.log import Log
+    from pipeline.workspace import Workspace
+
+    competition = load(comp, sets)
+    return competition, Workspace(root.resolve(), competition.slug), Log()
+
+
+@contextmanager
+def _working(comp: str, root: Path, sets: list[str] | None) -> "Iterator[tuple[Competition, Workspace, Log]]":
+    from pipeline.workspace import locked
+
+    competition, workspace, log = _open(comp, root, sets)
+    with locked(workspace):
+        yield competition, workspace, log
+
+
+def _stage(name: str, comp: str, root: Path, sets: list[str] | None, as_json: bool, **options: Any) -> None:
+    from pipeline.road import STAGES, stages_of, states_of
+
+    with _working(comp, root, sets) as (competition, workspace, log):
+        order = stages_of(competition)
+        if name in order:
+            states = states_of(competition, workspace)
+            open_stages = [stage for stage in order[: order.index(name)] if not _ready(stage, states[stage])]
+            if open_stages:
+                raise RequestError(
+                    f"{name} needs {', '.join(open_stages)} first; run `pipeline {open_stages[0]} {comp}`, "
+                    f"or `pipeline run {comp}` for everything"
+                )
+        did = STAGES[name](competition, workspace, log, **options)
+        if not did:
+            log.say(f"{name}: up to date")
+    if as_json:
+        print(json.dumps({"competition": competition.slug, "stage": name, "did": did}))
+
+
+def _ready(stage: str, state: str) -> bool:
+    """Training and predicting may be partly done: a single model or fold can go on from there."""
+    return state == "done" or stage in ("train", "predict")
+
+
+@app.command()
+def run(
+    comp: Comp = "demo", root: Root = HERE, sets: Sets = None, as_json: Json = False, force: Force = False, debug: Debug = False
+) -> None:
+    """Every stage to the submission, skipping what is up to date."""
+    from pipeline.road import run as run_all
+
+    with _working(comp, root, sets) as (competition, workspace, log):
+        result = run_all(competition, workspace, log, force)
+    if as_json:
+        print(json.dumps(result))
+        return
+    from pipeline.tables import print_closing
+
+    print_closing(result["rows"], result["score"])
+    if result["submission"]:
+        print(f"submission: {result['submission']}")
+
+
+@app.command()
+def data(
+    comp: Comp = "demo", root: Root = HERE, sets: Sets = None, as_json: Json = False, force: Force = False, debug: Debug = False
+) -> None:
+    """Fetch the raw files and read them into the manifest."""
+    _stage("data", comp, root, sets, as_json, force=force)
+
+
+@app.command()
+def check(
+    comp: Comp = "demo", root: Root = HERE, sets: Sets = None, as_json: Json = False, force: Force = False, debug: Debug = False
+) -> None:
+    """Audit every image: unreadable, mislabelled, duplicates, odd modes."""
+    _stage("check", comp, root, sets, as_json, force=force)
+
+
+@app.command()
+def folds(
+    comp: Comp = "demo", root: Root = HERE, sets: Sets = None, as_json: Json = False, force: Force = False, debug: Debug = False
+) -> None:
+    """Split train for cross-validation; --force makes new folds."""
+    _stage("folds", comp, root, sets, as_json, force=force)
+
+
+@app.command()
+def train(
+    comp: Comp = "demo",
+    root: Root = HERE,
+    sets: Sets = None,
+    as_json: Json = False,
+    force: Force = False,
+    debug: Debug = False,
+    model: ModelName = None,
+    fold: Annotated[int | None, typer.Option("--fold", help="Only this fold, from 0.")] = None,
+) -> None:
+    """Train every model on every fold, going on where it was stopped."""
+    _stage("train", comp, root, sets, as_json, force=force, only_model=model, only_fold=fold)
+
+
+@app.command()
+def predict(
+    comp: Comp = "demo",
+    root: Root = HERE,
+    sets: Sets = None,
+    as_json: Json = False,
+    force: Force = False,
+    debug: Debug = False,
+    model: ModelName = None,
+) -> None:
+    """Out-of-fold and test predictions of each model, with TTA."""
+    _stage("predict", comp, root, sets, as_json, force=force, only_model=model)
+
+
+@app.command()
+def ensemble(
+    comp: Comp = "demo", root: Root = HERE, sets: Sets = None, as_json: Json = False, force: Force = False, debug: Debug = False
+) -> None:
+    """Blend the models, with weights fitted on out-of-fold rows."""
+    _stage("ensemble", comp, root, sets, as_json, force=force)
+
+
+@app.command()
+def submit(
+    comp: Comp = "demo",
+    root: Root = HERE,
+    sets: Sets = None,
+    as_json: Json = False,
+    force: Force = False,
+    debug: Debug = False,
+    member: Annotated[str, typer.Option("--model", help="Submit this model in place of the ensemble.")] = "ensemble",
+) -> None:
+    """Write the submission file, checked against the sample."""
+    _stage("submit", comp, root, sets, as_json, force=force, member=member)
+
+
+@app.command()
+def score(
+    comp: Comp = "demo",
+    root: Root = HERE,
+    sets: Sets = None,
+    as_json: Json = False,
+    debug: Debug = False,
+    solution: Annotated[Path | None, typer.Option("--solution", help="The known answers, a CSV.")] = None,
+    submission: Annotated[Path | None, typer.Option("--submission", help="Grade this file, not the newest.")] = None,
+) -> None:
+    """Grade a submission against known answers."""
+    from pipeline.stages.score import score as grade
+
+    with _working(comp, root, sets) as (competition, workspace, _):
+        if not workspace.manifest.is_file():
+            raise RequestError(f"score needs data first; run `pipeline run {comp}`")
+        result = grade(competition, workspace, solution, submission)
+    if as_json:
+        print(json.dumps(result))
+        return
+    from pipeline.tables import print_score
+
+    print_score(result)
+
+
+@app.command()
+def status(
+    comp: Comp = "demo", root: Root = HERE, sets: Sets = None, as_json: Json = False, debug: Debug = False
+) -> None:
+    """How far each stage and model is."""
+    from pipeline.road import status as describe
+
+    competition, workspace, _ = _open(comp, root, sets)
+    result = describe(competition, workspace)
+    if as_json:
+        print(json.dumps(result))
+        return
+    from pipeline.tables import print_status
+
+    print_status(result)
+
+
+@app.command()
+def new(
+    slug: Annotated[str, typer.Argument(help="The competition's slug, as in its address on Kaggle.")],
+    root: Root = HERE,
+    debug: Debug = False,
+) -> None:
+    """Write a commented competition file to start from."""
+    from pipeline.competitions.new import write_new
+
+    path = write_new(slug, root)
+    print(f"wrote {path}; edit it, then `pipeline data {path}`")

@@ -1,0 +1,156 @@
+"""Reading a competition file: shipped names or a path, overrides, and errors a tired person can act on."""
+
+import difflib
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from pipeline.config import Competition
+from pipeline.errors import RequestError
+
+
+def shipped() -> list[str]:
+    """Names of the competition files that come with the package."""
+    folder = resources.files(__name__)
+    return sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load(name: str, overrides: list[str] | None = None) -> Competition:
+    """Load a competition by shipped name or path, with `KEY=VALUE` overrides applied.
+
+    Raises RequestError, naming the file, the key, what was found and what was expected.
+    """
+    text, where = _read(name)
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RequestError(f"{where} is not valid TOML: {error}") from None
+    for override in overrides or []:
+        _apply(raw, override)
+    try:
+        return Competition.model_validate(raw)
+    except ValidationError as error:
+        raise RequestError(_explain(error, where, raw)) from None
+
+
+def _read(name: str) -> tuple[str, str]:
+    if not name.endswith(".toml") and "/" not in name:
+        entry = resources.files(__name__) / f"{name}.toml"
+        if entry.is_file():
+            return entry.read_text(encoding="utf-8"), f"{name}.toml (shipped)"
+        near = difflib.get_close_matches(name, shipped(), 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise RequestError(
+            f"no competition {name!r}: {hint}shipped are {', '.join(shipped())}; "
+            "a file of your own is given as a path ending in .toml"
+        )
+    try:
+        return Path(name).read_text(encoding="utf-8"), name
+    except FileNotFoundError:
+        raise RequestError(f"no competition file at {name}; `pipeline new SLUG` writes one") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"cannot read the competition file {name}: {error}") from None
+
+
+def _apply(raw: dict[str, Any], override: str) -> None:
+    """Set one dotted key. A source replaces the source of the file: there is exactly one."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise RequestError(f"--set {override}: expected KEY=VALUE, for example models.0.epochs=3")
+    *parents, last = key.split(".")
+    if parents == ["source"]:
+        raw["source"] = {}
+    node: Any = raw
+    for part in parents:
+        node = _child(node, part, override)
+    if isinstance(node, list):
+        _child(node, last, override)
+        node[int(last)] = _value(text)
+    elif isinstance(node, dict):
+        node[last] = _value(text)
+    else:
+        raise RequestError(f"--set {override}: {'.'.join(parents)} holds a value, not a table")
+
+
+def _child(node: Any, part: str, override: str) -> Any:
+    if isinstance(node, list):
+        if not part.isdigit() or int(part) >= len(node):
+            raise RequestError(f"--set {override}: {part!r} is not one of the {len(node)} entries (0 is the first)")
+        return node[int(part)]
+    if isinstance(node, dict):
+        return node.setdefault(part, {})
+    raise RequestError(f"--set {override}: {part!r} lies below a value, not a table")
+
+
+def _value(text: str) -> Any:
+    """A TOML value; what is not one is taken as a plain string, so that shells need no double quotes."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _explain(error: ValidationError, where: str, raw: dict[str, Any]) -> str:
+    """The first thing wrong, in one line; how many more there are."""
+    problems = error.errors()
+    # An unknown key is shown first: a typing error there often causes the other complaints.
+    first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    place = _place(first["loc"], raw)
+    key = ".".join(str(part) for part in place)
+    if first["type"] == "extra_forbidden":
+        return f"{where}: unknown key {key!r}{_nearest(place)}{more}"
+    if first["type"] == "missing":
+        return f"{where}: {key!r} is missing and has no default{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:].removeprefix("nput should be ")
+    expected = f"expected {message[1:]}" if first["msg"].startswith("Input should be ") else message
+    if not key:
+        return f"{where}: {message}{more}"
+    found = first["input"]
+    if isinstance(found, dict):  # a check over a whole table has said what it found
+        return f"{where}: {key}: {message}{more}"
+    return f"{where}: {key}: found {found!r}, {expected}{more}"
+
+
+def _place(loc: tuple[int | str, ...], raw: Any) -> list[int | str]:
+    """The part of pydantic's location that is a key of the file (it appends the branch of a union)."""
+    place: list[int | str] = []
+    for part in loc:
+        inside = isinstance(raw, list) and isinstance(part, int) and part < len(raw)
+        if inside or (isinstance(raw, dict) and part in raw):
+            place.append(part)
+            raw = raw[part]
+        elif isinstance(raw, dict):
+            place.append(part)
+            raw = None
+        else:
+            break
+    return place
+
+
+def _nearest(place: list[int | str]) -> str:
+    section: Any = Competition
+    for part in place[:-1]:
+        if isinstance(part, str) and isinstance(section, type) and issubclass(section, BaseModel):
+            section = _section_of(section, part)
+    if not (isinstance(section, type) and issubclass(section, BaseModel)):
+        return ""
+    known = list(section.model_fields)
+    near = difflib.get_close_matches(str(place[-1]), known, 1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else f"; known here: {', '.join(known)}"
+
+
+def _section_of(section: type[BaseModel], key: str) -> Any:
+    """The type of a table below `section`, found inside list[...], Annotated[...] and `| None`."""
+    field = section.model_fields.get(key)
+    pending = [field.annotation] if field else []
+    while pending:
+        kind = pending.pop()
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+        pending.extend(getattr(kind, "__args__", ()))
+    return None

@@ -1,0 +1,1 @@
+"""From a source to audited raw files: fetch, archive, manifest, audit, and the drawn demo."""

@@ -1,0 +1,124 @@
+"""Getting the raw files: from a path, a URL, the drawn demo, or a Kaggle competition that is already here."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import Source
+from pipeline.data.archive import unpack
+from pipeline.errors import RequestError, WorkFailed
+from pipeline.log import Log
+from pipeline.workspace import Workspace, explained, sync_folder, write_json
+
+ARCHIVE_ENDINGS = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+KAGGLE_INPUT = Path("/kaggle/input")
+
+
+def fetch(source: Source, workspace: Workspace, stamp: dict[str, Any], log: Log) -> None:
+    """Fill `workspace.raw` from the source with `stamp` (JSON, named fetched.json) inside, in one rename.
+
+    What an earlier source had put there is replaced. Raises RequestError where the source names nothing,
+    WorkFailed where it cannot be had.
+    """
+    making = workspace.raw.parent / f".{workspace.slug}.new"
+    with explained(making):
+        workspace.raw.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(making, ignore_errors=True)
+        try:
+            _fill(source, making, workspace, log)
+            write_json(making / ".pipeline" / "fetched.json", stamp)
+            _swap(making, workspace.raw)
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
+
+
+def identity(source: Source) -> dict[str, Any]:
+    """What the raw files are made from: a path by where it is, so that the archive may go after unpacking."""
+    if source.kind == "path":
+        return {"path": str(Path(source.path).resolve())}
+    return {source.kind: getattr(source, source.kind)}
+
+
+def _fill(source: Source, making: Path, workspace: Workspace, log: Log) -> None:
+    match source.kind:
+        case "path":
+            _from_path(Path(source.path), "source.path", making, log)
+        case "url":
+            _from_path(_download(source.url, log), "source.url", making, log)
+        case "demo":
+            _draw(source.demo, making, workspace, log)
+        case "kaggle":
+            _from_path(_kaggle_files(source.kaggle, workspace), "source.kaggle", making, log)
+
+
+def _swap(making: Path, raw: Path) -> None:
+    """Put the new folder in place of the old one; a kill in between leaves no folder, never half of one."""
+    old = raw.parent / f".{raw.name}.old"
+    shutil.rmtree(old, ignore_errors=True)
+    if raw.exists():
+        os.rename(raw, old)
+    os.rename(making, raw)
+    sync_folder(raw.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _from_path(path: Path, key: str, making: Path, log: Log) -> None:
+    if path.is_dir():
+        _link(path, making)
+    elif path.is_file():
+        log.say(f"unpacking {path}")
+        with log.bar(f"unpack {path.name}") as progress:
+            unpack(path, making, progress=progress)
+    else:
+        raise RequestError(f"{key}: nothing at {path}; give a folder or an archive ({', '.join(ARCHIVE_ENDINGS)})")
+
+
+def _link(folder: Path, making: Path) -> None:
+    """Use a folder's entries where they are: it may be large, or read-only."""
+    making.mkdir()
+    for entry in sorted(folder.resolve().iterdir()):
+        if not entry.name.startswith("."):
+            (making / entry.name).symlink_to(entry)
+
+
+def _download(url: str, log: Log) -> Path:
+    """Download with fastai's own downloader, into the archive folder that `untar_data` shares; checked, kept."""
+    import fastai.data
+    from fastdownload import FastDownload
+
+    log.say(f"downloading {url}")
+    try:
+        return Path(FastDownload(base="~/.fastai", module=fastai.data).download(url))
+    except Exception as error:
+        raise WorkFailed(
+            f"source.url: cannot download {url} ({error}); connect to a network, or point at a copy with "
+            "--set source.path=FILE"
+        ) from error
+
+
+def _draw(seed: int, making: Path, workspace: Workspace, log: Log) -> None:
+    from pipeline.data.demo import draw_competition
+
+    log.say(f"drawing the demo competition (seed {seed})")
+    answers = making.with_suffix(".answers")  # beside, not inside, until the pictures are drawn
+    making.mkdir()
+    draw_competition(making, answers, seed)
+    (making / ".pipeline").mkdir()
+    os.rename(answers, making / ".pipeline" / workspace.solution.name)
+
+
+def _kaggle_files(competition: str, workspace: Workspace) -> Path:
+    """Where Kaggle mounted the competition, or where the user put its archive."""
+    places = [
+        KAGGLE_INPUT / "competitions" / competition,
+        KAGGLE_INPUT / competition,
+        workspace.raw.parent / f"{competition}.zip",
+    ]
+    for place in places:
+        if place.exists():
+            return place
+    raise WorkFailed(
+        f"no files of the Kaggle competition {competition!r}; download its archive to {places[-1]} "
+        f"(kaggle competitions download -c {competition}), or give it with --set source.path=FILE"
+    )

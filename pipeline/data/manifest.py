@@ -1,0 +1,218 @@
+"""The manifest: one row an image, with its id, split, file and labels. Read once from table, names and folders."""
+
+import difflib
+import re
+import string
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.config import Data, Target
+from pipeline.errors import RequestError
+
+IMAGE_ENDINGS = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+)
+
+
+def build_manifest(raw: Path, data: Data, targets: Sequence[Target], sample: Path | None) -> pd.DataFrame:
+    """All images of a competition, sorted by split and id: columns id, split, path, bytes, then the targets.
+
+    `path` is relative to `raw`; labels are text, numbers for regression, and missing for test rows. `sample`
+    is the sample submission, whose ids name the test images where `data.test` is a pattern. Raises
+    RequestError for anything in the file that the raw folder contradicts.
+    """
+    train = _train_rows(raw, data)
+    for target in targets:
+        train[target.name] = _labels(target, train, data)
+    parts = [train[["id", "path", *[target.name for target in targets]]].assign(split="train")]
+    if data.test is not None:
+        parts.append(_test_rows(raw, data, sample).assign(split="test"))
+    manifest = pd.concat(parts, ignore_index=True)
+    manifest = manifest.sort_values(["split", "id"], ascending=[False, True], ignore_index=True)
+    manifest["bytes"] = [_size(raw, path) for path in manifest["path"]]
+    _refuse_missing(manifest, raw, data)
+    return manifest[["id", "split", "path", "bytes", *[target.name for target in targets]]]
+
+
+def read_table(path: Path, what: str) -> pd.DataFrame:
+    """A CSV as text, nothing taken for missing but empty cells. Raises RequestError if it cannot be read."""
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise RequestError(f"{what}: no file at {path}{_neighbours(path)}") from None
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise RequestError(f"{what}: {path} is not a readable CSV ({error})") from error
+
+
+def walk_images(folder: Path) -> list[str]:
+    """Image files below a folder as sorted relative POSIX paths; hidden files and other types are passed over."""
+    found = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS)
+    return sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))
+
+
+def _train_rows(raw: Path, data: Data) -> pd.DataFrame:
+    if data.table is None:
+        return _walk(raw, data.images, "data.images")
+    table = read_table(raw / data.table, "data.table")
+    _need_column(table, data.id, data.table, "data.id")
+    table = table.assign(id=table[data.id])
+    _refuse_repeats(table["id"], data.table, data.id)
+    table["path"] = _paths(table, data.images, data.table, "data.images")
+    return table
+
+
+def _test_rows(raw: Path, data: Data, sample: Path | None) -> pd.DataFrame:
+    if "{" not in data.test:
+        rows = _walk(raw, data.test, "data.test")
+    else:
+        if sample is None or not sample.is_file():
+            raise RequestError(f"data.test = {data.test!r} takes its ids from the sample submission, which is missing")
+        table = read_table(sample, "submission.sample")
+        _need_column(table, data.id, sample.name, "data.id")
+        rows = table.assign(id=table[data.id], path=_paths(table, data.test, sample.name, "data.test"))
+        _refuse_repeats(rows["id"], sample.name, data.id)
+    return rows[["id", "path"]]
+
+
+def _walk(raw: Path, folder: str, key: str) -> pd.DataFrame:
+    place = raw / folder
+    if not place.is_dir():
+        raise RequestError(f"{key}: no folder {folder!r} in {raw}{_neighbours(place)}")
+    names = walk_images(place)
+    if not names:
+        raise RequestError(f"{key}: no images in {place} (looked for {', '.join(sorted(IMAGE_ENDINGS))})")
+    return pd.DataFrame({"id": names, "path": [f"{folder.rstrip('/')}/{name}" for name in names]})
+
+
+def _paths(table: pd.DataFrame, pattern: str, table_name: str, key: str) -> list[str]:
+    """Fill `train_images/{label}/{image_id}` from each row; a plain folder gets the id put behind it."""
+    if "{" not in pattern:
+        return [f"{pattern.rstrip('/')}/{name}" for name in table["id"]]
+    try:
+        fields = [field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None]
+    except ValueError as error:
+        raise RequestError(f"{key} = {pattern!r} is not a pattern: {error}") from None
+    for field in fields:
+        _need_column(table, field, table_name, key)
+    return [pattern.format_map(row) for row in table[fields].to_dict("records")]
+
+
+def _labels(target: Target, train: pd.DataFrame, data: Data) -> pd.Series:
+    if target.regex is not None:
+        labels = _labels_from_names(target, train["path"])
+    elif target.folder:
+        labels = _labels_from_folders(target, train["path"])
+    else:
+        column = target.column or target.name
+        _need_column(train, column, str(data.table), f"targets {target.name!r}: column")
+        labels = train[column].str.strip()
+    empty = train["id"][labels == ""]
+    if target.kind == "multilabel":
+        return labels
+    if len(empty):
+        raise RequestError(
+            f"target {target.name!r}: {len(empty)} training rows have no label, for example {_some(empty)}; "
+            "fill them in or take the rows out"
+        )
+    return _numbers(target, labels, train["id"]) if target.kind == "regression" else labels
+
+
+def _labels_from_names(target: Target, paths: pd.Series) -> pd.Series:
+    pattern = re.compile(target.regex)
+    names = paths.str.rsplit("/", n=1).str[-1]
+    matches = [pattern.search(name) for name in names]
+    unmatched = [name for name, match in zip(names, matches, strict=True) if match is None]
+    if unmatched:
+        raise RequestError(
+            f"target {target.name!r}: regex {target.regex!r} does not match {len(unmatched)} of {len(names)} "
+            f"file names, for example {_some(unmatched)}"
+        )
+    labels = [match.lastgroup if pattern.groupindex else match.group(1) for match in matches]
+    return pd.Series(["" if label is None else label for label in labels], index=paths.index, dtype=str)
+
+
+def _labels_from_folders(target: Target, paths: pd.Series) -> pd.Series:
+    parts = paths.str.split("/")
+    if (parts.str.len() < 3).any():
+        flat = paths[parts.str.len() < 3]
+        raise RequestError(
+            f"target {target.name!r}: folder = true, but images lie outside of any class folder: {_some(flat)}"
+        )
+    return parts.str[-2]
+
+
+def _numbers(target: Target, labels: pd.Series, ids: pd.Series) -> pd.Series:
+    numbers = pd.to_numeric(labels, errors="coerce")
+    bad = numbers.isna() | numbers.abs().eq(float("inf"))
+    if bad.any():
+        raise RequestError(
+            f"target {target.name!r} is a regression, but {int(bad.sum())} labels are no numbers: "
+            f"{_some(labels[bad])} (ids {_some(ids[bad])})"
+        )
+    return numbers.astype(float)
+
+
+def empty_class_folders(raw: Path, data: Data) -> list[str]:
+    """Folders among the class folders that hold no image."""
+    place = raw / data.images
+    if data.table is not None or not place.is_dir():
+        return []
+    folders = sorted(entry for entry in place.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    return [entry.name for entry in folders if not walk_images(entry)]
+
+
+def _size(raw: Path, path: str) -> int:
+    try:
+        return (raw / path).stat().st_size
+    except OSError:
+        return -1
+
+
+def _refuse_missing(manifest: pd.DataFrame, raw: Path, data: Data) -> None:
+    gone = manifest["path"][manifest["bytes"] < 0]
+    if len(gone):
+        folder = str(Path(gone.iloc[0]).parent)
+        hint = "" if (raw / folder).is_dir() else f"; there is no folder {folder!r}{_neighbours(raw / folder)}"
+        raise RequestError(
+            f"data.images: {len(gone)} of {len(manifest)} image files are missing below {raw}: {_some(gone)}{hint}"
+        )
+    escaped = [path for path in manifest["path"] if ".." in Path(path).parts or Path(path).is_absolute()]
+    if escaped:
+        raise RequestError(f"data.images = {data.images!r} leads out of {raw}: {_some(escaped)}")
+
+
+def _need_column(table: pd.DataFrame, column: str, where: str, key: str) -> None:
+    if column not in table.columns:
+        near = difflib.get_close_matches(column, list(table.columns), 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise RequestError(f"{key}: {where} has no column {column!r}; it has {', '.join(table.columns)}{hint}")
+
+
+def _refuse_repeats(ids: pd.Series, where: str, column: str) -> None:
+    repeated = ids[ids.duplicated()]
+    if len(repeated):
+        raise RequestError(
+            f"data.id: column {column!r} of {where} repeats {len(repeated)} ids ({_some(repeated)}); "
+            "every image needs its own"
+        )
+    blank = ids[ids.str.strip() == ""]
+    if len(blank):
+        raise RequestError(f"data.id: column {column!r} of {where} is empty in {len(blank)} rows")
+
+
+def _neighbours(path: Path) -> str:
+    """What lies where a missing path was looked for."""
+    while not path.parent.is_dir():
+        path = path.parent
+    names = sorted(entry.name for entry in path.parent.iterdir() if not entry.name.startswith("."))
+    near = difflib.get_close_matches(path.name, names, 1)
+    if near:
+        return f"; did you mean {near[0]!r}?"
+    return f"; {path.parent} holds {', '.join(names[:6]) or 'nothing'}{', ...' if len(names) > 6 else ''}"
+
+
+def _some(values: Sequence[str] | pd.Series) -> str:
+    values = list(values)
+    return ", ".join(str(v) for v in values[:3]) + (", ..." if len(values) > 3 else "")

@@ -1,0 +1,162 @@
+"""Predictions: ids x targets x classes, with the fold each came from. The one currency between stages."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import WorkFailed
+from pipeline.workspace import write_with
+
+NO_FOLD = -1  # the fold of a test row: it was held out of every fold
+
+
+@dataclass(frozen=True)
+class TargetSpec:
+    """A target as the data showed it: its kind and its classes in order (none for regression)."""
+
+    name: str
+    kind: str
+    vocab: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """Columns of its predictions: one per class, or one."""
+        return len(self.vocab) or 1
+
+    @property
+    def columns(self) -> list[str]:
+        return [f"{self.name}/{label}" for label in self.vocab] or [self.name]
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether the classes exclude each other: probabilities sum to 1, the largest one decides."""
+        return self.kind in ("category", "binary")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions of one model or ensemble, sorted by id, so that equal content means equal bytes.
+
+    `ids` (n,) unique strings; `folds` (n,) the fold that was predicted out of sample, -1 for test;
+    `values` maps each target's name to float32 (n, width).
+    """
+
+    ids: np.ndarray
+    folds: np.ndarray
+    specs: tuple[TargetSpec, ...]
+    values: Mapping[str, np.ndarray]
+
+    def __post_init__(self) -> None:
+        _check(self)
+        order = np.argsort(self.ids, kind="stable")
+        object.__setattr__(self, "ids", self.ids[order])
+        object.__setattr__(self, "folds", self.folds[order])
+        arranged = {s.name: np.asarray(self.values[s.name], dtype=np.float32)[order] for s in self.specs}
+        object.__setattr__(self, "values", arranged)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def spec(self, target: str) -> TargetSpec:
+        return next(spec for spec in self.specs if spec.name == target)
+
+    def take(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
+        """Each target's values in the order of `ids`. Raises WorkFailed if an id has no prediction."""
+        wanted = np.asarray(ids, dtype=str)
+        _refuse(np.setdiff1d(wanted, self.ids), "have no prediction")
+        rows = np.searchsorted(self.ids, wanted)
+        return {name: values[rows] for name, values in self.values.items()}
+
+    def only(self, ids: Iterable[str]) -> "Predictions":
+        """The rows with these ids; all of them must be there."""
+        wanted = np.unique(np.asarray(list(ids), dtype=str))
+        rows = np.searchsorted(self.ids, wanted)
+        return replace(self, ids=wanted, folds=self.folds[rows], values=self.take(wanted))
+
+    def check_matches(self, other: "Predictions") -> None:
+        """Raise WorkFailed unless `other` predicts the same targets, classes and ids, showing what differs."""
+        if self.specs != other.specs:
+            for mine, theirs in zip(self.specs, other.specs, strict=False):
+                if mine != theirs:
+                    raise WorkFailed(f"predictions of different targets cannot be joined: {mine} and {theirs}")
+            raise WorkFailed(f"predictions with {len(self.specs)} and {len(other.specs)} targets cannot be joined")
+        _refuse(np.setdiff1d(self.ids, other.ids), "are in the first set of predictions only")
+        _refuse(np.setdiff1d(other.ids, self.ids), "are in the second set of predictions only")
+        moved = self.ids[self.folds != other.folds]
+        _refuse(moved, "were held out in different folds")
+
+    def save(self, path: Path, **about: Any) -> None:
+        """Write parquet: `id`, `fold`, then a column per class; `about` joins the file's metadata."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns = {"id": pa.array(self.ids.tolist(), pa.string()), "fold": pa.array(self.folds, pa.int16())}
+        for spec in self.specs:
+            for column, values in zip(spec.columns, self.values[spec.name].T, strict=True):
+                columns[column] = pa.array(np.ascontiguousarray(values), pa.float32())
+        targets = [{"name": s.name, "kind": s.kind, "vocab": list(s.vocab)} for s in self.specs]
+        metadata = {"targets": json.dumps(targets), **{key: json.dumps(value) for key, value in about.items()}}
+        write_with(path, lambda file: pq.write_table(pa.table(columns, metadata=metadata), file))
+
+
+def load(path: Path) -> Predictions:
+    """Read what `Predictions.save` wrote. Raises WorkFailed if the file is missing or torn."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, partitioning=None)
+        targets = json.loads(table.schema.metadata[b"targets"])
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise WorkFailed(f"{path} is not a file of predictions ({type(error).__name__}); predict again") from error
+    specs = tuple(TargetSpec(t["name"], t["kind"], tuple(t["vocab"])) for t in targets)
+    values = {s.name: np.column_stack([table[column].to_numpy() for column in s.columns]) for s in specs}
+    ids = np.asarray(table["id"].to_pylist(), dtype=str)
+    return Predictions(ids, table["fold"].to_numpy(), specs, values)
+
+
+def join(parts: Sequence[Predictions]) -> Predictions:
+    """Put disjoint rows together, such as the held-out parts of the folds."""
+    specs = parts[0].specs
+    for part in parts[1:]:
+        if part.specs != specs:
+            raise WorkFailed(f"folds disagree about the targets: {specs} and {part.specs}; train them again")
+    ids = np.concatenate([part.ids for part in parts])
+    values = {s.name: np.concatenate([part.values[s.name] for part in parts]) for s in specs}
+    return Predictions(ids, np.concatenate([part.folds for part in parts]), specs, values)
+
+
+def blend(parts: Sequence[Predictions], weights: Sequence[float]) -> Predictions:
+    """The weighted mean of predictions of the same rows, joined by id. Weights are normalised to sum 1."""
+    for part in parts[1:]:
+        parts[0].check_matches(part)
+    shares = np.asarray(weights, dtype=np.float64) / np.sum(weights)
+    values = {}
+    for spec in parts[0].specs:
+        total = sum(share * part.values[spec.name] for share, part in zip(shares, parts, strict=True))
+        values[spec.name] = np.asarray(total, dtype=np.float32)
+    return replace(parts[0], values=values)
+
+
+def _check(preds: Predictions) -> None:
+    n = len(preds.ids)
+    unique, counts = np.unique(preds.ids, return_counts=True)
+    _refuse(unique[counts > 1], "are predicted more than once")
+    for spec in preds.specs:
+        shape = np.shape(preds.values[spec.name])
+        if shape != (n, spec.width):
+            raise WorkFailed(f"predictions of {spec.name!r} have shape {shape}, expected {(n, spec.width)}")
+        bad = ~np.isfinite(preds.values[spec.name]).all(axis=1)
+        _refuse(preds.ids[bad], f"have predictions of {spec.name!r} that are not finite numbers")
+    if len(preds.folds) != n:
+        raise WorkFailed(f"{n} ids with {len(preds.folds)} folds")
+
+
+def _refuse(ids: np.ndarray, what: str) -> None:
+    if len(ids):
+        shown = ", ".join(str(i) for i in ids[:3])
+        raise WorkFailed(f"{len(ids)} ids {what}: {shown}{', ...' if len(ids) > 3 else ''}")

@@ -1,0 +1,1 @@
+"""The stages of the road, one file each. A stage reads artifacts of earlier stages and writes its own."""

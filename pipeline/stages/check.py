@@ -1,0 +1,88 @@
+"""check: the audit of every image, before anything is trained on them."""
+
+import os
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config import Competition
+from pipeline.data.audit import audit, inspect_images, near_duplicate_groups
+from pipeline.errors import RequestError
+from pipeline.freshness import Step, digest
+from pipeline.log import Log
+from pipeline.workspace import Workspace, write_json, write_with
+
+VERSION = 1
+ALONE = -1  # the group of an image that resembles no other
+
+
+def check(comp: Competition, workspace: Workspace, log: Log, force: bool = False) -> bool:
+    """Open every image once; write its facts and the audit, and say what is wrong. Returns whether it did anything."""
+    checking = step(comp, workspace)
+    if checking.done() and not force:
+        return False
+    manifest = pd.read_parquet(workspace.manifest)
+    paths = [workspace.raw / path for path in manifest["path"]]
+    with log.bar("check images") as progress:
+        facts = inspect_images(paths, workers=len(os.sched_getaffinity(0)), progress=progress)
+    groups = near_duplicate_groups(facts)
+    summary = audit(manifest, facts, groups, [target.name for target in comp.targets])
+    _refuse_hopeless(manifest, facts, workspace)
+    write_with(workspace.facts, lambda file: _facts(manifest, facts, groups).to_parquet(file, index=False))
+    write_json(workspace.audit, summary)
+    checking.record()
+    say_audit(summary, log)
+    return True
+
+
+def step(comp: Competition, workspace: Workspace) -> Step:
+    inputs = {"version": VERSION, "manifest": digest(workspace.manifest)}
+    return Step(workspace.meta / "check.json", inputs, (workspace.facts, workspace.audit))
+
+
+def _facts(manifest: pd.DataFrame, facts: pd.DataFrame, groups: list[list[int]]) -> pd.DataFrame:
+    """What later stages need of an image: can it be read, what are its bytes, which others resemble it."""
+    group = np.full(len(facts), ALONE)
+    for number, members in enumerate(groups):
+        group[members] = number
+    about = facts[["readable", "error", "format", "mode", "width", "height", "orientation", "sha256"]]
+    return pd.concat([manifest[["id", "split"]], about], axis=1).assign(group=group)
+
+
+def _refuse_hopeless(manifest: pd.DataFrame, facts: pd.DataFrame, workspace: Workspace) -> None:
+    for split in manifest["split"].unique():
+        rows = (manifest["split"] == split).to_numpy()
+        if not facts["readable"][rows].any():
+            first = facts[rows].iloc[0]
+            raise RequestError(
+                f"none of the {rows.sum()} {split} files below {workspace.raw} is a readable image; "
+                f"the first is {first['path']}: {first['error']}"
+            )
+
+
+def say_audit(summary: dict[str, Any], log: Log) -> None:
+    """The findings that a person should know, a line each."""
+    counts = summary["counts"]
+    log.say(f"check: {counts['readable']:,} of {counts['train'] + counts['test']:,} images can be read; details in audit.json")
+    bad = summary["unreadable"]
+    for split, consequence in (("train", "left out"), ("test", "get a row of class priors")):
+        ids = [row["id"] for row in bad if row["split"] == split]
+        if ids:
+            log.warn(f"{len(ids)} unreadable {split} image(s) {consequence}: {_some(ids)}")
+    findings = [
+        (len(summary["mislabelled"]), "files whose ending is not their format"),
+        (len(summary["modes"]), "images that are not RGB (read as RGB)"),
+        (len(summary["rotated"]), "images with an EXIF rotation (turned upright)"),
+        (len(summary["exact_duplicates"]), "groups of identical files"),
+        (len(summary["near_duplicates"]), "groups of near-duplicates (kept in one fold)"),
+        (len(summary["conflicts"]), "groups of duplicates with different labels"),
+        (len(summary["leaks"]), "groups of duplicates across train and test"),
+    ]
+    for count, what in findings:
+        if count:
+            log.say(f"  {count:>5} {what}")
+
+
+def _some(ids: list[str]) -> str:
+    return ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")

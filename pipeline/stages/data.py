@@ -1,0 +1,140 @@
+"""data: the raw files and the manifest, one row an image."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config import Competition
+from pipeline.data.fetch import fetch, identity
+from pipeline.data.manifest import IMAGE_ENDINGS, build_manifest, empty_class_folders, read_table
+from pipeline.errors import RequestError
+from pipeline.freshness import Step
+from pipeline.log import Log
+from pipeline.workspace import Workspace, read_json, write_json, write_text, write_with
+
+VERSION = 1
+
+
+def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False) -> bool:
+    """Fetch the raw files if they are not here, and read them into the manifest. Returns whether it did anything."""
+    fetched = _fetch_if_needed(comp, workspace, log, force)
+    making = step(comp, workspace)
+    if making.done() and not force and not fetched:
+        return False
+    manifest = build_manifest(workspace.raw, comp.data, comp.targets, workspace.raw / comp.submission.sample)
+    _refuse_empty_classes(comp, workspace.raw)
+    if comp.data.holdout is not None:
+        manifest = _hold_back(manifest, comp, workspace)
+    _refuse_other_ids(comp, workspace, manifest)
+    write_with(workspace.manifest, lambda file: manifest.to_parquet(file, index=False))
+    step(comp, workspace).record()
+    counts = manifest["split"].value_counts()
+    log.say(f"data: {counts.get('train', 0):,} training and {counts.get('test', 0):,} test images in {workspace.raw}")
+    return True
+
+
+def step(comp: Competition, workspace: Workspace) -> Step:
+    """The manifest's step: the source, what the file says about labels, and every raw file's name and size."""
+    labels = [target.model_dump(include={"name", "column", "regex", "folder", "kind"}) for target in comp.targets]
+    inputs = {
+        "version": VERSION,
+        "source": identity(comp.source),
+        "data": comp.data.model_dump(),
+        "targets": labels,
+        "sample": comp.submission.sample,
+        "files": _listing(workspace.raw),
+    }
+    if comp.data.holdout is not None:
+        inputs["seed"] = comp.seed
+    outputs = [workspace.manifest]
+    if comp.data.holdout is not None:
+        outputs += [workspace.solution, workspace.held_back_sample]
+    return Step(workspace.meta / "data.json", inputs, tuple(outputs))
+
+
+def sample_path(comp: Competition, workspace: Workspace) -> Path | None:
+    """The sample submission, ours where the test set was held back; None where the competition has none."""
+    path = workspace.held_back_sample if comp.data.holdout is not None else workspace.raw / comp.submission.sample
+    return path if path.is_file() else None
+
+
+def _fetch_if_needed(comp: Competition, workspace: Workspace, log: Log, force: bool) -> bool:
+    stamp = {"source": identity(comp.source)}
+    known = read_json(workspace.meta / "fetched.json")
+    there = workspace.raw.is_dir() and any(not entry.name.startswith(".") for entry in workspace.raw.iterdir())
+    if there and known == stamp and not force:
+        return False
+    if there and known is None and comp.source.kind == "kaggle":
+        log.say(f"data: using the files that are already in {workspace.raw}")
+        write_json(workspace.meta / "fetched.json", stamp)
+        return False
+    if there and known is None:
+        raise RequestError(
+            f"{workspace.raw} holds files that the pipeline did not put there; move them away, "
+            f"or use them with --set source.path={workspace.raw} under another slug"
+        )
+    if there and comp.source.kind == "kaggle" and force:
+        return False
+    fetch(comp.source, workspace, stamp, log)
+    return True
+
+
+def _listing(raw: Path) -> str | None:
+    """A digest of every file's path and size below the raw folder, but for our own."""
+    if not raw.is_dir():
+        return None
+    lines = []
+    for folder, names, files in os.walk(raw, followlinks=True):
+        names[:] = [name for name in names if not name.startswith(".")]
+        lines += [f"{folder[len(str(raw)) :]}/{file}\t{os.path.getsize(os.path.join(folder, file))}" for file in files]
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def _refuse_empty_classes(comp: Competition, raw: Path) -> None:
+    if any(target.folder for target in comp.targets):
+        empty = empty_class_folders(raw, comp.data)
+        if empty:
+            raise RequestError(
+                f"data.images: class folder {empty[0]!r} in {raw / comp.data.images} holds no image "
+                f"({', '.join(sorted(IMAGE_ENDINGS)[:4])}, ...); add some or remove the folder"
+            )
+
+
+def _refuse_other_ids(comp: Competition, workspace: Workspace, manifest: pd.DataFrame) -> None:
+    """The sample's ids must be the test images: found now, not after a night of training."""
+    sample = sample_path(comp, workspace)
+    test = set(manifest["id"][manifest["split"] == "test"])
+    if sample is None or not test:
+        return
+    table = read_table(sample, "submission.sample")
+    ids = set(table.iloc[:, 0] if comp.data.id not in table.columns else table[comp.data.id])
+    if ids != test:
+        only_sample, only_test = sorted(ids - test)[:2], sorted(test - ids)[:2]
+        raise RequestError(
+            f"submission.sample: the ids of {sample.name} are not the test images: {len(ids - test)} only in the "
+            f"sample ({', '.join(only_sample) or 'none'}), {len(test - ids)} only in {comp.data.test!r} "
+            f"({', '.join(only_test) or 'none'}); if ids have no ending, use a pattern such as "
+            f"test = '{(comp.data.test or 'test').split('{')[0].rstrip('/')}/{{{comp.data.id}}}.jpg'"
+        )
+
+
+def _hold_back(manifest: pd.DataFrame, comp: Competition, workspace: Workspace) -> pd.DataFrame:
+    """Make a share of train the test set, class by class of the first target; keep the answers apart."""
+    generator = np.random.Generator(np.random.PCG64(comp.seed))
+    first = comp.targets[0].name
+    chosen: list[int] = []
+    for _, rows in manifest.groupby(first, sort=True):
+        take = round(len(rows) * comp.data.holdout)
+        chosen += sorted(generator.permutation(rows.index.to_numpy())[:take].tolist())
+    names = [target.name for target in comp.targets]
+    answers = manifest.loc[sorted(chosen), ["id", *names]].rename(columns={"id": comp.data.id})
+    sample = answers.assign(**dict.fromkeys(names, ""))
+    write_text(workspace.solution, answers.to_csv(index=False, lineterminator="\n"))
+    write_text(workspace.held_back_sample, sample.to_csv(index=False, lineterminator="\n"))
+    held = manifest.copy()
+    held.loc[chosen, "split"] = "test"
+    held[names] = held[names].astype(object).where(held["split"] == "train", None)
+    return held.sort_values(["split", "id"], ascending=[False, True], ignore_index=True)

@@ -1,0 +1,179 @@
+"""predict: each model's out-of-fold and test predictions, with and without TTA, keyed by id."""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline import predictions
+from pipeline.config import Competition, Model
+from pipeline.data.labels import for_metric, priors, truth_of
+from pipeline.freshness import Step, digest
+from pipeline.log import Log
+from pipeline.metrics import METRICS, reported
+from pipeline.predictions import NO_FOLD, Predictions, TargetSpec
+from pipeline.stages import train as training
+from pipeline.workspace import Workspace, write_json
+
+VERSION = 1
+PLAIN = "plain"  # the folder of predictions without TTA
+
+
+def predict(
+    comp: Competition, workspace: Workspace, log: Log, force: bool = False, only_model: str | None = None
+) -> bool:
+    """Predict what is not up to date; of a model, only when all its folds are trained. Returns whether it did anything."""
+    did = False
+    for model in training.chosen_models(comp, only_model):
+        if step(comp, workspace, model).done() and not force:
+            continue
+        for fold in range(comp.folds.n):
+            if force or not fold_step(comp, workspace, model, fold).done():
+                _predict_fold(comp, workspace, model, fold, log)
+        _join_folds(comp, workspace, model, log)
+        did = True
+    return did
+
+
+def fold_step(comp: Competition, workspace: Workspace, model: Model, fold: int) -> Step:
+    """One fold's predictions: its weights, and how often it is augmented."""
+    folder = workspace.fold(model.name, fold)
+    inputs = {
+        "version": VERSION,
+        "trained": digest(folder / "trained.json"),
+        "tta": model.tta,
+        "manifest": digest(workspace.manifest),
+        "facts": digest(workspace.facts),
+    }
+    names = ["oof", "test"] if comp.has_test else ["oof"]
+    paths = [place / f"{name}.parquet" for place in (folder, folder / PLAIN) for name in names]
+    return Step(folder / "predicted.json", inputs, tuple(paths))
+
+
+def step(comp: Competition, workspace: Workspace, model: Model) -> Step:
+    """A model's joined predictions: the stamps of all its folds."""
+    inputs = {
+        "version": VERSION,
+        "metric": comp.metric,
+        "folds": [digest(workspace.fold(model.name, k) / "predicted.json") for k in range(comp.folds.n)],
+    }
+    folder = workspace.model(model.name)
+    outputs = [folder / "metrics.json", folder / "oof.parquet"]
+    if comp.has_test:
+        outputs.append(folder / "test.parquet")
+    return Step(folder / "predicted.json", inputs, tuple(outputs))
+
+
+def state_of(comp: Competition, workspace: Workspace, model: Model) -> str:
+    """Whether a model's predictions are those of its weights as they are now."""
+    fold_states = [fold_step(comp, workspace, model, k).state() for k in range(comp.folds.n)]
+    if "stale" in fold_states:
+        return "stale"
+    return "missing" if "missing" in fold_states else step(comp, workspace, model).state()
+
+
+def _predict_fold(comp: Competition, workspace: Workspace, model: Model, fold: int, log: Log) -> None:
+    from pipeline.vision.fold import heads_of, unlabelled
+    from pipeline.vision.predict import predict_fold
+
+    rows, specs, fold_of = training.load_rows(comp, workspace)
+    held_out, test = rows[fold_of == fold], test_rows(workspace)
+    readable = test[test["readable"]]
+    folder = workspace.fold(model.name, fold)
+    log.say(f"predict {model.name} fold {fold + 1}/{comp.folds.n}: {len(held_out):,} held out, {len(readable):,} test")
+    started = time.monotonic()
+    oof, unseen = predict_fold(
+        unlabelled(held_out, workspace.raw),
+        unlabelled(readable, workspace.raw),
+        heads_of(comp.targets, specs, rows[fold_of != fold]),
+        model,
+        training.seed_of(comp, model, fold),
+        folder / "weights.safetensors",
+    )
+    expected = {spec.name: priors(spec, rows[spec.name]) for spec in specs}
+    unread = test["id"][~test["readable"]].to_list()
+    for place, kind in ((folder, "tta"), (folder / PLAIN, "plain")):
+        _save(place / "oof.parquet", held_out["id"], fold, specs, getattr(oof, kind), model.name)
+        if comp.has_test:
+            values = {name: _with_priors(part, expected[name], len(unread)) for name, part in getattr(unseen, kind).items()}
+            ids = [*readable["id"], *unread]
+            _save(place / "test.parquet", ids, NO_FOLD, specs, values, model.name)
+    fold_step(comp, workspace, model, fold).record(seconds=round(time.monotonic() - started, 2))
+
+
+def _with_priors(values: np.ndarray, prior: np.ndarray, rows: int) -> np.ndarray:
+    """An image that cannot be read still gets a row: what is known without looking."""
+    return np.concatenate([values, np.tile(prior, (rows, 1))]) if rows else values
+
+
+def test_rows(workspace: Workspace) -> pd.DataFrame:
+    """The test rows of the manifest with `readable`, sorted by id."""
+    manifest, facts = pd.read_parquet(workspace.manifest), pd.read_parquet(workspace.facts)
+    merged = manifest.merge(facts[["id", "split", "readable"]], on=["id", "split"], validate="one_to_one")
+    return merged[merged["split"] == "test"].sort_values("id", ignore_index=True)
+
+
+def _save(
+    path: Path,
+    ids: Sequence[str],
+    fold: int,
+    specs: tuple[TargetSpec, ...],
+    values: Mapping[str, np.ndarray],
+    model: str,
+) -> None:
+    ids = np.asarray(list(ids), dtype=str)
+    Predictions(ids, np.full(len(ids), fold), specs, values).save(path, model=model, versions=versions())
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that make the numbers."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("torch", "fastai", "timm", "pillow")}
+
+
+def _join_folds(comp: Competition, workspace: Workspace, model: Model, log: Log) -> None:
+    """Held-out rows of all folds together; test rows as the mean over the folds; the CV of both kinds."""
+    folder = workspace.model(model.name)
+    scores: dict[str, Any] = {"model": model.name}
+    for kind, within in (("cv", PLAIN), ("tta_cv", "")):
+        folds = [workspace.fold(model.name, k) / within for k in range(comp.folds.n)]
+        oof = predictions.join([predictions.load(fold / "oof.parquet") for fold in folds])
+        scores[kind] = cross_validate(comp, workspace, oof)
+        if within:
+            continue
+        oof.save(folder / "oof.parquet", model=model.name, versions=versions())
+        if comp.has_test:
+            tests = [predictions.load(fold / "test.parquet") for fold in folds]
+            mean = predictions.blend(tests, [1.0] * len(tests))
+            mean.save(folder / "test.parquet", model=model.name, versions=versions())
+    scores["seconds"] = round(seconds_of(comp, workspace, model), 1)
+    write_json(folder / "metrics.json", scores)
+    step(comp, workspace, model).record()
+    log.say(f"predict {model.name}: {say_cv(scores['tta_cv'])} with TTA, {say_cv(scores['cv'])} without")
+
+
+def seconds_of(comp: Competition, workspace: Workspace, model: Model) -> float:
+    """Seconds of training and predicting, over the folds that are done."""
+    steps = [training.step(comp, workspace, model, k) for k in range(comp.folds.n)]
+    steps += [fold_step(comp, workspace, model, k) for k in range(comp.folds.n)]
+    return sum(done.facts().get("seconds", 0.0) for done in steps)
+
+
+def cross_validate(comp: Competition, workspace: Workspace, oof: Predictions) -> dict[str, dict[str, float]]:
+    """Each target's metrics over all out-of-fold rows: {target: {metric: value}}."""
+    rows = training.training_rows(workspace).set_index("id").loc[list(oof.ids)]
+    scores = {}
+    for spec in oof.specs:
+        truth, preds = truth_of(spec, rows[spec.name]), for_metric(spec, oof.values[spec.name])
+        names = reported(spec.kind, comp.metric)
+        scores[spec.name] = {name: round(METRICS[name].compute(truth, preds), 6) for name in names}
+    return scores
+
+
+def say_cv(cv: Mapping[str, Mapping[str, float]]) -> str:
+    """The first metric of each target, in words."""
+    return ", ".join(f"{target} {name} {value:.4f}" for target, values in cv.items() for name, value in [next(iter(values.items()))])

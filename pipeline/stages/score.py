@@ -1,0 +1,134 @@
+"""score: grade a submission against known answers."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline import predictions
+from pipeline.config import Competition
+from pipeline.data.labels import specs_of
+from pipeline.data.manifest import read_table
+from pipeline.errors import RequestError, WorkFailed
+from pipeline.predictions import Predictions, TargetSpec
+from pipeline.stages.submission import columns_of, grade, read_back, read_sample, truth_from
+from pipeline.stages.submit import latest
+from pipeline.workspace import Workspace, read_json, write_json
+
+USAGE = "Usage"  # Kaggle's column that says which rows the public leaderboard scores
+
+
+def score(
+    comp: Competition, workspace: Workspace, solution: Path | None = None, submission: Path | None = None
+) -> dict[str, Any]:
+    """Grade the newest submission, or a given file, and keep the result beside it.
+
+    Returns {"competition", "submission", "metric", "score", "public", "private", "targets": {target: value}};
+    a part is None where the solution does not split its rows. Raises RequestError for files that do not fit.
+    """
+    path = submission or _newest(workspace)
+    specs = specs_of(comp.targets, pd.read_parquet(workspace.manifest))
+    id_column, sample = read_sample(comp, workspace)
+    columns = columns_of(comp, [name for name in sample.columns if name != id_column])
+    answers = read_solution(comp, workspace, solution)
+    table = read_table(path, "submission")
+    absent = [name for name in sample.columns if name not in table.columns]
+    if absent:
+        raise RequestError(f"{path} has no column {absent[0]!r}; it has {', '.join(table.columns)}")
+    table = _in_order(table, id_column, answers.index, path)
+    values = read_back(columns, specs, table)
+    result = {
+        "competition": comp.slug,
+        "submission": str(path),
+        "metric": comp.metric,
+        **_graded(comp, specs, values, answers),
+    }
+    _keep(path, result)
+    return result
+
+
+def score_predictions(
+    comp: Competition, workspace: Workspace, preds: Predictions, solution: Path | None = None
+) -> dict[str, Any]:
+    """Grade test predictions without writing a submission: `score` over what a submission would hold, and
+    `targets` for every target that the solution knows.
+    """
+    answers = read_solution(comp, workspace, solution)
+    values = preds.take(list(answers.index))
+    return _graded(comp, preds.specs, values, answers)
+
+
+def read_solution(comp: Competition, workspace: Workspace, solution: Path | None) -> pd.DataFrame:
+    """The answers by id. Raises RequestError if none are given and the pipeline holds none."""
+    path = solution or workspace.solution
+    if solution is None and not path.is_file():
+        raise RequestError(f"{comp.slug} has no known answers here; give them with --solution FILE")
+    table = read_table(path, "--solution")
+    id_column = comp.data.id if comp.data.id in table.columns else table.columns[0]
+    if table[id_column].duplicated().any():
+        raise RequestError(f"{path} repeats ids in column {id_column!r}")
+    return table.set_index(id_column)
+
+
+def has_solution(workspace: Workspace) -> bool:
+    """Whether the pipeline itself drew or held back the answers."""
+    return workspace.solution.is_file()
+
+
+def load_test(workspace: Workspace, member: str) -> Predictions:
+    """The test predictions of a model, or of 'ensemble'."""
+    return predictions.load(workspace.model(member) / "test.parquet")
+
+
+def _graded(
+    comp: Competition, specs: tuple[TargetSpec, ...], values: dict, answers: pd.DataFrame
+) -> dict[str, Any]:
+    truth = truth_from(comp, specs, answers.drop(columns=USAGE, errors="ignore"))
+    submitted = _submitted(comp, values)
+    parts: dict[str, float | None] = {"public": None, "private": None}
+    everything = grade(comp, specs, values, truth)
+    if not submitted & everything.keys():
+        raise RequestError(f"metric {comp.metric!r} fits no target that is both submitted and in the solution")
+    if USAGE in answers.columns:
+        for part in parts:
+            rows = (answers[USAGE].str.lower() == part).to_numpy()
+            if rows.any():
+                cut = [{name: array[rows] for name, array in side.items()} for side in (values, truth)]
+                parts[part] = _mean(grade(comp, specs, *cut), submitted)
+    shown = {name: round(value, 6) for name, value in everything.items()}
+    return {"score": _mean(everything, submitted), **parts, "targets": shown}
+
+
+def _submitted(comp: Competition, values: dict) -> set[str]:
+    """The targets that the leaderboard scores: those of the file's columns, or all that have values."""
+    named = {source.split("/", 1)[0] for source in comp.submission.columns.values()}
+    return named or set(values)
+
+
+def _mean(grades: dict[str, float], submitted: set[str]) -> float | None:
+    chosen = [value for name, value in grades.items() if name in submitted]
+    return round(sum(chosen) / len(chosen), 6) if chosen else None
+
+
+def _newest(workspace: Workspace) -> Path:
+    name = latest(workspace)
+    if name is None:
+        raise WorkFailed(f"no submission in {workspace.submissions} yet; run `pipeline submit`")
+    return workspace.submissions / name
+
+
+def _in_order(table: pd.DataFrame, id_column: str, ids: pd.Index, path: Path) -> pd.DataFrame:
+    table = table.set_index(id_column)
+    missing, surplus = ids.difference(table.index), table.index.difference(ids)
+    if len(missing) or len(surplus) or table.index.has_duplicates:
+        raise RequestError(
+            f"{path.name} does not hold the solution's ids: {len(missing)} missing {list(missing[:2])}, "
+            f"{len(surplus)} unknown {list(surplus[:2])}"
+        )
+    return table.loc[ids]
+
+
+def _keep(path: Path, result: dict[str, Any]) -> None:
+    about = read_json(path.with_suffix(".json"))
+    if isinstance(about, dict):
+        write_json(path.with_suffix(".json"), {**about, "scores": {**about.get("scores", {}), "local": result}})

@@ -1,0 +1,148 @@
+"""What a submission says: which column holds which prediction, in the rows and order of the sample."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config import Competition
+from pipeline.data.labels import decode, for_metric, truth_of
+from pipeline.data.manifest import read_table
+from pipeline.errors import RequestError, WorkFailed
+from pipeline.metrics import METRICS
+from pipeline.predictions import Predictions, TargetSpec
+from pipeline.stages.data import sample_path
+from pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the submission: a target's decided label or number, or the probability of one class."""
+
+    name: str
+    target: str
+    label: str | None = None
+
+    @property
+    def kind(self) -> Literal["decision", "probability"]:
+        return "decision" if self.label is None else "probability"
+
+
+def read_sample(comp: Competition, workspace: Workspace) -> tuple[str, pd.DataFrame]:
+    """The id column's name and the sample submission. Raises RequestError if it is missing or has no ids."""
+    path = sample_path(comp, workspace)
+    if path is None:
+        raise RequestError(f"submission.sample: no file {comp.submission.sample!r} in {workspace.raw}")
+    sample = read_table(path, "submission.sample")
+    id_column = comp.data.id if comp.data.id in sample.columns else sample.columns[0]
+    if sample[id_column].duplicated().any():
+        raise RequestError(f"submission.sample: {path.name} repeats ids in column {id_column!r}")
+    return id_column, sample
+
+
+def columns_of(comp: Competition, sample_columns: list[str]) -> list[Column]:
+    """What goes into each of the sample's columns, by the file or by the names of targets and their columns."""
+    named = dict(comp.submission.columns)
+    if not named:
+        by_name = {target.name: target.name for target in comp.targets}
+        by_column = {target.column: target.name for target in comp.targets if target.column}
+        known = by_column | by_name
+        named = {column: known[column] for column in sample_columns if column in known}
+    unfilled = [column for column in sample_columns if column not in named]
+    surplus = [column for column in named if column not in sample_columns]
+    if unfilled or surplus:
+        problem = f"nothing to put into {unfilled[0]!r}" if unfilled else f"it has no column {surplus[0]!r}"
+        raise RequestError(
+            f"submission.columns: the sample's columns are {', '.join(sample_columns)}, and {problem}; "
+            f"write for example columns = {{ {sample_columns[0]} = '{comp.targets[0].name}' }}"
+        )
+    return [Column(column, *_source(named[column])) for column in sample_columns]
+
+
+def scored_targets(comp: Competition, workspace: Workspace) -> list[str]:
+    """The targets that the leaderboard sees; all of them where there is no sample."""
+    if sample_path(comp, workspace) is None:
+        return [target.name for target in comp.targets]
+    id_column, sample = read_sample(comp, workspace)
+    columns = columns_of(comp, [name for name in sample.columns if name != id_column])
+    return sorted({column.target for column in columns})
+
+
+def fill_in(id_column: str, sample: pd.DataFrame, columns: list[Column], preds: Predictions) -> pd.DataFrame:
+    """The submission: the sample's ids and order, each column filled from the predictions by id."""
+    ids = sample[id_column]
+    values = preds.take(list(ids))
+    filled = {id_column: ids.to_numpy()}
+    for column in columns:
+        spec = preds.spec(column.target)
+        filled[column.name] = _cells(column, spec, values[column.target])
+    return pd.DataFrame(filled)
+
+
+def read_back(
+    columns: list[Column], specs: tuple[TargetSpec, ...], table: pd.DataFrame
+) -> dict[str, np.ndarray]:
+    """A submission's cells as predictions (n, width) for each target, for grading; a decision counts as certain."""
+    values: dict[str, np.ndarray] = {}
+    for spec in specs:
+        own = [column for column in columns if column.target == spec.name]
+        if not own:
+            continue
+        if own[0].kind == "probability":
+            array = np.zeros((len(table), spec.width))
+            for column in own:
+                array[:, spec.vocab.index(column.label)] = table[column.name].astype(float)
+            if len(own) == 1 and spec.kind == "binary":
+                array[:, 1 - spec.vocab.index(own[0].label)] = 1 - array[:, spec.vocab.index(own[0].label)]
+            values[spec.name] = array
+        elif spec.kind == "regression":
+            values[spec.name] = table[own[0].name].astype(float).to_numpy()[:, None]
+        else:
+            truth = truth_of(spec, list(table[own[0].name]))
+            values[spec.name] = np.eye(spec.width)[truth] if spec.exclusive else truth
+    return values
+
+
+def grade(
+    comp: Competition, specs: tuple[TargetSpec, ...], values: dict[str, np.ndarray], truth: dict[str, np.ndarray]
+) -> dict[str, float]:
+    """The leaderboard's metric of each target that has values and truth, in the same order of rows."""
+    metric = METRICS[comp.metric]
+    chosen = [spec for spec in specs if spec.name in values and spec.name in truth and spec.kind in metric.kinds]
+    return {s.name: metric.compute(truth[s.name], for_metric(s, values[s.name])) for s in chosen}
+
+
+def truth_from(comp: Competition, specs: tuple[TargetSpec, ...], solution: pd.DataFrame) -> dict[str, np.ndarray]:
+    """The answers of a solution table, for every target that it holds (by its column's or its own name)."""
+    truth = {}
+    for target, spec in zip(comp.targets, specs, strict=True):
+        submitted = [name for name, source in comp.submission.columns.items() if source == target.name]
+        names = [name for name in (*submitted, target.column, target.name) if name in solution.columns]
+        onehot = {name: source for name, source in comp.submission.columns.items() if name in solution.columns}
+        if names:
+            labels = solution[names[0]]
+            truth[spec.name] = truth_of(spec, labels.astype(float) if spec.kind == "regression" else labels)
+        elif {f"{target.name}/{label}" for label in spec.vocab} <= set(onehot.values()):
+            by_label = {source: name for name, source in onehot.items()}
+            each = np.column_stack([solution[by_label[column]].astype(float) for column in spec.columns])
+            truth[spec.name] = each.argmax(axis=1) if spec.exclusive else each
+    if not truth:
+        raise RequestError(
+            f"the solution has no column of any target; it has {', '.join(solution.columns)}, "
+            f"targets are {', '.join(spec.name for spec in specs)}"
+        )
+    return truth
+
+
+def _source(source: str) -> tuple[str, str | None]:
+    target, slash, label = source.partition("/")
+    return target, label if slash else None
+
+
+def _cells(column: Column, spec: TargetSpec, values: np.ndarray) -> np.ndarray:
+    if column.label is None:
+        return decode(spec, values)
+    if column.label not in spec.vocab:
+        raise WorkFailed(f"submission.columns.{column.name}: {column.label!r} is not a class of {spec.name!r}")
+    return values[:, spec.vocab.index(column.label)].astype(np.float64)

@@ -1,0 +1,132 @@
+"""submit: the submission file, checked against the sample before it is written."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline import predictions
+from pipeline.config import Competition
+from pipeline.errors import RequestError, WorkFailed
+from pipeline.freshness import Step, digest
+from pipeline.log import Log
+from pipeline.predictions import Predictions, TargetSpec
+from pipeline.stages.data import sample_path
+from pipeline.stages.submission import Column, columns_of, fill_in, read_sample
+from pipeline.workspace import Workspace, read_json, write_json, write_text
+
+VERSION = 1
+SURPRISING = 4.0  # standard deviations between predicted and OOF share of a class
+
+
+def submit(comp: Competition, workspace: Workspace, log: Log, force: bool = False, member: str = "ensemble") -> bool:
+    """Write and check the submission of the ensemble, or of one model. Returns whether it did anything.
+
+    Raises WorkFailed, and writes nothing, if any check fails; RequestError if there is no test set.
+    """
+    if not comp.has_test:
+        raise RequestError(f"{comp.slug} has no test set (data.test or data.holdout), so there is nothing to submit")
+    writing = step(comp, workspace, member)
+    if writing.done() and not force:
+        return False
+    folder = workspace.model(member)
+    if not (folder / "test.parquet").is_file():
+        raise WorkFailed(f"no test predictions of {member!r} yet; run `pipeline predict` and `pipeline ensemble`")
+    preds, oof = predictions.load(folder / "test.parquet"), predictions.load(folder / "oof.parquet")
+    id_column, sample = read_sample(comp, workspace)
+    columns = columns_of(comp, [name for name in sample.columns if name != id_column])
+    table = fill_in(id_column, sample, columns, preds)
+    check_submission(table, id_column, sample, columns, preds.specs)
+    shifts = class_shifts(columns, preds, oof)
+    for shift in shifts:
+        log.warn(
+            f"{shift['target']} {shift['class']!r}: {shift['predicted']:.1%} of the test rows, "
+            f"but {shift['oof']:.1%} of the out-of-fold rows"
+        )
+    path, about = writing.outputs
+    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    metrics = read_json(folder / "metrics.json") or {}
+    made = {"member": member, "cv": metrics.get("tta_cv") or metrics.get("cv"), "fingerprint": writing.inputs}
+    write_json(about, {**made, "class_shifts": shifts, "scores": {}})
+    _remember(workspace, path.name)
+    writing.record()
+    log.say(f"submit: {workspace.show(path)} ({len(table):,} rows, checked against {comp.submission.sample})")
+    return True
+
+
+def step(comp: Competition, workspace: Workspace, member: str = "ensemble") -> Step:
+    sample = sample_path(comp, workspace)
+    inputs = {
+        "version": VERSION,
+        "preds": digest(workspace.model(member) / "test.parquet"),
+        "columns": comp.submission.columns,
+        "sample": digest(sample) if sample else None,
+    }
+    # Named by what it was made from: another result never overwrites a file that may have been sent.
+    name = f"{member}-{(inputs['preds'] or 'none')[:8]}"
+    outputs = (workspace.submissions / f"{name}.csv", workspace.submissions / f"{name}.json")
+    return Step(workspace.runs / f"submitted-{member}.json", inputs, outputs)
+
+
+def latest(workspace: Workspace) -> str | None:
+    """The name of the newest submission file that is still there."""
+    name = (read_json(workspace.runs / "submission.json") or {}).get("file")
+    return name if name and (workspace.submissions / name).is_file() else None
+
+
+def _remember(workspace: Workspace, name: str) -> None:
+    write_json(workspace.runs / "submission.json", {"file": name})
+
+
+def check_submission(
+    table: pd.DataFrame, id_column: str, sample: pd.DataFrame, columns: list[Column], specs: tuple[TargetSpec, ...]
+) -> None:
+    """Raise WorkFailed unless the table has the sample's ids, columns and order, and only sound values."""
+    if list(table.columns) != list(sample.columns):
+        raise WorkFailed(f"submission columns {list(table.columns)} are not the sample's {list(sample.columns)}")
+    mine, theirs = table[id_column].to_numpy(), sample[id_column].to_numpy()
+    if len(mine) != len(theirs) or (mine != theirs).any():
+        raise WorkFailed(f"submission ids are not the sample's, in its order ({len(mine)} and {len(theirs)} rows)")
+    by_name = {spec.name: spec for spec in specs}
+    for column in columns:
+        problem = _problem(table[column.name], column, by_name[column.target])
+        if problem:
+            raise WorkFailed(f"submission column {column.name!r}: {problem}; nothing was written")
+
+
+def _problem(cells: pd.Series, column: Column, spec: TargetSpec) -> str | None:
+    if cells.isna().any():
+        return f"{int(cells.isna().sum())} empty cells"
+    if column.kind == "probability":
+        outside = ~cells.between(0, 1)
+        return f"{int(outside.sum())} values outside of 0 to 1" if outside.any() else None
+    if spec.kind == "regression":
+        return None if np.isfinite(cells.to_numpy(dtype=float)).all() else "values that are not finite"
+    said = {name for cell in cells for name in (cell.split() if spec.kind == "multilabel" else [cell])}
+    unknown = sorted(said - set(spec.vocab))
+    return f"{unknown[0]!r} is not a class of {spec.name!r}" if unknown else None
+
+
+def class_shifts(columns: list[Column], preds: Predictions, oof: Predictions) -> list[dict[str, Any]]:
+    """Classes whose share among the decisions on test differs from that on OOF rows by more than chance would.
+
+    A shift can be real (another test set) or a sign of mixed-up rows: the user is told where to look.
+    """
+    found = []
+    for name in sorted({column.target for column in columns}):
+        spec = preds.spec(name)
+        if not spec.exclusive:
+            continue
+        shares = [np.bincount(p.values[name].argmax(axis=1), minlength=spec.width) / len(p) for p in (preds, oof)]
+        pooled = (shares[0] * len(preds) + shares[1] * len(oof)) / (len(preds) + len(oof))
+        noise = np.sqrt(pooled * (1 - pooled) * (1 / len(preds) + 1 / len(oof)))
+        for code in np.flatnonzero(np.abs(shares[0] - shares[1]) > SURPRISING * noise):
+            found.append(
+                {
+                    "target": name,
+                    "class": spec.vocab[code],
+                    "predicted": round(float(shares[0][code]), 4),
+                    "oof": round(float(shares[1][code]), 4),
+                }
+            )
+    return found

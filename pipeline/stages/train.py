@@ -1,0 +1,124 @@
+"""train: every model on every fold. A finished fold is never trained again while nothing it depends on changes."""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import tomli_w
+
+from pipeline.config import Competition, Model
+from pipeline.data.labels import specs_of
+from pipeline.errors import RequestError
+from pipeline.freshness import Step, digest
+from pipeline.log import Log
+from pipeline.predictions import TargetSpec
+from pipeline.stages.folds import read_folds, training_rows
+from pipeline.workspace import Workspace, write_text
+
+VERSION = 1
+
+
+def train(
+    comp: Competition,
+    workspace: Workspace,
+    log: Log,
+    force: bool = False,
+    only_model: str | None = None,
+    only_fold: int | None = None,
+) -> bool:
+    """Train what is not up to date, one model and fold after the other. Returns whether it did anything."""
+    models = chosen_models(comp, only_model)
+    numbers = range(comp.folds.n) if only_fold is None else [only_fold]
+    if only_fold is not None and only_fold not in range(comp.folds.n):
+        raise RequestError(f"--fold {only_fold}: folds are numbered 0 to {comp.folds.n - 1}")
+    todo = [(model, k) for model in models for k in numbers if force or not step(comp, workspace, model, k).done()]
+    if not todo:
+        return False
+    check_archs([model for model, _ in todo])
+    rows, specs, fold_of = load_rows(comp, workspace)
+    for model, number in todo:
+        _train_one(comp, workspace, model, number, rows, specs, fold_of, log)
+    return True
+
+
+def step(comp: Competition, workspace: Workspace, model: Model, fold: int) -> Step:
+    """One fold of one model: its part of the file, the labels, and the split."""
+    inputs = {
+        "version": VERSION,
+        "model": model.model_dump(exclude={"name", "tta"}),
+        "targets": [target.model_dump(include={"name", "kind", "loss", "weight"}) for target in comp.targets],
+        "seed": comp.seed,
+        "manifest": digest(workspace.manifest),
+        "folds": digest(workspace.folds),
+    }
+    folder = workspace.fold(model.name, fold)
+    return Step(folder / "trained.json", inputs, (folder / "weights.safetensors", folder / "history.csv"))
+
+
+def chosen_models(comp: Competition, only: str | None) -> list[Model]:
+    """All models, or the one of that name."""
+    if only is None:
+        return list(comp.models)
+    chosen = [model for model in comp.models if model.name == only]
+    if not chosen:
+        raise RequestError(f"--model {only}: the file's models are {', '.join(model.name for model in comp.models)}")
+    return chosen
+
+
+def check_archs(models: Sequence[Model]) -> None:
+    """Raise RequestError for an architecture that timm does not know, before the first hour of training."""
+    from pipeline.vision.model import check_arch
+
+    for model in models:
+        check_arch(model.arch)
+
+
+def load_rows(
+    comp: Competition, workspace: Workspace
+) -> tuple[pd.DataFrame, tuple[TargetSpec, ...], np.ndarray]:
+    """Readable training rows sorted by id, the targets as the data showed them, and each row's fold."""
+    rows = training_rows(workspace)
+    specs = specs_of(comp.targets, pd.read_parquet(workspace.manifest))
+    return rows, specs, read_folds(workspace).loc[rows["id"]].to_numpy()
+
+
+def seed_of(comp: Competition, model: Model, fold: int) -> tuple[object, ...]:
+    """What names a fold's randomness."""
+    return (comp.seed, model.name, fold)
+
+
+def _train_one(
+    comp: Competition,
+    workspace: Workspace,
+    model: Model,
+    fold: int,
+    rows: pd.DataFrame,
+    specs: Sequence[TargetSpec],
+    fold_of: np.ndarray,
+    log: Log,
+) -> None:
+    from pipeline.vision.fold import heads_of, samples_of
+    from pipeline.vision.train import train_fold
+
+    write_text(workspace.model(model.name) / "config.toml", resolved(comp, model))
+    samples = samples_of(rows, specs, workspace.raw)
+    held_out = fold_of == fold
+    started = time.monotonic()
+    train_fold(
+        [sample for sample, out in zip(samples, held_out, strict=True) if not out],
+        [sample for sample, out in zip(samples, held_out, strict=True) if out],
+        heads_of(comp.targets, specs, rows[~held_out]),
+        model,
+        seed_of(comp, model, fold),
+        workspace.fold(model.name, fold),
+        log,
+        f"train {model.name} fold {fold + 1}/{comp.folds.n}",
+    )
+    step(comp, workspace, model, fold).record(seconds=round(time.monotonic() - started, 2))
+
+
+def resolved(comp: Competition, model: Model) -> str:
+    """The competition file with this model alone and every default written out."""
+    alone = comp.model_copy(update={"models": [model]})
+    return tomli_w.dumps(alone.model_dump(exclude_none=True, mode="json"))

@@ -1,0 +1,70 @@
+"""Results as tables for people, on standard output."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def print_closing(rows: Sequence[dict[str, Any]], score: dict[str, Any] | None) -> None:
+    """Per model and for the ensemble: CV of each target without and with TTA, seconds, scores where known."""
+    table = Table(title="cross-validation and score", title_justify="left")
+    table.add_column("model")
+    shown = rows[0]["tta_cv"] or rows[0]["cv"]
+    firsts = [(target, next(iter(values))) for target, values in shown.items()]
+    for target, metric in firsts:
+        table.add_column(f"{target}\n{metric}", justify="right")
+        table.add_column("\nwith TTA", justify="right")
+    table.add_column("\nseconds", justify="right")
+    parts = [p for p in ("public", "private") if score and score.get(p) is not None] or (["score"] if score else [])
+    for part in parts:
+        table.add_column(f"{score['metric']}\n{part}", justify="right")
+    for row in rows:
+        cells = []
+        for target, metric in firsts:
+            cells += [_number(row[kind].get(target, {}).get(metric)) for kind in ("cv", "tta_cv")]
+        cells.append(f"{row['seconds']:.0f}" if row["seconds"] is not None else "")
+        table.add_row(row["name"], *cells, *[_number(row.get(part)) for part in parts])
+    _console().print(table)
+
+
+def print_status(status: dict[str, Any]) -> None:
+    """The stages' states, then a line for each model and the ensemble."""
+    console = _console()
+    colours = {"done": "green", "stale": "yellow", "missing": "dim"}
+    states = "  ".join(f"[{colours[state]}]{name} {state}[/]" for name, state in status["stages"].items())
+    console.print(f"[bold]{status['competition']}[/] ({status['kind']})  {states}")
+    table = Table()
+    for name in ("model", "folds", "cv", "cv with TTA", "seconds"):
+        table.add_column(name)
+    for model in status["models"]:
+        folds = f"{model['folds_done']}/{model['folds']}"
+        table.add_row(model["name"], folds, _cv(model["cv"]), _cv(model["tta_cv"]), f"{model['seconds']:.0f}")
+    if status["ensemble"]["cv"]:
+        weights = ", ".join(f"{name} {weight:.2f}" for name, weight in status["ensemble"]["weights"].items())
+        table.add_row("ensemble", weights, "", _cv(status["ensemble"]["cv"]), "")
+    console.print(table)
+    console.print(f"submission: {status['submission'] or 'none yet'}")
+
+
+def print_score(result: dict[str, Any]) -> None:
+    """A grade in one or two lines."""
+    parts = "".join(f", {part} {result[part]:.5f}" for part in ("public", "private") if result[part] is not None)
+    _console().print(f"{result['metric']} {result['score']:.5f}{parts}  ({result['submission']})")
+
+
+def _cv(cv: dict[str, dict[str, float]]) -> str:
+    lines = [f"{target} {metric} {value:.4f}" for target, values in cv.items() for metric, value in [next(iter(values.items()))]]
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120  # a log has no width of its own
+    return console

@@ -1,0 +1,191 @@
+"""fastai DataLoaders over samples: upright images in, joint labels out."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+
+import torch
+from fastai.data.block import DataBlock, TransformBlock
+from fastai.data.core import DataLoaders, show_results
+from fastai.data.transforms import CategoryMap, IntToFloatTensor, Normalize
+from fastai.torch_basics import TensorBase, Transform, dispatch
+from fastai.vision.data import get_grid
+from fastai.vision.augment import Resize as ResizeTransform
+from fastai.vision.augment import aug_transforms
+from fastai.vision.core import PILImage, TensorImage
+from fastai.vision.learner import plot_top_losses
+from PIL import Image, ImageOps
+
+from pipeline.config import Augment, Resize
+from pipeline.errors import WorkFailed
+from pipeline.vision.heads import Head, JointLabels
+
+Label = str | float | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image: its id, its file, and one label a target (None where it is to be predicted)."""
+
+    id: str
+    path: Path
+    labels: tuple[Label, ...] | None = None
+
+
+class UprightImage(PILImage):
+    """An RGB image turned as its EXIF orientation says, which fastai's own PILImage ignores."""
+
+    @classmethod
+    def create(cls, source: object) -> "UprightImage":
+        if not isinstance(source, (str, Path)):
+            return super().create(source)
+        try:
+            with Image.open(source) as image:
+                return cls(ImageOps.exif_transpose(image).convert("RGB"))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise WorkFailed(
+                f"cannot read the image {source}: {error}; it was readable when it was audited, "
+                "so run `pipeline check --force`"
+            ) from error
+
+
+class TensorLabels(TensorBase):
+    """Joint labels, one row an item; see `heads.JointLabels`."""
+
+
+class ShownLabels(list):
+    """An item's labels as people read them, one for each target (not a tuple: fastai would map over it)."""
+
+    def show(self, ctx=None, **kwargs):
+        """Add the labels to the title of a matplotlib axis, one line for each source of labels."""
+        line = " | ".join(self)
+        if ctx is None:
+            print(line)
+            return ctx
+        above = ctx.get_title()
+        ctx.set_title(f"{above}\n{line}" if above else line, color=kwargs.get("color"))
+        return ctx
+
+
+class EncodeLabels(Transform):
+    """A sample's labels to one row of joint labels, and back to something that shows itself."""
+
+    def __init__(self, joint: JointLabels) -> None:
+        super().__init__()
+        self.joint = joint
+        self.vocab = CategoryMap(joint.vocab, sort=False)
+        self.c = len(joint.vocab)
+
+    def encodes(self, sample: Sample) -> TensorLabels:
+        row: list[float] = []
+        for head, label, offset in zip(self.joint.heads, sample.labels, self.joint.offsets, strict=True):
+            row += self._encode(head, label, offset)
+        dtype = torch.int64 if self.joint.only_codes else torch.float32
+        return TensorLabels(torch.tensor(row, dtype=dtype))
+
+    def decodes(self, labels: TensorLabels) -> ShownLabels:
+        parts = labels.split(self.joint.label_widths)
+        pairs = zip(self.joint.heads, parts, self.joint.offsets, strict=True)
+        return ShownLabels(self._decode(head, part, offset) for head, part, offset in pairs)
+
+    @staticmethod
+    def _encode(head: Head, label: Label, offset: int) -> list[float]:
+        if head.spec.exclusive:
+            return [offset + head.spec.vocab.index(label)]
+        if head.spec.kind == "multilabel":
+            return [float(name in label) for name in head.spec.vocab]
+        return [float(label)]
+
+    @staticmethod
+    def _decode(head: Head, part: torch.Tensor, offset: int) -> str:
+        if head.spec.exclusive:
+            return head.spec.vocab[int(part[0]) - offset]
+        if head.spec.kind == "multilabel":
+            return " ".join(name for name, on in zip(head.spec.vocab, part, strict=True) if on > 0.5) or "none"
+        return f"{float(part[0]):.3g}"
+
+
+@dispatch
+def show_results(  # noqa: F811
+    x: TensorImage, y: TensorLabels, samples, outs, ctxs=None, max_n=9, nrows=None, ncols=None, figsize=None, **kwargs
+):
+    """Images with their labels and, below them, the predictions: green where all of them are right."""
+    if ctxs is None:
+        ctxs = get_grid(min(len(samples), max_n), nrows=nrows, ncols=ncols, figsize=figsize)
+    for ctx, (image, truth), (predicted,) in zip(ctxs, samples, outs, strict=False):
+        image.show(ctx=ctx, **kwargs)
+        truth.show(ctx=ctx)
+        predicted.show(ctx=ctx, color="green" if predicted == truth else "red")
+    return ctxs
+
+
+@dispatch
+def plot_top_losses(  # noqa: F811
+    x: TensorImage, y: TensorLabels, samples, outs, raws, losses, nrows=None, ncols=None, figsize=None, **kwargs
+):
+    """Images with prediction, truth and loss, the worst first."""
+    axes = get_grid(len(samples), nrows=nrows, ncols=ncols, figsize=figsize, title="Prediction / Actual / Loss")
+    for ctx, (image, truth), (predicted,), loss in zip(axes, samples, outs, losses, strict=False):
+        image.show(ctx=ctx, **kwargs)
+        ctx.set_title(f"{' | '.join(predicted)} /\n{' | '.join(truth)} / {loss.item():.2f}")
+
+
+def build_loaders(
+    train: Sequence[Sample],
+    valid: Sequence[Sample],
+    heads: Sequence[Head],
+    *,
+    resize: Resize,
+    size: tuple[int, int],
+    augment: Augment,
+    batch_size: int,
+    stats: tuple[Sequence[float], Sequence[float]],
+    workers: int | None = None,
+) -> DataLoaders:
+    """fastai DataLoaders: presize on the CPU by item, augment and normalise by batch on the device.
+
+    `stats` are the mean and standard deviation (3,) (3,) of the architecture. A training set smaller than a
+    batch makes one batch: fastai would drop it and train on nothing.
+    """
+    joint = JointLabels(heads)
+    block = DataBlock(
+        blocks=(
+            TransformBlock(type_tfms=UprightImage.create, batch_tfms=IntToFloatTensor),
+            TransformBlock(type_tfms=EncodeLabels(joint)),
+        ),
+        n_inp=1,
+        get_items=list,
+        get_x=attrgetter("path"),
+        splitter=lambda _: (list(range(len(train))), list(range(len(train), len(train) + len(valid)))),
+        item_tfms=ResizeTransform(resize.size, method=resize.method),
+        batch_tfms=[*batch_augmentations(augment, size), Normalize.from_stats(*stats)],
+    )
+    if workers is None:
+        workers = default_workers(len(train) + len(valid))
+    return block.dataloaders(
+        [*train, *valid], bs=min(batch_size, max(1, len(train))), val_bs=2 * batch_size, num_workers=workers
+    )
+
+
+def batch_augmentations(augment: Augment, size: tuple[int, int]) -> list[Transform]:
+    """fastai's aug_transforms down to `size` (height, width) pixels."""
+    return aug_transforms(
+        size=size,
+        do_flip=augment.flip,
+        flip_vert=augment.flip_vert,
+        max_rotate=augment.max_rotate,
+        max_zoom=augment.max_zoom,
+        max_lighting=augment.max_lighting,
+        max_warp=augment.max_warp,
+        min_scale=augment.min_scale,
+    )
+
+
+def default_workers(images: int) -> int:
+    """Worker processes for loading: forking them pays from a few hundred images, and works on Linux only."""
+    if images < 200 or not sys.platform.startswith("linux"):
+        return 0
+    return min(len(os.sched_getaffinity(0)), 8)

@@ -1,0 +1,166 @@
+"""Exact training semantics as fastai callbacks: accumulation, seeding, checkpoints, the visible epoch line."""
+
+import json
+import random
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from fastai.callback.core import Callback
+from fastai.learner import CancelBatchException
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from pipeline.log import Log
+from pipeline.workspace import write_with
+
+
+class Accumulate(Callback):
+    """One optimizer step for every `batches` batches, with the gradient of their mean loss.
+
+    fastai's GradientAccumulation counts samples and lets gradients cross into the next epoch; here the last
+    group of an epoch steps on its own mean, however few batches it holds.
+    """
+
+    order, run_valid = 6, False  # before MixedPrecision (10), whose scaler must not see a step that is put off
+
+    def __init__(self, batches: int) -> None:
+        self.batches = batches
+
+    def before_batch(self) -> None:
+        start = self.iter - self.iter % self.batches
+        self.group = min(self.batches, self.n_iter - start)
+        self.last = self.iter - start == self.group - 1
+
+    def before_backward(self) -> None:
+        self.learn.loss_grad = self.learn.loss_grad / self.group
+
+    def before_step(self) -> None:
+        if not self.last:
+            raise CancelBatchException()
+
+
+def seed_everything(*parts: object) -> int:
+    """Seed Python, numpy and torch from anything printable; the same parts give the same numbers anywhere."""
+    seed = zlib.crc32(repr(parts).encode())
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    return seed
+
+
+class SeedEpochs(Callback):
+    """Make each epoch's randomness a function of the seed and the epoch's number alone.
+
+    So an epoch after a kill draws what it would have drawn, and no generator needs saving.
+    """
+
+    order = -100
+
+    def __init__(self, *parts: object) -> None:
+        self.parts = parts
+
+    def before_epoch(self) -> None:
+        seed = seed_everything(*self.parts, self.epoch)
+        for number, loader in enumerate(self.dls.loaders):
+            loader.rng = random.Random(seed + number)
+
+
+class History(Callback):
+    """One row an epoch: its number, seconds, the mean training loss, the validation loss and metrics."""
+
+    order = 70  # after Recorder (50)
+
+    def __init__(self, rows: list[dict[str, Any]], line: Callable[[dict[str, Any]], None]) -> None:
+        self.rows, self.line = rows, line
+
+    def before_epoch(self) -> None:
+        self.started, self.total, self.count = time.monotonic(), torch.zeros(()), 0
+
+    def after_batch(self) -> None:
+        if self.training:
+            self.total = self.learn.loss.detach() * len(self.learn.yb[0]) + self.total.to(self.learn.loss.device)
+            self.count += len(self.learn.yb[0])
+
+    def after_epoch(self) -> None:
+        names = self.recorder.metric_names[2:]
+        values = self.recorder.log[2 : 2 + len(names)]
+        row = {"epoch": len(self.rows), "train_loss": float(self.total) / max(1, self.count)}
+        row |= {name: float(value) for name, value in zip(names, values, strict=False) if name != "time"}
+        self.rows.append({**row, "seconds": round(time.monotonic() - self.started, 2)})
+        self.line(self.rows[-1])
+
+
+class Checkpoint(Callback):
+    """After each epoch, everything that the next one needs, in one file without pickle."""
+
+    order = 90  # last: what it saves is final
+
+    def __init__(self, path: Path, rows: list[dict[str, Any]], about: dict[str, Any]) -> None:
+        self.path, self.rows, self.about = path, rows, about
+
+    def after_epoch(self) -> None:
+        about = {**self.about, "epoch": self.epoch, "rows": self.rows}
+        save_checkpoint(self.path, self.learn.model, self.learn.opt, about)
+
+
+def save_checkpoint(path: Path, model: torch.nn.Module, optimizer, about: dict[str, Any]) -> None:
+    """Write model and optimizer to a safetensors file; `about` is JSON in its header."""
+    tensors = {f"model.{key}": value.contiguous() for key, value in model.state_dict().items()}
+    scalars: list[dict[str, Any]] = []
+    for number, state in enumerate(optimizer.state_dict()["state"]):
+        scalars.append({key: value for key, value in state.items() if not torch.is_tensor(value)})
+        tensors |= {f"opt.{number}.{key}": value for key, value in state.items() if torch.is_tensor(value)}
+    metadata = {"about": json.dumps(about), "optimizer": json.dumps(scalars)}
+    write_with(path, lambda file: save_file(tensors, file, metadata=metadata))
+
+
+def read_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
+    """What a checkpoint says about itself; None if there is none, or one of another run."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads(file.metadata()["about"])
+    except Exception:  # noqa: BLE001 - absent or torn in any way: the fold starts again
+        return None
+    return about if about["identity"] == identity else None
+
+
+def load_checkpoint(path: Path, model: torch.nn.Module, optimizer) -> None:
+    """Put a checkpoint's tensors into a freshly built model and optimizer."""
+    with safe_open(path, framework="pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        states = json.loads(file.metadata()["optimizer"])
+    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+    for number, (param, *_) in enumerate(optimizer.all_params()):
+        prefix = f"opt.{number}."
+        own = {k.removeprefix(prefix): v.to(param.device) for k, v in tensors.items() if k.startswith(prefix)}
+        optimizer.state[param] = states[number] | own
+
+
+class BatchBar(Callback):
+    """Drives a progress bar over the training batches of all phases; counted in epochs before and in all."""
+
+    order = 80
+
+    def __init__(self, progress: Callable[[int, int], None], before: int, total: int) -> None:
+        self.progress, self.before, self.total = progress, before, total
+
+    def after_batch(self) -> None:
+        if self.training:
+            done = (self.before + self.epoch) * self.n_iter + self.iter + 1
+            self.progress(done, self.total * self.n_iter)
+
+
+def epoch_line(log: Log, label: str, total: int) -> Callable[[dict[str, Any]], None]:
+    """A function that says an epoch's row in one line."""
+
+    def say(row: dict[str, Any]) -> None:
+        rest = {k: v for k, v in row.items() if k not in ("epoch", "seconds")}
+        numbers = "  ".join(f"{name} {value:.4f}" for name, value in rest.items())
+        log.say(f"{label}  epoch {row['epoch'] + 1}/{total}  {numbers}  {row['seconds']:.1f} s")
+
+    return say

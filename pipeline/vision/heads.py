@@ -1,0 +1,144 @@
+"""Named heads: one [[targets]] entry gives a head's width, loss term, activation and decoding.
+
+The model's output is one tensor (n, sum of widths), the heads side by side in the order of the file, because
+fastai's get_preds, tta and MixUp want a tensor. `HeadLoss` says what each slice of it means.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from fastai.vision.learner import create_head
+from torch import Tensor, nn
+
+from pipeline.predictions import TargetSpec
+
+LABEL_SMOOTHING = 0.1  # fastai's default
+
+
+@dataclass(frozen=True)
+class Head:
+    """A target's head: what it predicts, its term in the loss, and for regression the scale of its labels.
+
+    A regression head learns (label - center) / scale, so that its loss is of the size of the others'.
+    """
+
+    spec: TargetSpec
+    loss: str
+    weight: float = 1.0
+    center: float = 0.0
+    scale: float = 1.0
+
+    @property
+    def label_width(self) -> int:
+        """Columns of its label: one code, one number, or one 0/1 per class."""
+        return self.spec.width if self.spec.kind == "multilabel" else 1
+
+    def term(self, preds: Tensor, labels: Tensor) -> Tensor:
+        """The loss of each item (n,): `preds` (n, width) raw, `labels` (n, label_width), codes from 0."""
+        if self.spec.exclusive:
+            smoothing = LABEL_SMOOTHING if self.loss == "label_smoothing" else 0.0
+            codes = labels[:, 0].long()
+            return F.cross_entropy(preds, codes, reduction="none", label_smoothing=smoothing)
+        if self.spec.kind == "multilabel":
+            each = F.binary_cross_entropy_with_logits(preds, labels.to(preds.dtype), reduction="none")
+            return each.mean(dim=1)
+        distance = F.mse_loss if self.loss == "mse" else F.l1_loss
+        scaled = (labels[:, 0].to(preds.dtype) - self.center) / self.scale
+        return distance(preds[:, 0], scaled, reduction="none")
+
+    def activate(self, preds: Tensor) -> Tensor:
+        """Raw output (n, width) as probabilities, or as a number in the label's own units."""
+        if self.spec.exclusive:
+            return preds.softmax(dim=1)
+        if self.spec.kind == "multilabel":
+            return preds.sigmoid()
+        return preds * self.scale + self.center
+
+    def decide(self, activated: Tensor) -> Tensor:
+        """Activated output (n, width) as labels (n, label_width)."""
+        if self.spec.exclusive:
+            return activated.argmax(dim=1, keepdim=True)
+        return (activated > 0.5) if self.spec.kind == "multilabel" else activated
+
+
+class JointLabels:
+    """How several targets share one tensor of predictions and one of labels.
+
+    An exclusive target's label is its class's place in the joint vocabulary `disease/blast, ..., variety/IR20`:
+    then fastai's confusion matrix over joint classes holds one block for each target.
+    """
+
+    def __init__(self, heads: Sequence[Head]) -> None:
+        self.heads = tuple(heads)
+        self.widths = [head.spec.width for head in heads]
+        self.label_widths = [head.label_width for head in heads]
+        self.offsets = [sum(self.widths[:i]) for i in range(len(heads))]
+        self.vocab = [column for head in heads for column in head.spec.columns]
+        self.only_codes = all(head.spec.exclusive for head in heads)
+
+    def labels_of(self, head_number: int, labels: Tensor) -> Tensor:
+        """One target's columns of joint labels (n, sum of label widths), codes counted from 0 again."""
+        own = labels.split(self.label_widths, dim=1)[head_number]
+        return own - self.offsets[head_number] if self.heads[head_number].spec.exclusive else own
+
+
+class JointLoss(nn.Module):
+    """The weighted sum of the heads' losses, with what fastai asks of a loss: activation, decodes, reduction."""
+
+    y_int = True  # MixUp mixes losses, not labels
+
+    def __init__(self, joint: JointLabels, reduction: str = "mean") -> None:
+        super().__init__()
+        self.joint, self.reduction = joint, reduction
+
+    def forward(self, preds: Tensor, labels: Tensor) -> Tensor:
+        """`preds` (n, sum of widths) raw, `labels` (n, sum of label widths): a scalar, or (n,) unreduced."""
+        preds, labels = _plain(preds).float(), _plain(labels)
+        parts = preds.split(self.joint.widths, dim=1)
+        total = sum(
+            head.weight * head.term(part, self.joint.labels_of(number, labels))
+            for number, (head, part) in enumerate(zip(self.joint.heads, parts, strict=True))
+        )
+        return total if self.reduction == "none" else getattr(total, self.reduction)()
+
+    def activation(self, preds: Tensor) -> Tensor:
+        parts = _plain(preds).float().split(self.joint.widths, dim=1)
+        pairs = zip(self.joint.heads, parts, strict=True)
+        return torch.cat([head.activate(part) for head, part in pairs], dim=1)
+
+    def decodes(self, activated: Tensor) -> Tensor:
+        """Activated predictions as joint labels (n, sum of label widths)."""
+        parts = _plain(activated).split(self.joint.widths, dim=1)
+        decided = []
+        for head, part, offset in zip(self.joint.heads, parts, self.joint.offsets, strict=True):
+            labels = head.decide(part)
+            decided.append(labels + offset if head.spec.exclusive else labels)
+        return torch.cat(decided, dim=1)
+
+
+class NamedHeads(nn.Module):
+    """fastai's head (pool, batch norm, dropout, 512) with one last linear layer for each target.
+
+    Input: features (n, nf, h, w), or (n, nf) where the body pools. Output: (n, sum of widths).
+    """
+
+    def __init__(self, features: int, specs: Sequence[TargetSpec], pool: bool) -> None:
+        super().__init__()
+        *trunk, last = create_head(features, 1, pool=pool)
+        self.trunk = nn.Sequential(*trunk)
+        bias = last.bias is not None
+        # The prefix keeps a target called `type` apart from the module's own attributes.
+        self.heads = nn.ModuleDict(
+            {f"head_{spec.name}": nn.Linear(last.in_features, spec.width, bias=bias) for spec in specs}
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.trunk(x)
+        return torch.cat([head(x) for head in self.heads.values()], dim=1)
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """Without fastai's subclass: its dispatch costs time and has no meaning inside a loss."""
+    return tensor.as_subclass(Tensor)

@@ -1,0 +1,112 @@
+"""A fastai Learner for one fold: loaders, network, loss, metrics, precision. A simple call on composable parts."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from fastai.callback.fp16 import MixedPrecision
+from fastai.callback.mixup import MixUp
+from fastai.learner import AvgMetric, Learner
+from fastai.vision.learner import default_split
+
+from pipeline.config import Model
+from pipeline.errors import RequestError
+from pipeline.predictions import TargetSpec
+from pipeline.vision.blocks import Sample, build_loaders
+from pipeline.vision.callbacks import Accumulate
+from pipeline.vision.heads import Head, JointLoss, JointLabels
+from pipeline.vision.model import build_network
+from pipeline.vision.optimizer import FusedAdam
+
+
+def build_learner(
+    model: Model,
+    heads: Sequence[Head],
+    train: Sequence[Sample],
+    valid: Sequence[Sample],
+    *,
+    weights: str | None = None,
+    workers: int | None = None,
+) -> Learner:
+    """A Learner on which fastai's own methods work: get_preds, tta, predict, show_batch, show_results, lr_find.
+
+    `weights` replaces the model's own ('none' when trained ones will be loaded).
+    """
+    network = build_network(model.arch, weights or model.weights, [head.spec for head in heads], model.size)
+    loaders = build_loaders(
+        train,
+        valid,
+        heads,
+        resize=model.presize,
+        size=model.size,
+        augment=model.augment,
+        batch_size=model.batch_size // model.accumulate,
+        stats=network.stats,
+        workers=workers,
+    )
+    joint = JointLabels(heads)
+    learn = Learner(
+        loaders,
+        network.model.to(loaders.device),
+        loss_func=JointLoss(joint),
+        opt_func=FusedAdam,
+        splitter=default_split,
+        metrics=[_metric(joint, number) for number in range(len(heads))],
+        wd=model.weight_decay,
+        cbs=_callbacks(model, loaders.device),
+    )
+    for callback in list(learn.cbs):
+        if callback.name == "progress":  # there if somebody imported fastai.vision.all; our lines replace it
+            learn.remove_cb(callback)
+    return learn
+
+
+def uses_fp16(precision: str, device: torch.device) -> bool:
+    """fp16 autocast on CUDA. Raises RequestError where it was asked for and cannot be had."""
+    if precision == "fp16" and device.type != "cuda":
+        raise RequestError("precision = 'fp16' needs a CUDA device; 'auto' uses it where there is one")
+    return precision != "fp32" and device.type == "cuda"
+
+
+def _callbacks(model: Model, device: torch.device) -> list:
+    callbacks: list = []
+    if model.accumulate > 1:
+        callbacks.append(Accumulate(model.accumulate))
+    if uses_fp16(model.precision, device):
+        callbacks.append(MixedPrecision())
+    if model.mixup:
+        callbacks.append(MixUp(model.mixup))
+    return callbacks
+
+
+METRIC_OF_KIND = {
+    "category": "error_rate",
+    "binary": "error_rate",
+    "multilabel": "label_error",
+    "regression": "mae",
+}
+
+
+def _metric(joint: JointLabels, number: int) -> AvgMetric:
+    """The error of one head, averaged over the items, for the line of each epoch."""
+    head = joint.heads[number]
+
+    def error(preds: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        own = preds.as_subclass(torch.Tensor).split(joint.widths, dim=1)[number]
+        decided = head.decide(head.activate(own))
+        truth = joint.labels_of(number, labels.as_subclass(torch.Tensor))
+        if head.spec.kind == "regression":
+            return (decided - truth).abs().mean()
+        return (decided != truth).float().mean()
+
+    error.__name__ = f"{head.spec.name}_{METRIC_OF_KIND[head.spec.kind]}"
+    return AvgMetric(error)
+
+
+def label_scale(spec: TargetSpec, labels: Sequence[float]) -> tuple[float, float]:
+    """Mean and standard deviation of a regression target's training labels; (0, 1) for other kinds."""
+    if spec.kind != "regression":
+        return 0.0, 1.0
+    values = torch.tensor(labels, dtype=torch.float64)
+    return values.mean().item(), max(values.std().item(), 1e-6)
+
+

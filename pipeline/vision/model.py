@@ -1,0 +1,131 @@
+"""The network: a timm body, fastai's head trunk, and a named last layer for each target."""
+
+import contextlib
+import difflib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import timm
+import torch
+from fastai.layers import apply_init
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from pipeline.errors import RequestError, WorkFailed
+from pipeline.predictions import TargetSpec
+from pipeline.vision.heads import NamedHeads
+from pipeline.workspace import write_with
+
+
+class Body(nn.Module):
+    """A timm model as features: the map (n, nf, h, w) of a convolutional one, the pooled (n, nf) of others.
+
+    fastai's own TimmBody takes the channels-last maps of Swin for channels-first ones.
+    """
+
+    def __init__(self, model: nn.Module, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.model = model
+        self.gives_map = True
+        shape = self._shape(size)
+        self.gives_map = len(shape) == 4 and shape[1] == model.num_features
+        self.features = shape[1] if self.gives_map else self._shape(size)[1]
+
+    def _shape(self, size: tuple[int, int]) -> torch.Size:
+        was_training = self.training
+        self.eval()
+        with torch.no_grad():
+            shape = self(torch.zeros(1, 3, *size)).shape
+        self.train(was_training)
+        return shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model.forward_features(x) if self.gives_map else self.model(x)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model and the mean and standard deviation (RGB, of 1) that its architecture wants images normalised by."""
+
+    model: nn.Sequential
+    stats: tuple[Sequence[float], Sequence[float]]
+
+
+def build_network(arch: str, weights: str, specs: Sequence[TargetSpec], size: tuple[int, int]) -> Network:
+    """Build body and heads. `weights`: pretrained, none, or a file; `size`: height and width in pixels.
+
+    Raises RequestError for an architecture that timm does not know or that does not take this size, and
+    WorkFailed for weights that cannot be had.
+    """
+    check_arch(arch)
+    model = _create(arch, weights, size)
+    try:
+        body = Body(model, size)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        wanted = "x".join(str(side) for side in model.default_cfg["input_size"][1:])
+        raise RequestError(
+            f"{arch} does not take images of {size[0]}x{size[1]} pixels ({_first_line(error)}); "
+            f"it was made for {wanted}: set the model's size to that"
+        ) from error
+    head = NamedHeads(body.features, specs, pool=body.gives_map)
+    apply_init(head, nn.init.kaiming_normal_)
+    return Network(nn.Sequential(body, head), (model.default_cfg["mean"], model.default_cfg["std"]))
+
+
+def check_arch(arch: str) -> None:
+    """Raise RequestError, with the nearest names, unless timm knows the architecture."""
+    if timm.is_model(arch):
+        return
+    known = timm.list_models() + timm.list_pretrained()
+    near = difflib.get_close_matches(arch, known, 3)
+    hint = f"near it are {', '.join(near)}" if near else "`python -c 'import timm; print(timm.list_models())'` lists them"
+    raise RequestError(f"timm {timm.__version__} knows no architecture {arch!r}; {hint}")
+
+
+def _create(arch: str, weights: str, size: tuple[int, int]) -> nn.Module:
+    options: dict = {"num_classes": 0}
+    config = timm.get_pretrained_cfg(arch)
+    if config is not None and config.fixed_input_size and tuple(config.input_size[1:]) != tuple(size):
+        options["img_size"] = size
+    if weights == "none":
+        return timm.create_model(arch, pretrained=False, **options)
+    if weights != "pretrained":
+        return _create_from_file(arch, Path(weights), options)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            return timm.create_model(arch, pretrained=True, **options)
+    except Exception as error:
+        raise WorkFailed(
+            f"the pretrained weights of {arch} cannot be had ({_first_line(error)}); connect to a network, or set "
+            "the model's weights to a .safetensors file or to 'none'"
+        ) from error
+
+
+def _create_from_file(arch: str, file: Path, options: dict) -> nn.Module:
+    if not file.is_file():
+        raise RequestError(f"no file of weights at {file}; weights is 'pretrained', 'none' or a path")
+    try:
+        return timm.create_model(arch, pretrained=True, pretrained_cfg_overlay={"file": str(file)}, **options)
+    except Exception as error:
+        raise WorkFailed(f"the weights in {file} do not fit {arch}: {_first_line(error)}") from error
+
+
+def save_weights(path: Path, model: nn.Module, about: dict[str, str]) -> None:
+    """Write all parameters and buffers to safetensors."""
+    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    write_with(path, lambda file: save_file(tensors, file, metadata=about))
+
+
+def load_weights(path: Path, model: nn.Module) -> None:
+    """Read what `save_weights` wrote into a model of the same shape. Raises WorkFailed if it does not fit."""
+    try:
+        model.load_state_dict(load_file(path))
+    except Exception as error:
+        raise WorkFailed(f"{path} does not hold this model's weights ({_first_line(error)}); train again") from error
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:160]}" if text else type(error).__name__

@@ -1,0 +1,142 @@
+"""Training one fold: fastai's schedules in phases that can be taken up again after any epoch."""
+
+import csv
+import hashlib
+import io
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fastai.callback.schedule import valley
+from fastai.learner import Learner
+
+from pipeline.config import Model
+from pipeline.errors import WorkFailed
+from pipeline.log import Log
+from pipeline.vision.blocks import Sample
+from pipeline.vision.callbacks import (
+    BatchBar,
+    Checkpoint,
+    History,
+    SeedEpochs,
+    epoch_line,
+    load_checkpoint,
+    read_checkpoint,
+    seed_everything,
+)
+from pipeline.vision.heads import Head
+from pipeline.vision.learner import build_learner
+from pipeline.vision.model import save_weights
+from pipeline.workspace import write_text
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One call of fit_one_cycle: how many epochs, how much is frozen, at which rates."""
+
+    epochs: int
+    frozen: bool
+    lr: slice | float
+    pct_start: float
+    div: float = 25.0
+
+
+def phases_of(model: Model, lr: float | Sequence[float]) -> list[Phase]:
+    """fastai's `fine_tune` (book chapter 5) or `fit_one_cycle`, spelled out.
+
+    fine_tune: the head alone at `lr`, then everything at half of it, the body from a hundredth of that.
+    """
+    if model.schedule_name == "one_cycle":
+        rate = slice(*lr) if isinstance(lr, Sequence) else lr
+        return [Phase(model.epochs, False, rate, 0.25)]
+    if isinstance(lr, Sequence):
+        raise TypeError("fine_tune spreads one rate itself")
+    phases = []
+    if model.frozen_epochs:
+        phases.append(Phase(model.frozen_epochs, True, slice(lr), 0.99))
+    return [*phases, Phase(model.epochs, False, slice(lr / 2 / 100, lr / 2), 0.3, 5.0)]
+
+
+def train_fold(
+    train: Sequence[Sample],
+    valid: Sequence[Sample],
+    heads: Sequence[Head],
+    model: Model,
+    seed: tuple[object, ...],
+    folder: Path,
+    log: Log,
+    label: str,
+) -> None:
+    """Train one fold and write `weights.safetensors` and `history.csv` into `folder`.
+
+    After each epoch a checkpoint is kept there; a fold that was killed goes on from it, to the same bytes.
+    `seed` is anything printable that names this fold. Raises WorkFailed if the loss is no longer a number.
+    """
+    checkpoint = folder / "checkpoint" / "epoch.safetensors"
+    identity = _identity(train, valid, heads, model, seed)
+    kept = read_checkpoint(checkpoint, identity)
+    seed_everything(*seed, "network")
+    learn = build_learner(model, heads, train, valid, weights="none" if kept else None)
+    if kept:
+        rows, lr, at, done = kept["rows"], kept["lr"], kept["phase"], kept["epoch"] + 1
+        log.say(f"{label}  goes on after epoch {len(rows)}")
+    else:
+        rows, at, done = [], 0, 0
+        lr = find_rate(learn, folder, seed) if model.lr == "auto" else model.lr
+    learn.create_opt()
+    if kept:
+        load_checkpoint(checkpoint, learn.model, learn.opt)
+    phases = phases_of(model, lr)
+    total = sum(phase.epochs for phase in phases)
+    with log.bar(label) as progress:
+        for number, phase in list(enumerate(phases))[at:]:
+            about = {"identity": identity, "phase": number, "lr": lr}
+            before = sum(p.epochs for p in phases[:number])
+            watch = [
+                SeedEpochs(*seed, number),
+                History(rows, epoch_line(log, label, total)),
+                Checkpoint(checkpoint, rows, about),
+                BatchBar(progress, before, total),
+            ]
+            _fit(learn, phase, done if number == at else 0, watch)
+    if not np.isfinite(rows[-1]["train_loss"]):
+        raise WorkFailed(f"{label}: the loss is {rows[-1]['train_loss']}; lower the model's lr ({lr}) and train again")
+    save_weights(folder / "weights.safetensors", learn.model, {"arch": model.arch})
+    write_text(folder / "history.csv", _csv(rows))
+    shutil.rmtree(checkpoint.parent, ignore_errors=True)
+
+
+def find_rate(learn: Learner, folder: Path, seed: tuple[object, ...]) -> float:
+    """fastai's learning rate finder (Smith 2015), by the longest valley of the loss; leaves the learner as it was."""
+    learn.path, learn.model_dir = folder, "checkpoint"
+    with learn.no_bar() if hasattr(learn, "progress") else learn.no_mbar(), learn.no_logging():
+        learn.add_cb(SeedEpochs(*seed, "lr_find"))
+        found = learn.lr_find(show_plot=False, suggest_funcs=(valley,))
+        learn.remove_cbs(SeedEpochs)
+    return float(found.valley)
+
+
+def _fit(learn: Learner, phase: Phase, start_epoch: int, callbacks: Sequence[Any]) -> None:
+    if start_epoch >= phase.epochs:
+        return
+    learn.freeze() if phase.frozen else learn.unfreeze()
+    with learn.no_logging(), learn.no_mbar():
+        learn.fit_one_cycle(
+            phase.epochs, phase.lr, pct_start=phase.pct_start, div=phase.div, cbs=callbacks, start_epoch=start_epoch
+        )
+
+
+def _identity(*parts: object) -> str:
+    """A digest of everything that a fold is trained from: a checkpoint of anything else is not taken up."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _csv(rows: Sequence[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,183 @@
+"""Where every artifact lives, and the only way anything is written: whole or not at all."""
+
+import errno
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import WorkFailed
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders of one competition below a root."""
+
+    root: Path
+    slug: str
+
+    @property
+    def raw(self) -> Path:
+        """The raw files as extracted, untouched after that."""
+        return self.root / "data" / self.slug
+
+    @property
+    def meta(self) -> Path:
+        """What the pipeline knows about the raw files."""
+        return self.raw / ".pipeline"
+
+    @property
+    def manifest(self) -> Path:
+        return self.meta / "manifest.parquet"
+
+    @property
+    def facts(self) -> Path:
+        return self.meta / "facts.parquet"
+
+    @property
+    def audit(self) -> Path:
+        return self.meta / "audit.json"
+
+    @property
+    def folds(self) -> Path:
+        return self.meta / "folds.csv"
+
+    @property
+    def solution(self) -> Path:
+        """Known answers of the test images, where the pipeline itself drew or held them back."""
+        return self.meta / "solution.csv"
+
+    @property
+    def held_back_sample(self) -> Path:
+        return self.meta / "sample_submission.csv"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs" / self.slug
+
+    @property
+    def ensemble(self) -> Path:
+        return self.runs / "ensemble"
+
+    def model(self, name: str) -> Path:
+        return self.runs / name
+
+    def fold(self, name: str, number: int) -> Path:
+        return self.runs / name / f"fold-{number}"
+
+    @property
+    def submissions(self) -> Path:
+        return self.root / "submissions" / self.slug
+
+    def show(self, path: Path) -> str:
+        """A path as the user would type it."""
+        try:
+            return str(path.relative_to(Path.cwd()))
+        except ValueError:
+            return str(path)
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; when the block ends well it is synced and takes its place.
+
+    Raises WorkFailed on a full disk or a missing permission; `path` then holds what it held before.
+    """
+    # One name per target: a killed run's leftover is overwritten by the next one (`locked` keeps others out).
+    temporary = path.parent / f".{path.name}.tmp"
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in `folder` survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what a disk can do to a write into a WorkFailed that names the place."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise WorkFailed(f"no room left on the disk while writing {path}; free some and run again") from error
+        if error.errno in _NO_RIGHT:
+            raise WorkFailed(f"no permission to write {path}; check its owner, or use another --root") from error
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_with(path: Path, write: Callable[[Path], object]) -> None:
+    """Write through a function that takes a path, such as `frame.to_parquet`."""
+    with atomic(path) as temporary:
+        try:
+            write(temporary)
+        except Exception as error:
+            # Writers of other libraries wrap or rephrase the system's error: look at the disk itself.
+            if not isinstance(error, OSError) and "No space left" in str(error):
+                raise OSError(errno.ENOSPC, str(error)) from error
+            raise
+
+
+def read_json(path: Path) -> Any:
+    """The JSON in `path`, or None where there is no such file or it does not parse."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+
+
+@contextmanager
+def locked(workspace: Workspace) -> Iterator[None]:
+    """Keep other pipeline processes out of this competition; the system drops the lock if we die.
+
+    Raises WorkFailed, naming the other process. POSIX record locks: forked loader workers do not inherit them.
+    """
+    path = workspace.runs / ".lock"
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            owner = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
+            raise WorkFailed(
+                f"another pipeline process ({owner}) is working on {workspace.slug!r} below {workspace.root}; "
+                "wait for it, or use another --root"
+            ) from None
+        os.ftruncate(handle, 0)
+        os.write(handle, f"pid {os.getpid()}\n".encode())
+        yield
+    finally:
+        os.close(handle)
