@@ -1,4 +1,4 @@
-"""Four ways to make one prediction of many: mean, weighted, rank, hillclimb. Weights are fitted on OOF rows."""
+"""Four ways to make one prediction of many: mean, weighted, rank, hillclimb; weights come from OOF rows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -7,7 +7,9 @@ import numpy as np
 
 from pipeline.predictions import Predictions, blend
 
-Gain = Callable[[Predictions], tuple[float, float]]  # (what the leaderboard scores, tie-breaker): more is better
+Gain = Callable[
+    [Predictions], tuple[float, float]
+]  # (what the leaderboard scores, tie-breaker): more is better
 Weights = dict[str, float]
 ROUNDS = 25  # of the hill climb: weights come in steps of 1/25
 
@@ -45,8 +47,8 @@ def cross_fit(method: str, members: Mapping[str, Predictions], gain: Gain) -> Pr
         others = {name: part.only(first.ids[~inside]) for name, part in members.items()}
         own = {name: part.only(first.ids[inside]) for name, part in members.items()}
         held_out = combine(method, own, fit_weights(method, others, gain))
-        for name in values:
-            values[name][inside] = held_out.values[name]
+        for name, array in values.items():
+            array[inside] = held_out.values[name]
     return replace(first, values=values)
 
 
@@ -85,11 +87,21 @@ def _simplex(parts: Sequence[Predictions], gain: Gain) -> np.ndarray:
     """Weights that maximise the smooth tie-breaker (log-likelihood, or minus the squared error)."""
     from scipy.optimize import minimize
 
-    def loss(raw: np.ndarray) -> float:
-        return -gain(blend(parts, _softmax(raw)))[1]
+    def weights_at(logits: np.ndarray) -> np.ndarray:
+        return _softmax(np.append(logits, 0.0))
 
-    found = minimize(loss, np.zeros(len(parts)), method="Nelder-Mead", options={"xatol": 1e-3, "maxiter": 400})
-    return _softmax(found.x)
+    free = len(parts) - 1
+    # From the even mean with steps of a factor e: the search's own first steps from 0 are 0.00025, which
+    # is below its tolerance, so that it would end where it began.
+    steps = np.vstack([np.zeros(free), np.eye(free)])
+    options = {"initial_simplex": steps, "xatol": 1e-3, "fatol": 1e-6, "maxiter": 400}
+    found = minimize(
+        lambda logits: -gain(blend(parts, weights_at(logits)))[1],
+        steps[0],
+        method="Nelder-Mead",
+        options=options,
+    )
+    return weights_at(found.x)
 
 
 def _softmax(raw: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The command line: one subcommand a stage. Heavy imports happen inside the commands."""
 
 import json
+import os
 import sys
 import traceback
 import warnings
@@ -38,6 +39,9 @@ HERE = Path()
 
 def main() -> NoReturn:
     """Run the command line and exit: 0 done, 1 the work failed, 2 the request was wrong."""
+    # Torch's threads spin while they wait and starve beside another busy process; a short spin costs nothing
+    # alone. Must be set before torch loads.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if "--debug" not in sys.argv:
         warnings.simplefilter("ignore")  # those of libraries about themselves; ours go through Log
     try:

@@ -3,6 +3,7 @@
 `competitions.load` reads a TOML file into a `Competition`; everything after that works on these objects.
 """
 
+import difflib
 import re
 from collections import Counter
 from typing import Annotated, Literal
@@ -13,6 +14,8 @@ from pipeline.metrics import METRICS
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 RESERVED_MODEL_NAMES = {"ensemble", "report", "explain"}
+# Columns of the manifest, folds.csv and the files of predictions, which hold a column for each target too.
+RESERVED_TARGET_NAMES = {"id", "split", "path", "bytes", "fold", "readable", "group"}
 
 
 def _both_sides(value: object) -> object:
@@ -29,7 +32,7 @@ Size = Annotated[tuple[Side, Side], BeforeValidator(_both_sides)]
 class Section(BaseModel):
     """A table of the file: no unknown keys, no silent conversions, no changes after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Source(Section):
@@ -44,7 +47,9 @@ class Source(Section):
     def _exactly_one(self) -> "Source":
         given = [key for key in type(self).model_fields if getattr(self, key) is not None]
         if len(given) != 1:
-            raise ValueError(f"give exactly one of kaggle, url, path, demo; found {', '.join(given) or 'none'}")
+            raise ValueError(
+                f"give exactly one of kaggle, url, path, demo; found {', '.join(given) or 'none'}"
+            )
         return self
 
     @property
@@ -64,7 +69,9 @@ class Data(Section):
     @model_validator(mode="after")
     def _one_test_set(self) -> "Data":
         if self.test is not None and self.holdout is not None:
-            raise ValueError("test and holdout exclude each other: a test folder, or a share of train held back")
+            raise ValueError(
+                "test and holdout exclude each other: a test folder, or a share of train held back"
+            )
         return self
 
 
@@ -91,7 +98,7 @@ class Target(Section):
     @field_validator("regex")
     @classmethod
     def _label_group(cls, pattern: str | None) -> str | None:
-        """One group holds the label; or every group is named, and the name of the one that matched is it."""
+        """One group holds the label; several are all named, and the name of the one that matched is it."""
         if pattern is not None:
             try:
                 compiled = re.compile(pattern)
@@ -106,10 +113,16 @@ class Target(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Target":
+        if self.name in RESERVED_TARGET_NAMES:
+            raise ValueError(
+                f"name {self.name!r} is taken: tables of the pipeline have a column of that name"
+            )
         if sum([self.column is not None, self.regex is not None, self.folder]) > 1:
             raise ValueError("give one of column, regex, folder = true, not several")
         if self.loss and self.loss not in LOSSES[self.kind]:
-            raise ValueError(f"loss {self.loss!r} is not one of {', '.join(LOSSES[self.kind])} for kind {self.kind!r}")
+            raise ValueError(
+                f"loss {self.loss!r} is not one of {', '.join(LOSSES[self.kind])} for kind {self.kind!r}"
+            )
         return self
 
     @property
@@ -163,6 +176,7 @@ class Model(Section):
     lr: Rate | Annotated[list[Rate], Field(min_length=2, max_length=2)] | Literal["auto"] = 0.002
     schedule: Literal["", "fine_tune", "one_cycle"] = ""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     mixup: Annotated[float, Field(ge=0)] = 0.0
     precision: Literal["auto", "fp32", "fp16"] = "auto"
     tta: Annotated[int, Field(ge=0)] = 4
@@ -172,13 +186,21 @@ class Model(Section):
         if self.name in RESERVED_MODEL_NAMES:
             raise ValueError(f"name {self.name!r} is taken: runs/ keeps a folder of that name for itself")
         if self.batch_size % self.accumulate:
-            raise ValueError(f"batch_size {self.batch_size} is not a multiple of accumulate {self.accumulate}")
+            raise ValueError(
+                f"batch_size {self.batch_size} is not a multiple of accumulate {self.accumulate}"
+            )
         if self.schedule == "fine_tune" and self.weights == "none":
-            raise ValueError("schedule 'fine_tune' starts from weights; with weights = 'none' use 'one_cycle'")
+            raise ValueError(
+                "schedule 'fine_tune' starts from weights; with weights = 'none' use 'one_cycle'"
+            )
         if self.schedule_name == "fine_tune" and isinstance(self.lr, list):
-            raise ValueError("lr = [lowest, highest] goes with schedule = 'one_cycle'; fine_tune spreads one lr")
+            raise ValueError(
+                "lr = [lowest, highest] goes with schedule = 'one_cycle'; fine_tune spreads one lr"
+            )
         if self.schedule_name == "one_cycle" and self.freeze_epochs:
-            raise ValueError("freeze_epochs goes with schedule = 'fine_tune'; one_cycle trains the whole network")
+            raise ValueError(
+                "freeze_epochs goes with schedule = 'fine_tune'; one_cycle trains the whole network"
+            )
         return self
 
     @property
@@ -233,7 +255,9 @@ class Competition(Section):
     @classmethod
     def _known_metric(cls, name: str) -> str:
         if name not in METRICS:
-            raise ValueError(f"not a known metric; known are {', '.join(METRICS)}")
+            near = difflib.get_close_matches(name, METRICS, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"not a known metric; known are {', '.join(METRICS)}{hint}")
         return name
 
     @model_validator(mode="after")
@@ -247,7 +271,9 @@ class Competition(Section):
                 raise ValueError(f"targets.{number}: without data.table give regex = '...' or folder = true")
         fitting = METRICS[self.metric].kinds
         if not any(target.kind in fitting for target in self.targets):
-            raise ValueError(f"metric {self.metric!r} scores {', '.join(sorted(fitting))} targets, and there is none")
+            raise ValueError(
+                f"metric {self.metric!r} scores {', '.join(sorted(fitting))} targets, and there is none"
+            )
         known = [target.name for target in self.targets]
         for name in self.folds.stratify or []:
             if name not in known:
@@ -264,7 +290,6 @@ class Competition(Section):
     def has_test(self) -> bool:
         """Whether there is anything to submit."""
         return self.data.test is not None or self.data.holdout is not None
-
 
 
 def _refuse_repeats(table: str, names: list[str]) -> None:

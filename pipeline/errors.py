@@ -9,6 +9,15 @@ class PipelineError(Exception):
 
     exit_code = 1
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        # A loader's worker process hands its exception on with a traceback for a message: keep what was said.
+        self.message = message.rpartition(f"{type(self).__name__}: ")[2].strip()
+
+    def __str__(self) -> str:
+        # Not from `args`: fastai puts the name of the callback in front of those.
+        return self.message
+
 
 class WorkFailed(PipelineError):
     """The request was sound, but the work could not be done: disk, network, broken data."""

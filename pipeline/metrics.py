@@ -62,7 +62,9 @@ def _auc(truth: np.ndarray, preds: np.ndarray) -> float:
     if truth.ndim == 1 and preds.shape[1] == 2:
         onehot, preds = onehot[:, 1:], preds[:, 1:]
     mixed = [c for c in range(onehot.shape[1]) if 0 < onehot[:, c].sum() < len(onehot)]
-    return float(np.mean([roc_auc_score(onehot[:, c], preds[:, c]) for c in mixed])) if mixed else float("nan")
+    return (
+        float(np.mean([roc_auc_score(onehot[:, c], preds[:, c]) for c in mixed])) if mixed else float("nan")
+    )
 
 
 def _micro_f1(truth: np.ndarray, preds: np.ndarray) -> float:

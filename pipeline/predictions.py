@@ -74,16 +74,20 @@ class Predictions:
     def only(self, ids: Iterable[str]) -> "Predictions":
         """The rows with these ids; all of them must be there."""
         wanted = np.unique(np.asarray(list(ids), dtype=str))
-        rows = np.searchsorted(self.ids, wanted)
-        return replace(self, ids=wanted, folds=self.folds[rows], values=self.take(wanted))
+        values = self.take(wanted)
+        return replace(self, ids=wanted, folds=self.folds[np.searchsorted(self.ids, wanted)], values=values)
 
     def check_matches(self, other: "Predictions") -> None:
-        """Raise WorkFailed unless `other` predicts the same targets, classes and ids, showing what differs."""
+        """Raise WorkFailed, showing what differs, unless `other` has the same targets, classes and ids."""
         if self.specs != other.specs:
             for mine, theirs in zip(self.specs, other.specs, strict=False):
                 if mine != theirs:
-                    raise WorkFailed(f"predictions of different targets cannot be joined: {mine} and {theirs}")
-            raise WorkFailed(f"predictions with {len(self.specs)} and {len(other.specs)} targets cannot be joined")
+                    raise WorkFailed(
+                        f"predictions of different targets cannot be joined: {mine} and {theirs}"
+                    )
+            raise WorkFailed(
+                f"predictions with {len(self.specs)} and {len(other.specs)} targets cannot be joined"
+            )
         _refuse(np.setdiff1d(self.ids, other.ids), "are in the first set of predictions only")
         _refuse(np.setdiff1d(other.ids, self.ids), "are in the second set of predictions only")
         moved = self.ids[self.folds != other.folds]
@@ -99,7 +103,10 @@ class Predictions:
             for column, values in zip(spec.columns, self.values[spec.name].T, strict=True):
                 columns[column] = pa.array(np.ascontiguousarray(values), pa.float32())
         targets = [{"name": s.name, "kind": s.kind, "vocab": list(s.vocab)} for s in self.specs]
-        metadata = {"targets": json.dumps(targets), **{key: json.dumps(value) for key, value in about.items()}}
+        metadata = {
+            "targets": json.dumps(targets),
+            **{key: json.dumps(value) for key, value in about.items()},
+        }
         write_with(path, lambda file: pq.write_table(pa.table(columns, metadata=metadata), file))
 
 
@@ -111,12 +118,14 @@ def load(path: Path) -> Predictions:
     try:
         table = pq.read_table(path, partitioning=None)
         targets = json.loads(table.schema.metadata[b"targets"])
+        specs = tuple(TargetSpec(t["name"], t["kind"], tuple(t["vocab"])) for t in targets)
+        values = {s.name: np.column_stack([table[column].to_numpy() for column in s.columns]) for s in specs}
+        ids, folds = np.asarray(table["id"].to_pylist(), dtype=str), table["fold"].to_numpy()
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
-        raise WorkFailed(f"{path} is not a file of predictions ({type(error).__name__}); predict again") from error
-    specs = tuple(TargetSpec(t["name"], t["kind"], tuple(t["vocab"])) for t in targets)
-    values = {s.name: np.column_stack([table[column].to_numpy() for column in s.columns]) for s in specs}
-    ids = np.asarray(table["id"].to_pylist(), dtype=str)
-    return Predictions(ids, table["fold"].to_numpy(), specs, values)
+        raise WorkFailed(
+            f"{path} is not a file of predictions ({type(error).__name__}); predict again"
+        ) from error
+    return Predictions(ids, folds, specs, values)
 
 
 def join(parts: Sequence[Predictions]) -> Predictions:

@@ -122,9 +122,13 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _NO_ROOM:
-            raise WorkFailed(f"no room left on the disk while writing {path}; free some and run again") from error
+            raise WorkFailed(
+                f"no room left on the disk while writing {path}; free some and run again"
+            ) from error
         if error.errno in _NO_RIGHT:
-            raise WorkFailed(f"no permission to write {path}; check its owner, or use another --root") from error
+            raise WorkFailed(
+                f"no permission to write {path}; check its owner, or use another --root"
+            ) from error
         raise
 
 
@@ -161,23 +165,30 @@ def read_json(path: Path) -> Any:
 def locked(workspace: Workspace) -> Iterator[None]:
     """Keep other pipeline processes out of this competition; the system drops the lock if we die.
 
-    Raises WorkFailed, naming the other process. POSIX record locks: forked loader workers do not inherit them.
+    Raises WorkFailed, naming the other process. POSIX record locks: forked loader workers inherit none.
     """
     path = workspace.runs / ".lock"
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        try:
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            owner = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
-            raise WorkFailed(
-                f"another pipeline process ({owner}) is working on {workspace.slug!r} below {workspace.root}; "
-                "wait for it, or use another --root"
-            ) from None
-        os.ftruncate(handle, 0)
-        os.write(handle, f"pid {os.getpid()}\n".encode())
+        with explained(path):
+            _lock(handle, workspace)
         yield
     finally:
         os.close(handle)
+
+
+def _lock(handle: int, workspace: Workspace) -> None:
+    try:
+        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EAGAIN):
+            raise  # a file system without locks, say
+        owner = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
+        raise WorkFailed(
+            f"another pipeline process ({owner}) is working on {workspace.slug!r} below {workspace.root}; "
+            "wait for it, or use another --root"
+        ) from None
+    os.ftruncate(handle, 0)
+    os.write(handle, f"pid {os.getpid()}\n".encode())

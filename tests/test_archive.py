@@ -4,7 +4,7 @@ import errno
 import gzip
 import io
 import os
-import re
+import random
 import shutil
 import signal
 import stat
@@ -25,13 +25,19 @@ from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.data import archive as archive_module
+from pipeline.data import members as members_module
 from pipeline.data.archive import extract, unpack
 from pipeline.errors import WorkFailed
 
 FORMATS = ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz"]
-TREE = {"train.csv": b"id,label\n1,cat\n", "img/a.jpg": os.urandom(5000), "img/deep/b.jpg": b"", "c d": b"x"}
+TREE = {
+    "train.csv": b"id,label\n1,cat\n",
+    "img/a.jpg": random.Random(1).randbytes(5000),
+    "img/deep/b.jpg": b"",
+    "c d": b"x",
+}
 LINK, HARD, FOLDER = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE
-QUICK = settings(max_examples=150, deadline=None)
+QUICK = settings(max_examples=100, deadline=None)
 
 
 def tar_entry(name, content=b"", kind=tarfile.REGTYPE, target="", **fields):
@@ -266,6 +272,12 @@ def test_names_at_the_limit_are_allowed(tmp_path):
     assert read_tree(tmp_path / "out") == tree
 
 
+def test_a_name_that_the_file_system_cannot_encode_is_refused(tmp_path, monkeypatch):
+    archive = write_archive(tmp_path, "zip", {"日本": b"1"})
+    monkeypatch.setattr(os, "fsencode", lambda name: name.encode("latin-1"))
+    assert_refused(archive, "cannot write")
+
+
 def test_an_empty_name_is_refused(tmp_path):
     assert_refused(write_tar(tmp_path / "a.tar", [tar_entry("")]), "member '' has no name")
 
@@ -343,7 +355,21 @@ def test_bad_links_are_refused(tmp_path, case):
 @pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE, b"V", b"Z"])
 def test_special_tar_members_are_refused(tmp_path, kind):
     archive = write_tar(tmp_path / "a.tar", [tar_entry("good", b"1"), tar_entry("odd", kind=kind)])
-    assert_refused(archive, "'odd' (is a device|has the unknown type)")
+    assert_refused(archive, "'odd' has the unknown type" if kind.isalpha() else "'odd' is a device file")
+
+
+@pytest.mark.parametrize("count", [40, 41])
+def test_a_chain_of_links_is_followed_as_far_as_the_kernel_does(tmp_path, count):
+    entries = [
+        tar_entry("0", b"end"),
+        *(tar_entry(f"{i + 1}", kind=LINK, target=f"{i}") for i in range(count)),
+    ]
+    archive = write_tar(tmp_path / "a.tar", entries)
+    if count > 40:
+        assert_refused(archive, "'41' is a link that runs in a circle or through more than 40 others")
+    else:
+        unpack(archive, tmp_path / "out")
+        assert (tmp_path / "out/40").read_bytes() == b"end"
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK])
@@ -416,18 +442,18 @@ def test_needed_and_free_gb_are_named_for_a_tar_that_only_declares_its_size(tmp_
 def test_a_high_ratio_is_refused_only_for_a_large_total(tmp_path, form, monkeypatch):
     archive = write_archive(tmp_path, form, {"zeros": bytes(2_000_000)})
     unpack(archive, tmp_path / "small")
-    monkeypatch.setattr(archive_module, "RATIO_FROM_BYTES", 1_999_999)
+    monkeypatch.setattr(members_module, "RATIO_FROM_BYTES", 1_999_999)
     assert_refused(archive, "200 times its size")
-    monkeypatch.setattr(archive_module, "RATIO_FROM_BYTES", 2_000_000)
+    monkeypatch.setattr(members_module, "RATIO_FROM_BYTES", 2_000_000)
     unpack(archive, tmp_path / "not above")
 
 
 @pytest.mark.parametrize("form", FORMATS[:2])
 def test_too_many_members_are_refused(tmp_path, form, monkeypatch):
     archive = write_archive(tmp_path, form, TREE)
-    monkeypatch.setattr(archive_module, "MAX_MEMBERS", 3)
+    monkeypatch.setattr(members_module, "MAX_MEMBERS", 3)
     assert_refused(archive, "more than 3 members")
-    monkeypatch.setattr(archive_module, "MAX_MEMBERS", 4)
+    monkeypatch.setattr(members_module, "MAX_MEMBERS", 4)
     unpack(archive, tmp_path / "out")
 
 
@@ -462,6 +488,16 @@ def test_a_wrong_checksum_in_a_zip_is_refused(tmp_path):
     archive = write_zip(tmp_path / "a.zip", [("a", b"first"), ("b", b"second")], zipfile.ZIP_STORED)
     archive.write_bytes(archive.read_bytes().replace(b"second", b"secona"))
     assert_refused_while_writing(archive, tmp_path / "out", "damaged.*CRC.*'b'.*\nDelete it and download")
+
+
+def test_a_zip_member_before_the_start_of_the_file_is_damage(tmp_path):
+    archive = write_zip(tmp_path / "a.zip", TREE.items())
+    data = bytearray(archive.read_bytes())
+    struct.pack_into(
+        "<L", data, len(data) - 22 + 16, 2**31 - 1
+    )  # where the index is: the rest shifts with it
+    archive.write_bytes(data)
+    assert_refused_while_writing(archive, tmp_path / "out", "damaged.*Invalid argument")
 
 
 def test_a_wrong_checksum_at_the_very_end_of_a_tar_gz_is_refused(tmp_path):
@@ -501,11 +537,12 @@ def test_a_broken_header_inside_a_tar_is_not_its_end(tmp_path):
     assert_refused(archive, "damaged")
 
 
-@pytest.mark.parametrize(("tail", "match"), [(b"x", "after the end"), (bytes(65 << 20), "after the end")])
-def test_data_after_the_end_mark_is_refused(tmp_path, tail, match):
+@pytest.mark.parametrize("tail", [b"x", bytes(40_000)])
+def test_data_after_the_end_mark_is_refused(tmp_path, tail, monkeypatch):
     archive = write_archive(tmp_path, "tar", TREE)
+    monkeypatch.setattr(members_module, "MAX_PADDING", 40_000)  # of which the tar itself has some
     archive.write_bytes(archive.read_bytes() + tail)
-    assert_refused(archive, match)
+    assert_refused(archive, "after the end")
 
 
 def hostile_header(kind, size):
@@ -515,19 +552,19 @@ def hostile_header(kind, size):
 
 
 @pytest.mark.parametrize(
-    "raw",
+    ("raw", "match"),
     [
-        hostile_header(tarfile.REGTYPE, -1024) + bytes(1024),
-        hostile_header(tarfile.GNUTYPE_LONGNAME, -1024) + bytes(1024),
-        hostile_header(tarfile.GNUTYPE_LONGNAME, 1 << 40) + bytes(1024),
-        hostile_header(tarfile.XHDTYPE, 1 << 40) + bytes(1024),
-        (hostile_header(tarfile.GNUTYPE_LONGNAME, 1) + b"a".ljust(512, b"\0")) * 2000 + bytes(1024),
+        (hostile_header(tarfile.REGTYPE, 0) + hostile_header(tarfile.REGTYPE, -512), "negative size"),
+        (hostile_header(tarfile.GNUTYPE_LONGNAME, -1024), "header of -1024 bytes"),
+        (hostile_header(tarfile.GNUTYPE_LONGNAME, 2 << 20) + bytes(2 << 20), "header of 2097152 bytes"),
+        (hostile_header(tarfile.XHDTYPE, 1 << 40), "header of 1099511627776 bytes"),
+        ((hostile_header(tarfile.GNUTYPE_LONGNAME, 1) + b"a".ljust(512, b"\0")) * 2000, "recursion"),
     ],
-    ids=["negative", "negative long name", "long name of 1 TB", "pax of 1 TB", "2000 nested"],
+    ids=["negative", "negative long name", "long name of 2 MB", "pax of 1 TB", "2000 nested"],
 )
-def test_hostile_tar_headers_are_refused(tmp_path, raw):
-    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(raw))
-    assert_refused(tmp_path / "a.tar.gz", "damaged")
+def test_hostile_tar_headers_are_refused(tmp_path, raw, match):
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(raw + bytes(1024)))
+    assert_refused(tmp_path / "a.tar.gz", f"damaged.*{match}")
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -694,8 +731,8 @@ def unpack_hostile(folder, write):
     write(Path(folder, "data"))
     try:
         unpack(Path(folder, "data"), Path(folder, "out"))
-    except WorkFailed as refusal:
-        event(re.sub(r".*member '.*?' |[:'].*", "", str(refusal).splitlines()[0]))
+    except WorkFailed:
+        event("refused")
         assert sorted(os.listdir(folder)) == ["data", "sentinel"]
         assert Path(folder, "sentinel").read_text() == "untouched"
         return False
@@ -704,7 +741,7 @@ def unpack_hostile(folder, write):
     return True
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(hostile)
 @example([("a", LINK, "../sentinel")])
 @example([("a/b/c", tarfile.REGTYPE, ""), ("b", LINK, "a/b"), ("c", LINK, "b/../..")])
@@ -727,7 +764,7 @@ def test_hostile_zips_never_reach_outside(members):
         )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from(FORMATS),
     st.lists(st.tuples(st.floats(0, 1), st.integers(1, 255)), min_size=1, max_size=4),

@@ -14,8 +14,9 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageChops, ImageEnhance, ImageFile, ImageOps
 
-from pipeline.data import audit as auditing
-from pipeline.data.audit import DISTANCE, audit, hamming_pairs, inspect_images, near_duplicate_groups
+from pipeline.data import duplicates
+from pipeline.data.audit import NOTHING, audit, inspect_images
+from pipeline.data.duplicates import DISTANCE, hamming_pairs, near_duplicate_groups
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
 COLUMNS = [
@@ -309,6 +310,30 @@ def test_flat_pictures_join_only_their_identical_bytes(tmp_path):
     assert groups_of(paths) == [[0, 5]]
 
 
+LEVELS = np.random.default_rng(0).integers(30, 250, 256).astype(float)
+NOISE = np.random.default_rng(1).normal(0, 1, 256)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "same"),
+    [
+        (LEVELS, LEVELS * 0.9 - 5, True),
+        (LEVELS, LEVELS + 20, True),
+        (LEVELS, LEVELS * 1.2, True),  # a quarter is burnt to white
+        (LEVELS, LEVELS * 0.7, False),  # more than a slight change of light
+        (LEVELS - 30, LEVELS + 30, False),
+        (LEVELS, LEVELS + NOISE * 2, True),
+        (LEVELS, LEVELS + NOISE * 8, False),
+        (100 + NOISE * 3, 100 + NOISE[::-1] * 3, False),  # close in grey levels, but of another shape
+    ],
+)
+def test_what_counts_as_the_same_thumbnail(first, second, same):
+    thumbs = [levels.clip(0, 255).astype(np.uint8).tobytes() for levels in (first, second)]
+    for pair in (thumbs, thumbs[::-1]):
+        facts = facts_like(2, thumb=pair, chroma=[bytes(128)] * 2)
+        assert near_duplicate_groups(facts) == ([[0, 1]] if same else [])
+
+
 def test_groups_are_joined_through_a_member_between():
     facts = facts_like(4, phash=[np.uint64(0b111 << 7 * row) for row in (0, 0, 0, 3)])
     facts["thumb"] = [bytes(range(256))] * 4
@@ -320,9 +345,9 @@ def test_groups_are_joined_through_a_member_between():
 
 def test_many_frames_of_one_camera_are_joined_at_the_cost_of_a_few_comparisons(monkeypatch):
     compared = []
-    compare = auditing._same_picture
+    compare = duplicates._same_picture
     monkeypatch.setattr(
-        auditing,
+        duplicates,
         "_same_picture",
         lambda pairs, *args: (compared.append(len(pairs)), compare(pairs, *args))[1],
     )
@@ -443,7 +468,7 @@ def test_audit_is_json_and_does_not_depend_on_row_order(shop):
 
 def facts_like(count: int, **columns) -> pd.DataFrame:
     """Facts of sound, different photos without files behind them."""
-    frame = {name: [value] * count for name, value in auditing.NOTHING.items()}
+    frame = {name: [value] * count for name, value in NOTHING.items()}
     frame |= {"path": [""] * count, "readable": [True] * count, "format": ["JPEG"] * count}
     frame |= {"mode": ["RGB"] * count, "sha256": [str(row) for row in range(count)]}
     return pd.DataFrame(frame | columns)
@@ -458,10 +483,20 @@ def small_audit(paths: list[str], labels: list, groups: list[list[int]], split="
 def test_extensions_are_matched_to_formats_by_meaning():
     content = {
         "a.jpeg": "JPEG", "b.JPE": "JPEG", "c.jpg": "MPO", "d.tiff": "TIFF", "e.tif": "TIFF", "f.dat": "PNG",
-        "g": "PNG", "h.png": "JPEG", "i.tif": "PNG", "j.jpg": "WEBP", "k.jpg": "",
+        "g": "PNG", "h.png": "JPEG", "i.tif": "PNG", "j.JPG": "WEBP", "k.jpg": "",
     }  # fmt: skip
     found = small_audit(list(content), [1] * len(content), [], format=list(content.values()))
-    assert [row["path"] for row in found["mislabelled"]] == ["h.png", "i.tif", "j.jpg"]
+    assert [row["path"] for row in found["mislabelled"]] == ["h.png", "i.tif", "j.JPG"]
+
+
+def test_lists_are_sorted_by_id():
+    manifest = pd.DataFrame({"id": ["3", "1", "2"], "split": "train", "path": ["a.png", "c.png", "b.png"]})
+    found = audit(manifest, facts_like(3, mode="L", orientation=3), [[0, 2]], [])
+    for name in ("mislabelled", "modes", "rotated"):
+        assert [row["id"] for row in found[name]] == ["1", "2", "3"], name
+    assert found["near_duplicates"] == [["2", "3"]]
+    lost = audit(manifest, facts_like(3, readable=False), [], [])["unreadable"]
+    assert [row["id"] for row in lost] == ["1", "2", "3"]
 
 
 def test_labels_may_be_numbers_or_lists():

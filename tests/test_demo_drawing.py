@@ -27,7 +27,8 @@ from pipeline.data.demo import (
     plan_test,
     plan_train,
 )
-from pipeline.data.leaves import DISEASES, VARIETIES, draw_leaf
+from pipeline.data.leaves import VARIETIES, draw_leaf
+from pipeline.data.lesions import DISEASES
 
 SEED, TRAIN, TEST = 5, 90, 50
 

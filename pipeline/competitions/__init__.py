@@ -1,6 +1,7 @@
 """Reading a competition file: shipped names or a path, overrides, and errors a tired person can act on."""
 
 import difflib
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -59,7 +60,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     """Set one dotted key. A source replaces the source of the file: there is exactly one."""
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise RequestError(f"--set {override}: expected KEY=VALUE, for example models.0.epochs=3")
+        raise RequestError(f"--set {override!r}: expected KEY=VALUE, for example models.0.epochs=3")
     *parents, last = key.split(".")
     if parents == ["source"]:
         raw["source"] = {}
@@ -72,24 +73,26 @@ def _apply(raw: dict[str, Any], override: str) -> None:
     elif isinstance(node, dict):
         node[last] = _value(text)
     else:
-        raise RequestError(f"--set {override}: {'.'.join(parents)} holds a value, not a table")
+        raise RequestError(f"--set {override!r}: {'.'.join(parents)} holds a value, not a table")
 
 
 def _child(node: Any, part: str, override: str) -> Any:
     if isinstance(node, list):
-        if not part.isdigit() or int(part) >= len(node):
-            raise RequestError(f"--set {override}: {part!r} is not one of the {len(node)} entries (0 is the first)")
+        if part not in map(str, range(len(node))):
+            raise RequestError(
+                f"--set {override!r}: {part!r} is not one of the {len(node)} entries (0 is the first)"
+            )
         return node[int(part)]
     if isinstance(node, dict):
         return node.setdefault(part, {})
-    raise RequestError(f"--set {override}: {part!r} lies below a value, not a table")
+    raise RequestError(f"--set {override!r}: {part!r} lies below a value, not a table")
 
 
 def _value(text: str) -> Any:
     """A TOML value; what is not one is taken as a plain string, so that shells need no double quotes."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # also numbers of 5,000 digits and 1,000 open brackets
         return text
 
 
@@ -98,22 +101,53 @@ def _explain(error: ValidationError, where: str, raw: dict[str, Any]) -> str:
     problems = error.errors()
     # An unknown key is shown first: a typing error there often causes the other complaints.
     first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     place = _place(first["loc"], raw)
+    alike = [p for p in problems if _place(p["loc"], raw) == place]  # the branches of a union complain together
+    more = f" (and {len(problems) - len(alike)} more)" if len(problems) > len(alike) else ""
     key = ".".join(str(part) for part in place)
     if first["type"] == "extra_forbidden":
         return f"{where}: unknown key {key!r}{_nearest(place)}{more}"
     if first["type"] == "missing":
         return f"{where}: {key!r} is missing and has no default{more}"
-    message = first["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:].removeprefix("nput should be ")
-    expected = f"expected {message[1:]}" if first["msg"].startswith("Input should be ") else message
-    if not key:
-        return f"{where}: {message}{more}"
-    found = first["input"]
-    if isinstance(found, dict):  # a check over a whole table has said what it found
-        return f"{where}: {key}: {message}{more}"
-    return f"{where}: {key}: found {found!r}, {expected}{more}"
+    if first["type"] == "value_error":
+        message = first["msg"].removeprefix("Value error, ")
+    else:
+        message = f"expected {' or '.join(dict.fromkeys(map(_expected, alike)))}"
+    if first["type"] == "value_error" and (not key or isinstance(first["input"], dict)):
+        # A check over a whole table has said what it found.
+        return f"{where}: {key}{': ' if key else ''}{message}{more}"
+    return f"{where}: {key}: found {_shown(first['input'])}, {message}{_meant(first)}{more}"
+
+
+def _expected(problem: Any) -> str:
+    """What a value had to be, in the words of a TOML file."""
+    limits = problem.get("ctx", {})
+    match problem["type"]:
+        case "model_type" | "dict_type":
+            return "a table"
+        case "list_type":
+            return "a list"
+        case "tuple_type":
+            return "a whole number or [height, width]"
+        case "too_short":
+            return f"at least {limits['min_length']} entries"
+        case "too_long":
+            return f"at most {limits['max_length']} entries"
+        case "string_pattern_mismatch":
+            return f"text that matches {limits['pattern']}"
+    return problem["msg"].removeprefix("Input should be ")
+
+
+def _shown(found: Any) -> str:
+    text = repr(list(found) if isinstance(found, tuple) else found)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _meant(problem: Any) -> str:
+    """The nearest of the words that a key takes."""
+    options = re.findall("'([^']*)'", str(problem.get("ctx", {}).get("expected", "")))
+    near = difflib.get_close_matches(str(problem["input"]), options, 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _place(loc: tuple[int | str, ...], raw: Any) -> list[int | str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.errors import RequestError
 from pipeline.workspace import write_text
 
-TEMPLATE = '''\
+TEMPLATE = """\
 # {slug}: one file is the whole competition. Every key that is left out has a sensible default;
 # `--set models.0.epochs=3` overrides one value for one command.
 slug   = "{slug}"
@@ -52,13 +52,15 @@ method = "hillclimb"                     # mean | weighted | rank | hillclimb
 [submission]
 sample  = "sample_submission.csv"
 columns = {{ label = "label" }}            # the sample's column = a target, or target/class
-'''
+"""
 
 
 def write_new(slug: str, folder: Path) -> Path:
     """Write `<slug>.toml` into `folder`. Raises RequestError if it exists or the slug is not one."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", slug):
-        raise RequestError(f"{slug!r} is not a slug: small letters, digits, '-' and '_', as in the address on Kaggle")
+        raise RequestError(
+            f"{slug!r} is not a slug: small letters, digits, '-' and '_', as in the address on Kaggle"
+        )
     path = folder / f"{slug}.toml"
     if path.exists():
         raise RequestError(f"{path} exists already; edit it, or take another folder with --root")

@@ -71,7 +71,9 @@ def _from_path(path: Path, key: str, making: Path, log: Log) -> None:
         with log.bar(f"unpack {path.name}") as progress:
             unpack(path, making, progress=progress)
     else:
-        raise RequestError(f"{key}: nothing at {path}; give a folder or an archive ({', '.join(ARCHIVE_ENDINGS)})")
+        raise RequestError(
+            f"{key}: nothing at {path}; give a folder or an archive ({', '.join(ARCHIVE_ENDINGS)})"
+        )
 
 
 def _link(folder: Path, making: Path) -> None:

@@ -11,7 +11,7 @@ from pipeline.predictions import TargetSpec
 
 
 def specs_of(targets: Sequence[Target], manifest: pd.DataFrame) -> tuple[TargetSpec, ...]:
-    """Each target with its classes, from the training rows. Raises RequestError where there is nothing to learn."""
+    """Each target with its classes, from the training rows. Raises RequestError for one without classes."""
     train = manifest[manifest["split"] == "train"]
     return tuple(_spec(target, train[target.name]) for target in targets)
 
@@ -24,9 +24,13 @@ def _spec(target: Target, labels: pd.Series) -> TargetSpec:
     else:
         classes = set(labels)
     if len(classes) < (1 if target.kind == "multilabel" else 2):
-        raise RequestError(f"target {target.name!r} has {len(classes)} class ({', '.join(classes)}); nothing to learn")
+        raise RequestError(
+            f"target {target.name!r} has {len(classes)} class ({', '.join(classes)}); nothing to learn"
+        )
     if target.kind == "binary" and len(classes) != 2:
-        raise RequestError(f"target {target.name!r} is binary but has {len(classes)} classes; kind = 'category'?")
+        raise RequestError(
+            f"target {target.name!r} is binary but has {len(classes)} classes; kind = 'category'?"
+        )
     return TargetSpec(target.name, target.kind, tuple(sorted(classes, key=_natural)))
 
 
@@ -46,7 +50,9 @@ def truth_of(spec: TargetSpec, labels: Sequence[str] | Sequence[float]) -> np.nd
     if spec.kind == "regression":
         return np.asarray(labels, dtype=np.float64)
     if spec.kind == "multilabel":
-        return np.array([[name in label.split() for name in spec.vocab] for label in labels], dtype=np.float64)
+        return np.array(
+            [[name in label.split() for name in spec.vocab] for label in labels], dtype=np.float64
+        )
     codes = {name: code for code, name in enumerate(spec.vocab)}
     unknown = sorted({str(label) for label in labels if label not in codes})
     if unknown:

@@ -1,6 +1,7 @@
-"""The manifest: one row an image, with its id, split, file and labels. Read once from table, names and folders."""
+"""The manifest: one row an image, with its id, split, file and labels, from table, names and folders."""
 
 import difflib
+import os
 import re
 import string
 from collections.abc import Sequence
@@ -23,10 +24,9 @@ def build_manifest(raw: Path, data: Data, targets: Sequence[Target], sample: Pat
     is the sample submission, whose ids name the test images where `data.test` is a pattern. Raises
     RequestError for anything in the file that the raw folder contradicts.
     """
-    train = _train_rows(raw, data)
-    for target in targets:
-        train[target.name] = _labels(target, train, data)
-    parts = [train[["id", "path", *[target.name for target in targets]]].assign(split="train")]
+    rows, table = _train_rows(raw, data)
+    labels = {target.name: _labels(target, rows, table, data) for target in targets}
+    parts = [rows.assign(split="train", **labels)]
     if data.test is not None:
         parts.append(_test_rows(raw, data, sample).assign(split="test"))
     manifest = pd.concat(parts, ignore_index=True)
@@ -47,20 +47,27 @@ def read_table(path: Path, what: str) -> pd.DataFrame:
 
 
 def walk_images(folder: Path) -> list[str]:
-    """Image files below a folder as sorted relative POSIX paths; hidden files and other types are passed over."""
-    found = (path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in IMAGE_ENDINGS)
-    return sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))
+    """Image files below a folder as sorted relative POSIX paths, without hidden files and other types.
+
+    Linked folders are entered: a `source.path` folder is used by links to its entries.
+    """
+    found = []
+    for place, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        images = [name for name in files if Path(name).suffix.lower() in IMAGE_ENDINGS and name[0] != "."]
+        found += [(Path(place) / name).relative_to(folder).as_posix() for name in images]
+    return sorted(found)
 
 
-def _train_rows(raw: Path, data: Data) -> pd.DataFrame:
+def _train_rows(raw: Path, data: Data) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Ids and paths, and the table that they are from, row for row."""
     if data.table is None:
-        return _walk(raw, data.images, "data.images")
+        return _walk(raw, data.images, "data.images"), None
     table = read_table(raw / data.table, "data.table")
     _need_column(table, data.id, data.table, "data.id")
-    table = table.assign(id=table[data.id])
-    _refuse_repeats(table["id"], data.table, data.id)
-    table["path"] = _paths(table, data.images, data.table, "data.images")
-    return table
+    _refuse_repeats(table[data.id], data.table, data.id)
+    paths = _paths(table, data.id, data.images, data.table, "data.images")
+    return pd.DataFrame({"id": table[data.id], "path": paths}), table
 
 
 def _test_rows(raw: Path, data: Data, sample: Path | None) -> pd.DataFrame:
@@ -68,12 +75,15 @@ def _test_rows(raw: Path, data: Data, sample: Path | None) -> pd.DataFrame:
         rows = _walk(raw, data.test, "data.test")
     else:
         if sample is None or not sample.is_file():
-            raise RequestError(f"data.test = {data.test!r} takes its ids from the sample submission, which is missing")
+            raise RequestError(
+                f"data.test = {data.test!r} takes its ids from the sample submission, which is missing"
+            )
         table = read_table(sample, "submission.sample")
         _need_column(table, data.id, sample.name, "data.id")
-        rows = table.assign(id=table[data.id], path=_paths(table, data.test, sample.name, "data.test"))
-        _refuse_repeats(rows["id"], sample.name, data.id)
-    return rows[["id", "path"]]
+        _refuse_repeats(table[data.id], sample.name, data.id)
+        paths = _paths(table, data.id, data.test, sample.name, "data.test")
+        rows = pd.DataFrame({"id": table[data.id], "path": paths})
+    return rows
 
 
 def _walk(raw: Path, folder: str, key: str) -> pd.DataFrame:
@@ -86,29 +96,32 @@ def _walk(raw: Path, folder: str, key: str) -> pd.DataFrame:
     return pd.DataFrame({"id": names, "path": [f"{folder.rstrip('/')}/{name}" for name in names]})
 
 
-def _paths(table: pd.DataFrame, pattern: str, table_name: str, key: str) -> list[str]:
+def _paths(table: pd.DataFrame, id_column: str, pattern: str, table_name: str, key: str) -> list[str]:
     """Fill `train_images/{label}/{image_id}` from each row; a plain folder gets the id put behind it."""
     if "{" not in pattern:
-        return [f"{pattern.rstrip('/')}/{name}" for name in table["id"]]
+        return [f"{pattern.rstrip('/')}/{name}" for name in table[id_column]]
     try:
         fields = [field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None]
     except ValueError as error:
         raise RequestError(f"{key} = {pattern!r} is not a pattern: {error}") from None
     for field in fields:
         _need_column(table, field, table_name, key)
-    return [pattern.format_map(row) for row in table[fields].to_dict("records")]
+    try:
+        return [pattern.format_map(row) for row in table.to_dict("records")]
+    except (ValueError, TypeError) as error:  # {image_id:05d}: cells are text
+        raise RequestError(f"{key} = {pattern!r} cannot be filled from {table_name}: {error}") from None
 
 
-def _labels(target: Target, train: pd.DataFrame, data: Data) -> pd.Series:
+def _labels(target: Target, rows: pd.DataFrame, table: pd.DataFrame | None, data: Data) -> pd.Series:
     if target.regex is not None:
-        labels = _labels_from_names(target, train["path"])
+        labels = _labels_from_names(target, rows["path"])
     elif target.folder:
-        labels = _labels_from_folders(target, train["path"])
+        labels = _labels_from_folders(target, rows["path"], data.images)
     else:
         column = target.column or target.name
-        _need_column(train, column, str(data.table), f"targets {target.name!r}: column")
-        labels = train[column].str.strip()
-    empty = train["id"][labels == ""]
+        _need_column(table, column, str(data.table), f"targets {target.name!r}: column")
+        labels = table[column].str.strip()
+    empty = rows["id"][labels == ""]
     if target.kind == "multilabel":
         return labels
     if len(empty):
@@ -116,7 +129,7 @@ def _labels(target: Target, train: pd.DataFrame, data: Data) -> pd.Series:
             f"target {target.name!r}: {len(empty)} training rows have no label, for example {_some(empty)}; "
             "fill them in or take the rows out"
         )
-    return _numbers(target, labels, train["id"]) if target.kind == "regression" else labels
+    return _numbers(target, labels, rows["id"]) if target.kind == "regression" else labels
 
 
 def _labels_from_names(target: Target, paths: pd.Series) -> pd.Series:
@@ -129,14 +142,16 @@ def _labels_from_names(target: Target, paths: pd.Series) -> pd.Series:
             f"target {target.name!r}: regex {target.regex!r} does not match {len(unmatched)} of {len(names)} "
             f"file names, for example {_some(unmatched)}"
         )
-    labels = [match.lastgroup if pattern.groupindex else match.group(1) for match in matches]
+    labels = [match.group(1) if pattern.groups == 1 else match.lastgroup for match in matches]
     return pd.Series(["" if label is None else label for label in labels], index=paths.index, dtype=str)
 
 
-def _labels_from_folders(target: Target, paths: pd.Series) -> pd.Series:
+def _labels_from_folders(target: Target, paths: pd.Series, images: str) -> pd.Series:
+    # The folders that `data.images` itself names are no classes.
+    fixed = images.split("{")[0] if "{" in images else f"{images.rstrip('/')}/"
     parts = paths.str.split("/")
-    if (parts.str.len() < 3).any():
-        flat = paths[parts.str.len() < 3]
+    flat = paths[parts.str.len() < fixed.count("/") + 2]
+    if len(flat):
         raise RequestError(
             f"target {target.name!r}: folder = true, but images lie outside of any class folder: {_some(flat)}"
         )
@@ -174,7 +189,9 @@ def _refuse_missing(manifest: pd.DataFrame, raw: Path, data: Data) -> None:
     gone = manifest["path"][manifest["bytes"] < 0]
     if len(gone):
         folder = str(Path(gone.iloc[0]).parent)
-        hint = "" if (raw / folder).is_dir() else f"; there is no folder {folder!r}{_neighbours(raw / folder)}"
+        hint = (
+            "" if (raw / folder).is_dir() else f"; there is no folder {folder!r}{_neighbours(raw / folder)}"
+        )
         raise RequestError(
             f"data.images: {len(gone)} of {len(manifest)} image files are missing below {raw}: {_some(gone)}{hint}"
         )
@@ -187,7 +204,9 @@ def _need_column(table: pd.DataFrame, column: str, where: str, key: str) -> None
     if column not in table.columns:
         near = difflib.get_close_matches(column, list(table.columns), 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise RequestError(f"{key}: {where} has no column {column!r}; it has {', '.join(table.columns)}{hint}")
+        raise RequestError(
+            f"{key}: {where} has no column {column!r}; it has {', '.join(table.columns)}{hint}"
+        )
 
 
 def _refuse_repeats(ids: pd.Series, where: str, column: str) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config import Competition
-from pipeline.data.audit import audit, inspect_images, near_duplicate_groups
+from pipeline.data.audit import audit, inspect_images
+from pipeline.data.duplicates import near_duplicate_groups
 from pipeline.errors import RequestError
 from pipeline.freshness import Step, digest
 from pipeline.log import Log
@@ -64,7 +65,9 @@ def _refuse_hopeless(manifest: pd.DataFrame, facts: pd.DataFrame, workspace: Wor
 def say_audit(summary: dict[str, Any], log: Log) -> None:
     """The findings that a person should know, a line each."""
     counts = summary["counts"]
-    log.say(f"check: {counts['readable']:,} of {counts['train'] + counts['test']:,} images can be read; details in audit.json")
+    log.say(
+        f"check: {counts['readable']:,} of {counts['train'] + counts['test']:,} images can be read; details in audit.json"
+    )
     bad = summary["unreadable"]
     for split, consequence in (("train", "left out"), ("test", "get a row of class priors")):
         ids = [row["id"] for row in bad if row["split"] == split]

@@ -32,13 +32,17 @@ def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False)
     write_with(workspace.manifest, lambda file: manifest.to_parquet(file, index=False))
     step(comp, workspace).record()
     counts = manifest["split"].value_counts()
-    log.say(f"data: {counts.get('train', 0):,} training and {counts.get('test', 0):,} test images in {workspace.raw}")
+    log.say(
+        f"data: {counts.get('train', 0):,} training and {counts.get('test', 0):,} test images in {workspace.raw}"
+    )
     return True
 
 
 def step(comp: Competition, workspace: Workspace) -> Step:
     """The manifest's step: the source, what the file says about labels, and every raw file's name and size."""
-    labels = [target.model_dump(include={"name", "column", "regex", "folder", "kind"}) for target in comp.targets]
+    labels = [
+        target.model_dump(include={"name", "column", "regex", "folder", "kind"}) for target in comp.targets
+    ]
     inputs = {
         "version": VERSION,
         "source": identity(comp.source),
@@ -57,14 +61,20 @@ def step(comp: Competition, workspace: Workspace) -> Step:
 
 def sample_path(comp: Competition, workspace: Workspace) -> Path | None:
     """The sample submission, ours where the test set was held back; None where the competition has none."""
-    path = workspace.held_back_sample if comp.data.holdout is not None else workspace.raw / comp.submission.sample
+    path = (
+        workspace.held_back_sample
+        if comp.data.holdout is not None
+        else workspace.raw / comp.submission.sample
+    )
     return path if path.is_file() else None
 
 
 def _fetch_if_needed(comp: Competition, workspace: Workspace, log: Log, force: bool) -> bool:
     stamp = {"source": identity(comp.source)}
     known = read_json(workspace.meta / "fetched.json")
-    there = workspace.raw.is_dir() and any(not entry.name.startswith(".") for entry in workspace.raw.iterdir())
+    there = workspace.raw.is_dir() and any(
+        not entry.name.startswith(".") for entry in workspace.raw.iterdir()
+    )
     if there and known == stamp and not force:
         return False
     if there and known is None and comp.source.kind == "kaggle":
@@ -89,7 +99,10 @@ def _listing(raw: Path) -> str | None:
     lines = []
     for folder, names, files in os.walk(raw, followlinks=True):
         names[:] = [name for name in names if not name.startswith(".")]
-        lines += [f"{folder[len(str(raw)) :]}/{file}\t{os.path.getsize(os.path.join(folder, file))}" for file in files]
+        lines += [
+            f"{folder[len(str(raw)) :]}/{file}\t{os.path.getsize(os.path.join(folder, file))}"
+            for file in files
+        ]
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 

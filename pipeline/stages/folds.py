@@ -55,7 +55,9 @@ def step(comp: Competition, workspace: Workspace) -> Step:
 def training_rows(workspace: Workspace) -> pd.DataFrame:
     """The readable training rows of the manifest, sorted by id, with their near-duplicate `group`."""
     manifest, facts = pd.read_parquet(workspace.manifest), pd.read_parquet(workspace.facts)
-    merged = manifest.merge(facts[["id", "split", "readable", "group"]], on=["id", "split"], validate="one_to_one")
+    merged = manifest.merge(
+        facts[["id", "split", "readable", "group"]], on=["id", "split"], validate="one_to_one"
+    )
     rows = merged[(merged["split"] == "train") & merged["readable"]]
     return rows.sort_values("id", ignore_index=True)
 
@@ -64,7 +66,9 @@ def read_folds(workspace: Workspace) -> pd.Series:
     """Fold numbers (from 0) by id."""
     table = read_table(workspace.folds, "folds")
     if not {"id", "fold"} <= set(table.columns):
-        raise RequestError(f"{workspace.folds} needs the columns id and fold; it has {', '.join(table.columns)}")
+        raise RequestError(
+            f"{workspace.folds} needs the columns id and fold; it has {', '.join(table.columns)}"
+        )
     return table.set_index("id")["fold"].astype(int)
 
 
@@ -100,7 +104,9 @@ def assign_folds(labels: Sequence[np.ndarray], groups: np.ndarray, n: int, seed:
 def _make(comp: Competition, workspace: Workspace, rows: pd.DataFrame, log: Log) -> None:
     specs = specs_of(comp.targets, pd.read_parquet(workspace.manifest))
     wanted = comp.folds.stratify if comp.folds.stratify is not None else [spec.name for spec in specs]
-    labels = [_strata(spec, rows[spec.name]) for spec in specs if spec.name in wanted and spec.kind != "multilabel"]
+    labels = [
+        _strata(spec, rows[spec.name]) for spec in specs if spec.name in wanted and spec.kind != "multilabel"
+    ]
     labels = labels or [np.zeros(len(rows), dtype=int)]
     numbers = assign_folds(labels, _groups(comp, workspace, rows), comp.folds.n, comp.seed)
     if len(np.unique(numbers)) < comp.folds.n:
@@ -111,7 +117,9 @@ def _make(comp: Competition, workspace: Workspace, rows: pd.DataFrame, log: Log)
     table = pd.DataFrame({"id": rows["id"], "fold": numbers})
     write_text(workspace.folds, table.to_csv(index=False, lineterminator="\n"))
     sizes = np.bincount(numbers, minlength=comp.folds.n)
-    log.say(f"folds: {comp.folds.n} of {sizes.min():,} to {sizes.max():,} images, stratified by {', '.join(wanted)}")
+    log.say(
+        f"folds: {comp.folds.n} of {sizes.min():,} to {sizes.max():,} images, stratified by {', '.join(wanted)}"
+    )
     _report_rare(specs, rows, comp.folds.n, log)
 
 

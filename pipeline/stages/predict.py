@@ -76,7 +76,7 @@ def state_of(comp: Competition, workspace: Workspace, model: Model) -> str:
 
 
 def _predict_fold(comp: Competition, workspace: Workspace, model: Model, fold: int, log: Log) -> None:
-    from pipeline.vision.fold import heads_of, unlabelled
+    from pipeline.vision.fold import heads_of, samples_of, unlabelled
     from pipeline.vision.predict import predict_fold
 
     rows, specs, fold_of = training.load_rows(comp, workspace)
@@ -86,7 +86,7 @@ def _predict_fold(comp: Competition, workspace: Workspace, model: Model, fold: i
     log.say(f"predict {model.name} fold {fold + 1}/{comp.folds.n}: {len(held_out):,} held out, {len(readable):,} test")
     started = time.monotonic()
     oof, unseen = predict_fold(
-        unlabelled(held_out, workspace.raw),
+        samples_of(held_out, specs, workspace.raw),
         unlabelled(readable, workspace.raw),
         heads_of(comp.targets, specs, rows[fold_of != fold]),
         model,

@@ -88,7 +88,9 @@ def _graded(
     parts: dict[str, float | None] = {"public": None, "private": None}
     everything = grade(comp, specs, values, truth)
     if not submitted & everything.keys():
-        raise RequestError(f"metric {comp.metric!r} fits no target that is both submitted and in the solution")
+        raise RequestError(
+            f"metric {comp.metric!r} fits no target that is both submitted and in the solution"
+        )
     if USAGE in answers.columns:
         for part in parts:
             rows = (answers[USAGE].str.lower() == part).to_numpy()
@@ -131,4 +133,6 @@ def _in_order(table: pd.DataFrame, id_column: str, ids: pd.Index, path: Path) ->
 def _keep(path: Path, result: dict[str, Any]) -> None:
     about = read_json(path.with_suffix(".json"))
     if isinstance(about, dict):
-        write_json(path.with_suffix(".json"), {**about, "scores": {**about.get("scores", {}), "local": result}})
+        write_json(
+            path.with_suffix(".json"), {**about, "scores": {**about.get("scores", {}), "local": result}}
+        )

@@ -19,19 +19,25 @@ VERSION = 1
 SURPRISING = 4.0  # standard deviations between predicted and OOF share of a class
 
 
-def submit(comp: Competition, workspace: Workspace, log: Log, force: bool = False, member: str = "ensemble") -> bool:
+def submit(
+    comp: Competition, workspace: Workspace, log: Log, force: bool = False, member: str = "ensemble"
+) -> bool:
     """Write and check the submission of the ensemble, or of one model. Returns whether it did anything.
 
     Raises WorkFailed, and writes nothing, if any check fails; RequestError if there is no test set.
     """
     if not comp.has_test:
-        raise RequestError(f"{comp.slug} has no test set (data.test or data.holdout), so there is nothing to submit")
+        raise RequestError(
+            f"{comp.slug} has no test set (data.test or data.holdout), so there is nothing to submit"
+        )
     writing = step(comp, workspace, member)
     if writing.done() and not force:
         return False
     folder = workspace.model(member)
     if not (folder / "test.parquet").is_file():
-        raise WorkFailed(f"no test predictions of {member!r} yet; run `pipeline predict` and `pipeline ensemble`")
+        raise WorkFailed(
+            f"no test predictions of {member!r} yet; run `pipeline predict` and `pipeline ensemble`"
+        )
     preds, oof = predictions.load(folder / "test.parquet"), predictions.load(folder / "oof.parquet")
     id_column, sample = read_sample(comp, workspace)
     columns = columns_of(comp, [name for name in sample.columns if name != id_column])
@@ -79,14 +85,22 @@ def _remember(workspace: Workspace, name: str) -> None:
 
 
 def check_submission(
-    table: pd.DataFrame, id_column: str, sample: pd.DataFrame, columns: list[Column], specs: tuple[TargetSpec, ...]
+    table: pd.DataFrame,
+    id_column: str,
+    sample: pd.DataFrame,
+    columns: list[Column],
+    specs: tuple[TargetSpec, ...],
 ) -> None:
     """Raise WorkFailed unless the table has the sample's ids, columns and order, and only sound values."""
     if list(table.columns) != list(sample.columns):
-        raise WorkFailed(f"submission columns {list(table.columns)} are not the sample's {list(sample.columns)}")
+        raise WorkFailed(
+            f"submission columns {list(table.columns)} are not the sample's {list(sample.columns)}"
+        )
     mine, theirs = table[id_column].to_numpy(), sample[id_column].to_numpy()
     if len(mine) != len(theirs) or (mine != theirs).any():
-        raise WorkFailed(f"submission ids are not the sample's, in its order ({len(mine)} and {len(theirs)} rows)")
+        raise WorkFailed(
+            f"submission ids are not the sample's, in its order ({len(mine)} and {len(theirs)} rows)"
+        )
     by_name = {spec.name: spec for spec in specs}
     for column in columns:
         problem = _problem(table[column.name], column, by_name[column.target])
@@ -117,7 +131,9 @@ def class_shifts(columns: list[Column], preds: Predictions, oof: Predictions) ->
         spec = preds.spec(name)
         if not spec.exclusive:
             continue
-        shares = [np.bincount(p.values[name].argmax(axis=1), minlength=spec.width) / len(p) for p in (preds, oof)]
+        shares = [
+            np.bincount(p.values[name].argmax(axis=1), minlength=spec.width) / len(p) for p in (preds, oof)
+        ]
         pooled = (shares[0] * len(preds) + shares[1] * len(oof)) / (len(preds) + len(oof))
         noise = np.sqrt(pooled * (1 - pooled) * (1 / len(preds) + 1 / len(oof)))
         for code in np.flatnonzero(np.abs(shares[0] - shares[1]) > SURPRISING * noise):

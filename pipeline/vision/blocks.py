@@ -66,7 +66,7 @@ class ShownLabels(list):
             print(line)
             return ctx
         above = ctx.get_title()
-        ctx.set_title(f"{above}\n{line}" if above else line, color=kwargs.get("color"))
+        ctx.set_title(f"{above}\n{line}" if above else line, color=kwargs.get("color", "black"))
         return ctx
 
 

@@ -70,7 +70,24 @@ class SeedEpochs(Callback):
             loader.rng = random.Random(seed + number)
 
 
-class History(Callback):
+class EpochWatcher(Callback):
+    """Calls `after_trained_epoch` at an epoch's end; fastai also ends the epochs that a resumed fit skips."""
+
+    trained = False
+
+    def before_train(self) -> None:
+        self.trained = True
+
+    def after_epoch(self) -> None:
+        if self.trained:
+            self.trained = False
+            self.after_trained_epoch()
+
+    def after_trained_epoch(self) -> None:
+        raise NotImplementedError
+
+
+class History(EpochWatcher):
     """One row an epoch: its number, seconds, the mean training loss, the validation loss and metrics."""
 
     order = 70  # after Recorder (50)
@@ -78,7 +95,8 @@ class History(Callback):
     def __init__(self, rows: list[dict[str, Any]], line: Callable[[dict[str, Any]], None]) -> None:
         self.rows, self.line = rows, line
 
-    def before_epoch(self) -> None:
+    def before_train(self) -> None:
+        super().before_train()
         self.started, self.total, self.count = time.monotonic(), torch.zeros(()), 0
 
     def after_batch(self) -> None:
@@ -86,7 +104,7 @@ class History(Callback):
             self.total = self.learn.loss.detach() * len(self.learn.yb[0]) + self.total.to(self.learn.loss.device)
             self.count += len(self.learn.yb[0])
 
-    def after_epoch(self) -> None:
+    def after_trained_epoch(self) -> None:
         names = self.recorder.metric_names[2:]
         values = self.recorder.log[2 : 2 + len(names)]
         row = {"epoch": len(self.rows), "train_loss": float(self.total) / max(1, self.count)}
@@ -95,7 +113,7 @@ class History(Callback):
         self.line(self.rows[-1])
 
 
-class Checkpoint(Callback):
+class Checkpoint(EpochWatcher):
     """After each epoch, everything that the next one needs, in one file without pickle."""
 
     order = 90  # last: what it saves is final
@@ -103,7 +121,7 @@ class Checkpoint(Callback):
     def __init__(self, path: Path, rows: list[dict[str, Any]], about: dict[str, Any]) -> None:
         self.path, self.rows, self.about = path, rows, about
 
-    def after_epoch(self) -> None:
+    def after_trained_epoch(self) -> None:
         about = {**self.about, "epoch": self.epoch, "rows": self.rows}
         save_checkpoint(self.path, self.learn.model, self.learn.opt, about)
 
@@ -114,7 +132,8 @@ def save_checkpoint(path: Path, model: torch.nn.Module, optimizer, about: dict[s
     scalars: list[dict[str, Any]] = []
     for number, state in enumerate(optimizer.state_dict()["state"]):
         scalars.append({key: value for key, value in state.items() if not torch.is_tensor(value)})
-        tensors |= {f"opt.{number}.{key}": value for key, value in state.items() if torch.is_tensor(value)}
+        moments = {key: value for key, value in state.items() if torch.is_tensor(value)}
+        tensors |= {f"opt.{number}.{key}": value.contiguous() for key, value in moments.items()}
     metadata = {"about": json.dumps(about), "optimizer": json.dumps(scalars)}
     write_with(path, lambda file: save_file(tensors, file, metadata=metadata))
 
@@ -137,8 +156,15 @@ def load_checkpoint(path: Path, model: torch.nn.Module, optimizer) -> None:
     model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
     for number, (param, *_) in enumerate(optimizer.all_params()):
         prefix = f"opt.{number}."
-        own = {k.removeprefix(prefix): v.to(param.device) for k, v in tensors.items() if k.startswith(prefix)}
-        optimizer.state[param] = states[number] | own
+        own = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        optimizer.state[param] = states[number] | {key: _laid_out_as(param, value) for key, value in own.items()}
+
+
+def _laid_out_as(param: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """A moment of a parameter on its device and in its memory format, which files do not keep."""
+    if value.shape != param.shape:
+        return value.to(param.device)
+    return torch.empty_like(param).copy_(value)
 
 
 class BatchBar(Callback):

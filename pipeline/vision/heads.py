@@ -124,9 +124,9 @@ class NamedHeads(nn.Module):
     Input: features (n, nf, h, w), or (n, nf) where the body pools. Output: (n, sum of widths).
     """
 
-    def __init__(self, features: int, specs: Sequence[TargetSpec], pool: bool) -> None:
+    def __init__(self, features: int, specs: Sequence[TargetSpec], pool: bool, dropout: float = 0.5) -> None:
         super().__init__()
-        *trunk, last = create_head(features, 1, pool=pool)
+        *trunk, last = create_head(features, 1, pool=pool, ps=dropout)
         self.trunk = nn.Sequential(*trunk)
         bias = last.bias is not None
         # The prefix keeps a target called `type` apart from the module's own attributes.

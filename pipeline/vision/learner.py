@@ -31,7 +31,8 @@ def build_learner(
 
     `weights` replaces the model's own ('none' when trained ones will be loaded).
     """
-    network = build_network(model.arch, weights or model.weights, [head.spec for head in heads], model.size)
+    specs = [head.spec for head in heads]
+    network = build_network(model.arch, weights or model.weights, specs, model.size, model.dropout)
     loaders = build_loaders(
         train,
         valid,

@@ -42,6 +42,8 @@ class Body(nn.Module):
         return shape
 
     def forward(self, x: Tensor) -> Tensor:
+        # Channels-last convolutions take two thirds of the time on a CPU; fastai's subclass costs a fifth more.
+        x = x.as_subclass(Tensor).contiguous(memory_format=torch.channels_last)
         return self.model.forward_features(x) if self.gives_map else self.model(x)
 
 
@@ -53,8 +55,11 @@ class Network:
     stats: tuple[Sequence[float], Sequence[float]]
 
 
-def build_network(arch: str, weights: str, specs: Sequence[TargetSpec], size: tuple[int, int]) -> Network:
-    """Build body and heads. `weights`: pretrained, none, or a file; `size`: height and width in pixels.
+def build_network(
+    arch: str, weights: str, specs: Sequence[TargetSpec], size: tuple[int, int], dropout: float = 0.5
+) -> Network:
+    """Build body and heads. `weights`: pretrained, none, or a file; `size`: height and width in pixels;
+    `dropout`: before the last layer, half of it before the one before (fastai's `ps`).
 
     Raises RequestError for an architecture that timm does not know or that does not take this size, and
     WorkFailed for weights that cannot be had.
@@ -69,9 +74,10 @@ def build_network(arch: str, weights: str, specs: Sequence[TargetSpec], size: tu
             f"{arch} does not take images of {size[0]}x{size[1]} pixels ({_first_line(error)}); "
             f"it was made for {wanted}: set the model's size to that"
         ) from error
-    head = NamedHeads(body.features, specs, pool=body.gives_map)
+    head = NamedHeads(body.features, specs, pool=body.gives_map, dropout=dropout)
     apply_init(head, nn.init.kaiming_normal_)
-    return Network(nn.Sequential(body, head), (model.default_cfg["mean"], model.default_cfg["std"]))
+    network = nn.Sequential(body, head).to(memory_format=torch.channels_last)
+    return Network(network, (model.default_cfg["mean"], model.default_cfg["std"]))
 
 
 def check_arch(arch: str) -> None:

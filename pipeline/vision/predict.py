@@ -34,7 +34,8 @@ def predict_fold(
 ) -> tuple[Predicted, Predicted]:
     """Predict the held-out and the test samples with a fold's weights.
 
-    `seed` names the fold: the augmentations of TTA are drawn from it. Labels are not looked at.
+    `seed` names the fold: the augmentations of TTA are drawn from it. The held-out samples have labels, which
+    fastai wants for its loaders; nothing here looks at them.
     """
     learn = build_learner(model, heads, held_out, held_out, weights="none")
     load_weights(weights, learn.model)

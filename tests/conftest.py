@@ -1,0 +1,131 @@
+"""What several tests need: a log that remembers, competition files out of text, a small raw image folder."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import competitions
+from pipeline.config import Competition
+from pipeline.log import Log
+from pipeline.workspace import Workspace
+
+MODEL = '[[models]]\nname = "m"\narch = "test_resnet"\nweights = "none"\n'
+
+
+class CollectingLog(Log):
+    """A log whose lines are kept in place of printed."""
+
+    def __init__(self) -> None:
+        self.terminal = False
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    @property
+    def warnings(self) -> list[str]:
+        return [line for line in self.lines if line.startswith("warning: ")]
+
+
+@pytest.fixture
+def log() -> CollectingLog:
+    return CollectingLog()
+
+
+@pytest.fixture
+def load_toml(tmp_path: Path) -> Callable[..., Competition]:
+    """Load a competition from TOML text, with overrides; `[[models]]` is added where the text has none."""
+
+    def load(text: str, *overrides: str) -> Competition:
+        path = tmp_path / "written.toml"
+        path.write_text(text if "[[models]]" in text else text + MODEL, encoding="utf-8")
+        return competitions.load(str(path), list(overrides))
+
+    return load
+
+
+def draw_image(path: Path, seed: int, size: int = 16) -> Path:
+    """A small picture of its own: random blocks of colour."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    blocks = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    Image.fromarray(blocks).resize((size, size), Image.Resampling.NEAREST).save(path)
+    return path
+
+
+TINY = """\
+slug = "tiny"
+
+[source]
+path = "{raw}"
+
+[data]
+table = "train.csv"
+id = "image_id"
+images = "train_images/{{label}}/{{image_id}}"
+test = "test_images"
+
+[[targets]]
+name = "disease"
+column = "label"
+
+[[targets]]
+name = "variety"
+
+[folds]
+n = 3
+
+[[models]]
+name = "m"
+arch = "test_resnet"
+weights = "none"
+
+[submission]
+columns = {{ label = "disease" }}
+"""
+
+
+@dataclass
+class Tiny:
+    """A competition of small pictures in Paddy's layout, and where it lives."""
+
+    raw: Path
+    file: Path
+    root: Path
+    labels: dict[str, tuple[str, str]] = field(default_factory=dict)  # training id -> disease, variety
+    test_ids: list[str] = field(default_factory=list)
+
+    def load(self, *overrides: str) -> Competition:
+        return competitions.load(str(self.file), list(overrides))
+
+    @property
+    def workspace(self) -> Workspace:
+        return Workspace(self.root, "tiny")
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Tiny:
+    """Twenty-four training pictures of three diseases and two varieties, six test pictures, a sample."""
+    raw, file, root = tmp_path / "tiny-raw", tmp_path / "tiny.toml", tmp_path / "root"
+    made = Tiny(raw, file, root)
+    for number in range(24):
+        name, disease, variety = (
+            f"{100 + number}.png",
+            ("blast", "hispa", "normal")[number % 3],
+            "AB"[number % 2],
+        )
+        draw_image(raw / "train_images" / disease / name, number)
+        made.labels[name] = (disease, variety)
+    for number in range(6):
+        draw_image(raw / "test_images" / f"{900 + number}.png", 900 + number)
+        made.test_ids.append(f"{900 + number}.png")
+    rows = [f"{name},{disease},{variety}\n" for name, (disease, variety) in made.labels.items()]
+    (raw / "train.csv").write_text("image_id,label,variety\n" + "".join(rows))
+    sample = "".join(f"{name},\n" for name in reversed(made.test_ids))  # in an order of its own
+    (raw / "sample_submission.csv").write_text("image_id,label\n" + sample)
+    file.write_text(TINY.format(raw=raw))
+    root.mkdir()
+    return made
