@@ -107,9 +107,30 @@ def _ready(stage: str, state: str) -> bool:
     return state == "done" or stage in ("train", "predict")
 
 
+def _add_stage(name: str, text: str) -> None:
+    """A subcommand for a stage that takes no options of its own."""
+
+    def command(
+        comp: Comp = "demo",
+        root: Root = HERE,
+        sets: Sets = None,
+        as_json: Json = False,
+        force: Force = False,
+        debug: Debug = False,
+    ) -> None:
+        _stage(name, comp, root, sets, as_json, force=force)
+
+    app.command(name, help=text)(command)
+
+
 @app.command()
 def run(
-    comp: Comp = "demo", root: Root = HERE, sets: Sets = None, as_json: Json = False, force: Force = False, debug: Debug = False
+    comp: Comp = "demo",
+    root: Root = HERE,
+    sets: Sets = None,
+    as_json: Json = False,
+    force: Force = False,
+    debug: Debug = False,
 ) -> None:
     """Every stage to the submission, skipping what is up to date."""
     from pipeline.road import run as run_all
@@ -126,28 +147,9 @@ def run(
         print(f"submission: {result['submission']}")
 
 
-@app.command()
-def data(
-    comp: Comp = "demo", root: Root = HERE, sets: Sets = None, as_json: Json = False, force: Force = False, debug: Debug = False
-) -> None:
-    """Fetch the raw files and read them into the manifest."""
-    _stage("data", comp, root, sets, as_json, force=force)
-
-
-@app.command()
-def check(
-    comp: Comp = "demo", root: Root = HERE, sets: Sets = None, as_json: Json = False, force: Force = False, debug: Debug = False
-) -> None:
-    """Audit every image: unreadable, mislabelled, duplicates, odd modes."""
-    _stage("check", comp, root, sets, as_json, force=force)
-
-
-@app.command()
-def folds(
-    comp: Comp = "demo", root: Root = HERE, sets: Sets = None, as_json: Json = False, force: Force = False, debug: Debug = False
-) -> None:
-    """Split train for cross-validation; --force makes new folds."""
-    _stage("folds", comp, root, sets, as_json, force=force)
+_add_stage("data", "Fetch the raw files and read them into the manifest.")
+_add_stage("check", "Audit every image: unreadable, mislabelled, duplicates, odd modes.")
+_add_stage("folds", "Split train for cross-validation; --force makes new folds.")
 
 
 @app.command()
@@ -179,12 +181,7 @@ def predict(
     _stage("predict", comp, root, sets, as_json, force=force, only_model=model)
 
 
-@app.command()
-def ensemble(
-    comp: Comp = "demo", root: Root = HERE, sets: Sets = None, as_json: Json = False, force: Force = False, debug: Debug = False
-) -> None:
-    """Blend the models, with weights fitted on out-of-fold rows."""
-    _stage("ensemble", comp, root, sets, as_json, force=force)
+_add_stage("ensemble", "Blend the models, with weights fitted on out-of-fold rows.")
 
 
 @app.command()

@@ -47,9 +47,7 @@ class Source(Section):
     def _exactly_one(self) -> "Source":
         given = [key for key in type(self).model_fields if getattr(self, key) is not None]
         if len(given) != 1:
-            raise ValueError(
-                f"give exactly one of kaggle, url, path, demo; found {', '.join(given) or 'none'}"
-            )
+            raise ValueError(f"give exactly one of kaggle, url, path, demo; found {', '.join(given) or 'none'}")
         return self
 
     @property
@@ -69,9 +67,7 @@ class Data(Section):
     @model_validator(mode="after")
     def _one_test_set(self) -> "Data":
         if self.test is not None and self.holdout is not None:
-            raise ValueError(
-                "test and holdout exclude each other: a test folder, or a share of train held back"
-            )
+            raise ValueError("test and holdout exclude each other: a test folder, or a share of train held back")
         return self
 
 
@@ -106,23 +102,17 @@ class Target(Section):
                 raise ValueError(f"not a regular expression: {error}") from None
             named = len(compiled.groupindex)
             if compiled.groups != 1 and (named == 0 or named != compiled.groups):
-                raise ValueError(
-                    f"needs one group (...) around the label, or only named groups; has {compiled.groups}"
-                )
+                raise ValueError(f"needs one group (...) around the label, or only named groups; has {compiled.groups}")
         return pattern
 
     @model_validator(mode="after")
     def _consistent(self) -> "Target":
         if self.name in RESERVED_TARGET_NAMES:
-            raise ValueError(
-                f"name {self.name!r} is taken: tables of the pipeline have a column of that name"
-            )
+            raise ValueError(f"name {self.name!r} is taken: tables of the pipeline have a column of that name")
         if sum([self.column is not None, self.regex is not None, self.folder]) > 1:
             raise ValueError("give one of column, regex, folder = true, not several")
         if self.loss and self.loss not in LOSSES[self.kind]:
-            raise ValueError(
-                f"loss {self.loss!r} is not one of {', '.join(LOSSES[self.kind])} for kind {self.kind!r}"
-            )
+            raise ValueError(f"loss {self.loss!r} is not one of {', '.join(LOSSES[self.kind])} for kind {self.kind!r}")
         return self
 
     @property
@@ -186,21 +176,13 @@ class Model(Section):
         if self.name in RESERVED_MODEL_NAMES:
             raise ValueError(f"name {self.name!r} is taken: runs/ keeps a folder of that name for itself")
         if self.batch_size % self.accumulate:
-            raise ValueError(
-                f"batch_size {self.batch_size} is not a multiple of accumulate {self.accumulate}"
-            )
+            raise ValueError(f"batch_size {self.batch_size} is not a multiple of accumulate {self.accumulate}")
         if self.schedule == "fine_tune" and self.weights == "none":
-            raise ValueError(
-                "schedule 'fine_tune' starts from weights; with weights = 'none' use 'one_cycle'"
-            )
+            raise ValueError("schedule 'fine_tune' starts from weights; with weights = 'none' use 'one_cycle'")
         if self.schedule_name == "fine_tune" and isinstance(self.lr, list):
-            raise ValueError(
-                "lr = [lowest, highest] goes with schedule = 'one_cycle'; fine_tune spreads one lr"
-            )
+            raise ValueError("lr = [lowest, highest] goes with schedule = 'one_cycle'; fine_tune spreads one lr")
         if self.schedule_name == "one_cycle" and self.freeze_epochs:
-            raise ValueError(
-                "freeze_epochs goes with schedule = 'fine_tune'; one_cycle trains the whole network"
-            )
+            raise ValueError("freeze_epochs goes with schedule = 'fine_tune'; one_cycle trains the whole network")
         return self
 
     @property
@@ -271,9 +253,7 @@ class Competition(Section):
                 raise ValueError(f"targets.{number}: without data.table give regex = '...' or folder = true")
         fitting = METRICS[self.metric].kinds
         if not any(target.kind in fitting for target in self.targets):
-            raise ValueError(
-                f"metric {self.metric!r} scores {', '.join(sorted(fitting))} targets, and there is none"
-            )
+            raise ValueError(f"metric {self.metric!r} scores {', '.join(sorted(fitting))} targets, and there is none")
         known = [target.name for target in self.targets]
         for name in self.folds.stratify or []:
             if name not in known:

@@ -46,8 +46,7 @@ class Step:
 
     def record(self, **facts: Any) -> None:
         """Say that the step is finished; `facts` (seconds, ...) are kept beside."""
-        marks = {path.name: _mark(path) for path in self.outputs}
-        write_json(self.stamp, {"inputs": self._inputs(), "outputs": marks, **facts})
+        write_json(self.stamp, {"inputs": self._inputs(), "outputs": self._marks(), **facts})
 
     def facts(self) -> dict[str, Any]:
         """What was recorded; empty where nothing was."""
@@ -61,7 +60,7 @@ class Step:
             before, after = recorded["inputs"].get(key), now.get(key)
             if before != after:
                 return _difference(key, before, after)
-        gone = [path.name for path in self.outputs if recorded["outputs"].get(path.name) != _mark(path)]
+        gone = [name for name, mark in self._marks().items() if recorded["outputs"].get(name) != mark]
         return f"{', '.join(gone)} is missing or was changed by hand" if gone else "nothing changed"
 
     def _inputs(self) -> dict[str, Any]:
@@ -72,7 +71,12 @@ class Step:
         return recorded if isinstance(recorded, dict) and {"inputs", "outputs"} <= recorded.keys() else None
 
     def _intact(self, recorded: Mapping[str, Any]) -> bool:
-        return all(recorded["outputs"].get(path.name) == _mark(path) for path in self.outputs)
+        marks = self._marks()
+        return None not in marks.values() and recorded["outputs"] == marks
+
+    def _marks(self) -> dict[str, str | int | None]:
+        """Each output's content by its place relative to the stamp, so that a moved root stays up to date."""
+        return {os.path.relpath(path, self.stamp.parent): _mark(path) for path in self.outputs}
 
 
 HASHED_UP_TO = 64 << 20  # bytes; weights above that are known by their size, so that `status` stays quick

@@ -46,7 +46,7 @@ def run(comp: Competition, workspace: Workspace, log: Log, force: bool = False) 
         log.say("submit: skipped, the competition file names no test set")
     graded = score.score(comp, workspace) if comp.has_test and score.has_solution(workspace) else None
     seconds = time.monotonic() - started
-    log.say(f"{comp.slug}: " + (f"{', '.join(did)} in {seconds:.1f} s" if did else f"everything is up to date ({seconds:.1f} s)"))
+    log.say(f"{comp.slug}: {', '.join(did) or 'everything is up to date'} ({seconds:.1f} s)")
     return {
         "competition": comp.slug,
         "did": did,

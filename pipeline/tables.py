@@ -55,8 +55,8 @@ def print_score(result: dict[str, Any]) -> None:
 
 
 def _cv(cv: dict[str, dict[str, float]]) -> str:
-    lines = [f"{target} {metric} {value:.4f}" for target, values in cv.items() for metric, value in [next(iter(values.items()))]]
-    return "\n".join(lines)
+    firsts = [(target, *next(iter(values.items()))) for target, values in cv.items()]
+    return "\n".join(f"{target} {metric} {value:.4f}" for target, metric, value in firsts)
 
 
 def _number(value: float | None) -> str:

@@ -122,13 +122,9 @@ def explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _NO_ROOM:
-            raise WorkFailed(
-                f"no room left on the disk while writing {path}; free some and run again"
-            ) from error
+            raise WorkFailed(f"no room left on the disk while writing {path}; free some and run again") from error
         if error.errno in _NO_RIGHT:
-            raise WorkFailed(
-                f"no permission to write {path}; check its owner, or use another --root"
-            ) from error
+            raise WorkFailed(f"no permission to write {path}; check its owner, or use another --root") from error
         raise
 
 

@@ -53,7 +53,7 @@ def _child(args: tuple[str, ...], log: str) -> None:
 def start(*args: object, log: object) -> multiprocessing.Process:
     """Start the command in a process of its own, forked from a server that has imported torch already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pipeline.cli", "pipeline.road", "pipeline.vision.train", "pipeline.vision.predict"])
+    context.set_forkserver_preload(["pipeline.road", "pipeline.vision.train", "pipeline.vision.predict"])
     child = context.Process(target=_child, args=(tuple(map(str, args)), str(log)))
     child.start()
     return child

@@ -1,5 +1,6 @@
 """What several tests need: a log that remembers, competition files out of text, a small raw image folder."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch loads: the tests' networks are too small to share out
 
 from pipeline import competitions
 from pipeline.config import Competition

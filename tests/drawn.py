@@ -84,7 +84,7 @@ def write_competition(folder: Path, train: int = 48, test: int = 12, shuffle: in
         train_rows = [train_rows[i] for i in generator.permutation(train)]
         test_rows = [test_rows[i] for i in generator.permutation(test)]
     _table(raw / "train.csv", "image_id,colour,form", train_rows)
-    _table(raw / "sample_submission.csv", "image_id,colour", [row[:1] + ("",) for row in test_rows])
+    _table(raw / "sample_submission.csv", "image_id,colour", [(*row[:1], "") for row in test_rows])
     _table(folder / "solution.csv", "image_id,colour,form", test_rows)
     path = folder / "tiny.toml"
     path.write_text(TOML.format(raw=raw))

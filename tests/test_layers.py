@@ -22,7 +22,9 @@ def imports_of(path: Path, modules: set[str]) -> set[str]:
     found = set()
     tree = ast.parse(path.read_text())
     for_types = {
-        inner for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
         for inner in ast.walk(node)
     }
     for node in ast.walk(tree):

@@ -88,7 +88,7 @@ def test_phases_are_fastais_fine_tune():
 
     def in_phases(learn: Learner) -> None:
         for phase in phases_of(model, model.lr):
-            training._fit(learn, phase, 0, [])
+            training._fit(learn, phase, [])
 
     theirs, ours = regression_learner(8, 40, Adam), regression_learner(8, 40, Adam)
     assert torch.allclose(weights_after(theirs, fit), weights_after(ours, in_phases))

@@ -79,9 +79,7 @@ def _apply(raw: dict[str, Any], override: str) -> None:
 def _child(node: Any, part: str, override: str) -> Any:
     if isinstance(node, list):
         if part not in map(str, range(len(node))):
-            raise RequestError(
-                f"--set {override!r}: {part!r} is not one of the {len(node)} entries (0 is the first)"
-            )
+            raise RequestError(f"--set {override!r}: {part!r} is not one of the {len(node)} entries (0 is the first)")
         return node[int(part)]
     if isinstance(node, dict):
         return node.setdefault(part, {})
@@ -102,40 +100,37 @@ def _explain(error: ValidationError, where: str, raw: dict[str, Any]) -> str:
     # An unknown key is shown first: a typing error there often causes the other complaints.
     first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
     place = _place(first["loc"], raw)
-    alike = [p for p in problems if _place(p["loc"], raw) == place]  # the branches of a union complain together
+    alike = [p for p in problems if _place(p["loc"], raw) == place]  # branches of a union complain together
     more = f" (and {len(problems) - len(alike)} more)" if len(problems) > len(alike) else ""
     key = ".".join(str(part) for part in place)
-    if first["type"] == "extra_forbidden":
-        return f"{where}: unknown key {key!r}{_nearest(place)}{more}"
-    if first["type"] == "missing":
-        return f"{where}: {key!r} is missing and has no default{more}"
-    if first["type"] == "value_error":
-        message = first["msg"].removeprefix("Value error, ")
-    else:
-        message = f"expected {' or '.join(dict.fromkeys(map(_expected, alike)))}"
-    if first["type"] == "value_error" and (not key or isinstance(first["input"], dict)):
-        # A check over a whole table has said what it found.
-        return f"{where}: {key}{': ' if key else ''}{message}{more}"
-    return f"{where}: {key}: found {_shown(first['input'])}, {message}{_meant(first)}{more}"
+    found = f"{key}: found {_shown(first['input'])}, "
+    match first["type"]:
+        case "extra_forbidden":
+            said = f"unknown key {key!r}{_nearest(place)}"
+        case "missing":
+            said = f"{key!r} is missing and has no default"
+        case "value_error":
+            over_a_table = not key or isinstance(first["input"], dict)  # such a check says what it found
+            said = (f"{key}: " if key else "") if over_a_table else found
+            said += first["msg"].removeprefix("Value error, ")
+        case _:
+            said = f"{found}expected {' or '.join(dict.fromkeys(map(_expected, alike)))}{_meant(first)}"
+    return f"{where}: {said}{more}"
 
 
 def _expected(problem: Any) -> str:
     """What a value had to be, in the words of a TOML file."""
     limits = problem.get("ctx", {})
-    match problem["type"]:
-        case "model_type" | "dict_type":
-            return "a table"
-        case "list_type":
-            return "a list"
-        case "tuple_type":
-            return "a whole number or [height, width]"
-        case "too_short":
-            return f"at least {limits['min_length']} entries"
-        case "too_long":
-            return f"at most {limits['max_length']} entries"
-        case "string_pattern_mismatch":
-            return f"text that matches {limits['pattern']}"
-    return problem["msg"].removeprefix("Input should be ")
+    words = {
+        "model_type": "a table",
+        "dict_type": "a table",
+        "list_type": "a list",
+        "tuple_type": "a whole number or [height, width]",
+        "too_short": f"at least {limits.get('min_length')} entries",
+        "too_long": f"at most {limits.get('max_length')} entries",
+        "string_pattern_mismatch": f"text that matches {limits.get('pattern')}",
+    }
+    return words.get(problem["type"], problem["msg"].removeprefix("Input should be "))
 
 
 def _shown(found: Any) -> str:

@@ -58,9 +58,7 @@ columns = {{ label = "label" }}            # the sample's column = a target, or 
 def write_new(slug: str, folder: Path) -> Path:
     """Write `<slug>.toml` into `folder`. Raises RequestError if it exists or the slug is not one."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", slug):
-        raise RequestError(
-            f"{slug!r} is not a slug: small letters, digits, '-' and '_', as in the address on Kaggle"
-        )
+        raise RequestError(f"{slug!r} is not a slug: small letters, digits, '-' and '_', as in the address on Kaggle")
     path = folder / f"{slug}.toml"
     if path.exists():
         raise RequestError(f"{path} exists already; edit it, or take another folder with --root")

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +20,34 @@ KAGGLE_INPUT = Path("/kaggle/input")
 def fetch(source: Source, workspace: Workspace, stamp: dict[str, Any], log: Log) -> None:
     """Fill `workspace.raw` from the source with `stamp` (JSON, named fetched.json) inside, in one rename.
 
-    What an earlier source had put there is replaced. Raises RequestError where the source names nothing,
-    WorkFailed where it cannot be had.
+    What an earlier source had put there is replaced, but for the folds: they are never silently remade.
+    Raises RequestError where the source names nothing, or the raw folder; WorkFailed where it cannot be had.
     """
+    _refuse_itself(source, workspace.raw)
     making = workspace.raw.parent / f".{workspace.slug}.new"
     with explained(making):
         workspace.raw.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(making, ignore_errors=True)
         try:
             _fill(source, making, workspace, log)
-            write_json(making / ".pipeline" / "fetched.json", stamp)
+            write_json(making / workspace.meta.name / "fetched.json", stamp)
+            for kept in (workspace.folds, workspace.meta / "folds.json"):
+                if kept.is_file():
+                    shutil.copy2(kept, making / workspace.meta.name / kept.name)
             _swap(making, workspace.raw)
         finally:
             shutil.rmtree(making, ignore_errors=True)
+
+
+def _refuse_itself(source: Source, raw: Path) -> None:
+    """What is fetched replaces the raw folder: a source inside of it would be lost, one around it loops."""
+    if source.kind == "path":
+        path, here = Path(source.path).resolve(), raw.resolve()
+        if path.is_relative_to(here) or (path.is_dir() and here.is_relative_to(path)):
+            raise RequestError(
+                f"source.path: {path} and the pipeline's own {raw} lie in one another; "
+                "move the files to a folder of their own"
+            )
 
 
 def identity(source: Source) -> dict[str, Any]:
@@ -85,13 +102,14 @@ def _link(folder: Path, making: Path) -> None:
 
 
 def _download(url: str, log: Log) -> Path:
-    """Download with fastai's own downloader, into the archive folder that `untar_data` shares; checked, kept."""
+    """Download with fastai's own downloader, into the archive folder that `untar_data` shares."""
     import fastai.data
     from fastdownload import FastDownload
 
     log.say(f"downloading {url}")
     try:
-        return Path(FastDownload(base="~/.fastai", module=fastai.data).download(url))
+        with redirect_stdout(sys.stderr):  # its progress bar; standard output is for results
+            return Path(FastDownload(base="~/.fastai", module=fastai.data).download(url))
     except Exception as error:
         raise WorkFailed(
             f"source.url: cannot download {url} ({error}); connect to a network, or point at a copy with "

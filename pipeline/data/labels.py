@@ -1,5 +1,6 @@
 """Labels as the data showed them: each target's classes, and rows as codes for metrics and folds."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,11 +20,9 @@ def specs_of(targets: Sequence[Target], manifest: pd.DataFrame) -> tuple[TargetS
 def _spec(target: Target, labels: pd.Series) -> TargetSpec:
     if target.kind == "regression":
         return TargetSpec(target.name, target.kind)
-    if target.kind == "multilabel":
-        classes = {name for label in labels for name in label.split()}
-    else:
-        classes = set(labels)
-    if len(classes) < (1 if target.kind == "multilabel" else 2):
+    many = target.kind == "multilabel"
+    classes = {name for label in labels for name in label.split()} if many else set(labels)
+    if len(classes) < (1 if many else 2):
         raise RequestError(
             f"target {target.name!r} has {len(classes)} class ({', '.join(classes)}); nothing to learn"
         )
@@ -37,9 +36,12 @@ def _spec(target: Target, labels: pd.Series) -> TargetSpec:
 def _natural(label: str) -> tuple[float, str]:
     """Numbers in numeric order, before words."""
     try:
-        return float(label), label
+        number = float(label)
     except ValueError:
-        return float("inf"), label
+        number = math.inf
+    return number if math.isfinite(
+        number
+    ) else math.inf, label  # "nan" is a word: it has no place among numbers
 
 
 def truth_of(spec: TargetSpec, labels: Sequence[str] | Sequence[float]) -> np.ndarray:

@@ -148,12 +148,12 @@ def _labels_from_names(target: Target, paths: pd.Series) -> pd.Series:
 
 def _labels_from_folders(target: Target, paths: pd.Series, images: str) -> pd.Series:
     # The folders that `data.images` itself names are no classes.
-    fixed = images.split("{")[0] if "{" in images else f"{images.rstrip('/')}/"
+    fixed = images.split("{", 1)[0] if "{" in images else f"{images.rstrip('/')}/"
     parts = paths.str.split("/")
     flat = paths[parts.str.len() < fixed.count("/") + 2]
     if len(flat):
         raise RequestError(
-            f"target {target.name!r}: folder = true, but images lie outside of any class folder: {_some(flat)}"
+            f"target {target.name!r}: folder = true, but images lie outside of class folders: {_some(flat)}"
         )
     return parts.str[-2]
 
@@ -189,11 +189,11 @@ def _refuse_missing(manifest: pd.DataFrame, raw: Path, data: Data) -> None:
     gone = manifest["path"][manifest["bytes"] < 0]
     if len(gone):
         folder = str(Path(gone.iloc[0]).parent)
-        hint = (
-            "" if (raw / folder).is_dir() else f"; there is no folder {folder!r}{_neighbours(raw / folder)}"
-        )
+        known = (raw / folder).is_dir()
+        hint = "" if known else f"; there is no folder {folder!r}{_neighbours(raw / folder)}"
         raise RequestError(
-            f"data.images: {len(gone)} of {len(manifest)} image files are missing below {raw}: {_some(gone)}{hint}"
+            f"data.images: {len(gone)} of {len(manifest)} image files are missing below {raw}: "
+            f"{_some(gone)}{hint}"
         )
     escaped = [path for path in manifest["path"] if ".." in Path(path).parts or Path(path).is_absolute()]
     if escaped:

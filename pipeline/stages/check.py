@@ -19,7 +19,7 @@ ALONE = -1  # the group of an image that resembles no other
 
 
 def check(comp: Competition, workspace: Workspace, log: Log, force: bool = False) -> bool:
-    """Open every image once; write its facts and the audit, and say what is wrong. Returns whether it did anything."""
+    """Open every image once; write its facts and the audit. Returns whether it did anything."""
     checking = step(comp, workspace)
     if checking.done() and not force:
         return False
@@ -66,7 +66,8 @@ def say_audit(summary: dict[str, Any], log: Log) -> None:
     """The findings that a person should know, a line each."""
     counts = summary["counts"]
     log.say(
-        f"check: {counts['readable']:,} of {counts['train'] + counts['test']:,} images can be read; details in audit.json"
+        f"check: {counts['readable']:,} of {counts['train'] + counts['test']:,} images can be read; "
+        "details in audit.json"
     )
     bad = summary["unreadable"]
     for split, consequence in (("train", "left out"), ("test", "get a row of class priors")):

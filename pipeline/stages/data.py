@@ -19,7 +19,7 @@ VERSION = 1
 
 
 def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False) -> bool:
-    """Fetch the raw files if they are not here, and read them into the manifest. Returns whether it did anything."""
+    """Fetch the raw files if they are not here; read them into the manifest. Returns whether it did any."""
     fetched = _fetch_if_needed(comp, workspace, log, force)
     making = step(comp, workspace)
     if making.done() and not force and not fetched:
@@ -32,17 +32,13 @@ def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False)
     write_with(workspace.manifest, lambda file: manifest.to_parquet(file, index=False))
     step(comp, workspace).record()
     counts = manifest["split"].value_counts()
-    log.say(
-        f"data: {counts.get('train', 0):,} training and {counts.get('test', 0):,} test images in {workspace.raw}"
-    )
+    log.say(f"data: {counts.get('train', 0):,} training and {counts.get('test', 0):,} test images in {workspace.raw}")
     return True
 
 
 def step(comp: Competition, workspace: Workspace) -> Step:
-    """The manifest's step: the source, what the file says about labels, and every raw file's name and size."""
-    labels = [
-        target.model_dump(include={"name", "column", "regex", "folder", "kind"}) for target in comp.targets
-    ]
+    """The manifest's step: the source, what the file says about labels, every raw file's name and size."""
+    labels = [target.model_dump(include={"name", "column", "regex", "folder", "kind"}) for target in comp.targets]
     inputs = {
         "version": VERSION,
         "source": identity(comp.source),
@@ -61,33 +57,28 @@ def step(comp: Competition, workspace: Workspace) -> Step:
 
 def sample_path(comp: Competition, workspace: Workspace) -> Path | None:
     """The sample submission, ours where the test set was held back; None where the competition has none."""
-    path = (
-        workspace.held_back_sample
-        if comp.data.holdout is not None
-        else workspace.raw / comp.submission.sample
-    )
+    path = workspace.held_back_sample if comp.data.holdout is not None else workspace.raw / comp.submission.sample
     return path if path.is_file() else None
 
 
 def _fetch_if_needed(comp: Competition, workspace: Workspace, log: Log, force: bool) -> bool:
     stamp = {"source": identity(comp.source)}
-    known = read_json(workspace.meta / "fetched.json")
-    there = workspace.raw.is_dir() and any(
-        not entry.name.startswith(".") for entry in workspace.raw.iterdir()
-    )
-    if there and known == stamp and not force:
+    known = read_json(workspace.meta / "fetched.json") or {}
+    same = known.get("source") == stamp["source"]
+    there = workspace.raw.is_dir() and any(not entry.name.startswith(".") for entry in workspace.raw.iterdir())
+    if there and same and not force:
         return False
-    if there and known is None and comp.source.kind == "kaggle":
+    if there and not known and comp.source.kind == "kaggle":
         log.say(f"data: using the files that are already in {workspace.raw}")
-        write_json(workspace.meta / "fetched.json", stamp)
+        write_json(workspace.meta / "fetched.json", {**stamp, "adopted": True})
         return False
-    if there and known is None:
+    if there and same and comp.source.kind == "kaggle":
+        return False
+    if there and (not known or known.get("adopted")):
         raise RequestError(
             f"{workspace.raw} holds files that the pipeline did not put there; move them away, "
-            f"or use them with --set source.path={workspace.raw} under another slug"
+            "or to a folder of their own and use them with --set source.path=FOLDER"
         )
-    if there and comp.source.kind == "kaggle" and force:
-        return False
     fetch(comp.source, workspace, stamp, log)
     return True
 
@@ -99,10 +90,9 @@ def _listing(raw: Path) -> str | None:
     lines = []
     for folder, names, files in os.walk(raw, followlinks=True):
         names[:] = [name for name in names if not name.startswith(".")]
-        lines += [
-            f"{folder[len(str(raw)) :]}/{file}\t{os.path.getsize(os.path.join(folder, file))}"
-            for file in files
-        ]
+        for path in (os.path.join(folder, file) for file in files):
+            size = os.path.getsize(path) if os.path.exists(path) else None  # None: a broken link
+            lines.append(f"{path[len(str(raw)) :]}\t{size}")
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
@@ -127,8 +117,8 @@ def _refuse_other_ids(comp: Competition, workspace: Workspace, manifest: pd.Data
     if ids != test:
         only_sample, only_test = sorted(ids - test)[:2], sorted(test - ids)[:2]
         raise RequestError(
-            f"submission.sample: the ids of {sample.name} are not the test images: {len(ids - test)} only in the "
-            f"sample ({', '.join(only_sample) or 'none'}), {len(test - ids)} only in {comp.data.test!r} "
+            f"submission.sample: the ids of {sample.name} are not the test images: {len(ids - test)} only in "
+            f"the sample ({', '.join(only_sample) or 'none'}), {len(test - ids)} only in {comp.data.test!r} "
             f"({', '.join(only_test) or 'none'}); if ids have no ending, use a pattern such as "
             f"test = '{(comp.data.test or 'test').split('{')[0].rstrip('/')}/{{{comp.data.id}}}.jpg'"
         )
@@ -137,11 +127,15 @@ def _refuse_other_ids(comp: Competition, workspace: Workspace, manifest: pd.Data
 def _hold_back(manifest: pd.DataFrame, comp: Competition, workspace: Workspace) -> pd.DataFrame:
     """Make a share of train the test set, class by class of the first target; keep the answers apart."""
     generator = np.random.Generator(np.random.PCG64(comp.seed))
-    first = comp.targets[0].name
+    first = comp.targets[0]
+    strata = manifest[first.name] if first.kind in ("category", "binary") else np.zeros(len(manifest), int)
     chosen: list[int] = []
-    for _, rows in manifest.groupby(first, sort=True):
+    for _, rows in manifest.groupby(strata, sort=True):
         take = round(len(rows) * comp.data.holdout)
         chosen += sorted(generator.permutation(rows.index.to_numpy())[:take].tolist())
+    chosen = _leave_one_of_each(manifest, comp, chosen)
+    if not chosen:
+        raise RequestError(f"data.holdout = {comp.data.holdout} of {len(manifest)} images holds none back")
     names = [target.name for target in comp.targets]
     answers = manifest.loc[sorted(chosen), ["id", *names]].rename(columns={"id": comp.data.id})
     sample = answers.assign(**dict.fromkeys(names, ""))
@@ -151,3 +145,14 @@ def _hold_back(manifest: pd.DataFrame, comp: Competition, workspace: Workspace) 
     held.loc[chosen, "split"] = "test"
     held[names] = held[names].astype(object).where(held["split"] == "train", None)
     return held.sort_values(["split", "id"], ascending=[False, True], ignore_index=True)
+
+
+def _leave_one_of_each(manifest: pd.DataFrame, comp: Competition, chosen: list[int]) -> list[int]:
+    """`chosen` without the rows that would take the last of a class, of any target, out of train."""
+    held = set(chosen)
+    for target in comp.targets:
+        if target.kind in ("category", "binary"):
+            for rows in manifest.groupby(target.name, sort=True).indices.values():
+                if held.issuperset(rows.tolist()):
+                    held.remove(int(rows[0]))
+    return sorted(held)

@@ -40,9 +40,7 @@ def ensemble(comp: Competition, workspace: Workspace, log: Log, force: bool = Fa
     oof.save(folder / "oof.parquet", method=method, versions=predicting.versions())
     if comp.has_test:
         tests = {m.name: predictions.load(workspace.model(m.name) / "test.parquet") for m in comp.models}
-        combine(method, tests, weights).save(
-            folder / "test.parquet", method=method, versions=predicting.versions()
-        )
+        combine(method, tests, weights).save(folder / "test.parquet", method=method, versions=predicting.versions())
     cv = predicting.cross_validate(comp, workspace, oof)
     write_json(folder / "metrics.json", {"cv": cv, "method": method})
     step(comp, workspace).record()

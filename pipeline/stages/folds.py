@@ -55,9 +55,7 @@ def step(comp: Competition, workspace: Workspace) -> Step:
 def training_rows(workspace: Workspace) -> pd.DataFrame:
     """The readable training rows of the manifest, sorted by id, with their near-duplicate `group`."""
     manifest, facts = pd.read_parquet(workspace.manifest), pd.read_parquet(workspace.facts)
-    merged = manifest.merge(
-        facts[["id", "split", "readable", "group"]], on=["id", "split"], validate="one_to_one"
-    )
+    merged = manifest.merge(facts[["id", "split", "readable", "group"]], on=["id", "split"], validate="one_to_one")
     rows = merged[(merged["split"] == "train") & merged["readable"]]
     return rows.sort_values("id", ignore_index=True)
 
@@ -66,8 +64,12 @@ def read_folds(workspace: Workspace) -> pd.Series:
     """Fold numbers (from 0) by id."""
     table = read_table(workspace.folds, "folds")
     if not {"id", "fold"} <= set(table.columns):
+        raise RequestError(f"{workspace.folds} needs the columns id and fold; it has {', '.join(table.columns)}")
+    odd = table[~table["fold"].str.fullmatch(r"\d{1,4}")]
+    if len(odd):
         raise RequestError(
-            f"{workspace.folds} needs the columns id and fold; it has {', '.join(table.columns)}"
+            f"{workspace.folds}: fold {odd['fold'].iloc[0]!r} of id {odd['id'].iloc[0]!r} is no fold number; "
+            "they are whole numbers from 0"
         )
     return table.set_index("id")["fold"].astype(int)
 
@@ -104,9 +106,8 @@ def assign_folds(labels: Sequence[np.ndarray], groups: np.ndarray, n: int, seed:
 def _make(comp: Competition, workspace: Workspace, rows: pd.DataFrame, log: Log) -> None:
     specs = specs_of(comp.targets, pd.read_parquet(workspace.manifest))
     wanted = comp.folds.stratify if comp.folds.stratify is not None else [spec.name for spec in specs]
-    labels = [
-        _strata(spec, rows[spec.name]) for spec in specs if spec.name in wanted and spec.kind != "multilabel"
-    ]
+    wanted = [spec.name for spec in specs if spec.name in wanted and spec.kind != "multilabel"]
+    labels = [_strata(spec, rows[spec.name]) for spec in specs if spec.name in wanted]
     labels = labels or [np.zeros(len(rows), dtype=int)]
     numbers = assign_folds(labels, _groups(comp, workspace, rows), comp.folds.n, comp.seed)
     if len(np.unique(numbers)) < comp.folds.n:
@@ -118,7 +119,8 @@ def _make(comp: Competition, workspace: Workspace, rows: pd.DataFrame, log: Log)
     write_text(workspace.folds, table.to_csv(index=False, lineterminator="\n"))
     sizes = np.bincount(numbers, minlength=comp.folds.n)
     log.say(
-        f"folds: {comp.folds.n} of {sizes.min():,} to {sizes.max():,} images, stratified by {', '.join(wanted)}"
+        f"folds: {comp.folds.n} of {sizes.min():,} to {sizes.max():,} images, "
+        f"stratified by {', '.join(wanted) or 'nothing'}"
     )
     _report_rare(specs, rows, comp.folds.n, log)
 
@@ -126,7 +128,8 @@ def _make(comp: Competition, workspace: Workspace, rows: pd.DataFrame, log: Log)
 def _strata(spec, labels: pd.Series) -> np.ndarray:
     """Codes to stratify by; a regression target by its deciles."""
     if spec.kind == "regression":
-        return pd.qcut(labels.astype(float), 10, labels=False, duplicates="drop").to_numpy()
+        numbers = labels.to_numpy(dtype=float)
+        return np.searchsorted(np.unique(np.quantile(numbers, np.arange(1, 10) / 10)), numbers)
     return truth_of(spec, labels)
 
 
@@ -141,11 +144,11 @@ def _groups(comp: Competition, workspace: Workspace, rows: pd.DataFrame) -> np.n
     table = read_table(workspace.raw / comp.data.table, "data.table")
     if comp.folds.group not in table.columns:
         raise RequestError(
-            f"folds.group: {comp.data.table} has no column {comp.folds.group!r}; it has {', '.join(table.columns)} "
-            "(or 'near-duplicates', or 'none')"
+            f"folds.group: {comp.data.table} has no column {comp.folds.group!r}; "
+            f"it has {', '.join(table.columns)} (or 'near-duplicates', or 'none')"
         )
-    column = table.set_index(comp.data.id)[comp.folds.group].loc[rows["id"]]
-    return pd.factorize(column)[0]
+    column = pd.Series(table[comp.folds.group].to_numpy(), index=table[comp.data.id])
+    return pd.factorize(column.loc[rows["id"]])[0]
 
 
 def _report_rare(specs, rows: pd.DataFrame, n: int, log: Log) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 from pipeline import predictions
 from pipeline.config import Competition, Model
 from pipeline.data.labels import for_metric, priors, truth_of
+from pipeline.errors import RequestError
 from pipeline.freshness import Step, digest
 from pipeline.log import Log
 from pipeline.metrics import METRICS, reported
@@ -25,9 +26,13 @@ PLAIN = "plain"  # the folder of predictions without TTA
 def predict(
     comp: Competition, workspace: Workspace, log: Log, force: bool = False, only_model: str | None = None
 ) -> bool:
-    """Predict what is not up to date; of a model, only when all its folds are trained. Returns whether it did anything."""
+    """Predict what is not up to date. Returns whether it did anything.
+
+    Raises RequestError for a model that is not trained on every fold.
+    """
     did = False
     for model in training.chosen_models(comp, only_model):
+        _need_trained(comp, workspace, model)
         if step(comp, workspace, model).done() and not force:
             continue
         for fold in range(comp.folds.n):
@@ -75,6 +80,16 @@ def state_of(comp: Competition, workspace: Workspace, model: Model) -> str:
     return "missing" if "missing" in fold_states else step(comp, workspace, model).state()
 
 
+def _need_trained(comp: Competition, workspace: Workspace, model: Model) -> None:
+    states = [training.step(comp, workspace, model, k).state() for k in range(comp.folds.n)]
+    lacking = [k for k, state in enumerate(states) if state != "done"]
+    if lacking:
+        raise RequestError(
+            f"predict: {model.name} fold {lacking[0]} is {states[lacking[0]]} ({len(lacking)} of {comp.folds.n} folds "
+            f"are not trained as the file says); run `pipeline train` with --model {model.name}"
+        )
+
+
 def _predict_fold(comp: Competition, workspace: Workspace, model: Model, fold: int, log: Log) -> None:
     from pipeline.vision.fold import heads_of, samples_of, unlabelled
     from pipeline.vision.predict import predict_fold
@@ -98,9 +113,9 @@ def _predict_fold(comp: Competition, workspace: Workspace, model: Model, fold: i
     for place, kind in ((folder, "tta"), (folder / PLAIN, "plain")):
         _save(place / "oof.parquet", held_out["id"], fold, specs, getattr(oof, kind), model.name)
         if comp.has_test:
-            values = {name: _with_priors(part, expected[name], len(unread)) for name, part in getattr(unseen, kind).items()}
-            ids = [*readable["id"], *unread]
-            _save(place / "test.parquet", ids, NO_FOLD, specs, values, model.name)
+            seen = getattr(unseen, kind)
+            values = {name: _with_priors(part, expected[name], len(unread)) for name, part in seen.items()}
+            _save(place / "test.parquet", [*readable["id"], *unread], NO_FOLD, specs, values, model.name)
     fold_step(comp, workspace, model, fold).record(seconds=round(time.monotonic() - started, 2))
 
 
@@ -176,4 +191,5 @@ def cross_validate(comp: Competition, workspace: Workspace, oof: Predictions) ->
 
 def say_cv(cv: Mapping[str, Mapping[str, float]]) -> str:
     """The first metric of each target, in words."""
-    return ", ".join(f"{target} {name} {value:.4f}" for target, values in cv.items() for name, value in [next(iter(values.items()))])
+    firsts = [(target, *next(iter(values.items()))) for target, values in cv.items()]
+    return ", ".join(f"{target} {metric} {value:.4f}" for target, metric, value in firsts)

@@ -80,17 +80,13 @@ def load_test(workspace: Workspace, member: str) -> Predictions:
     return predictions.load(workspace.model(member) / "test.parquet")
 
 
-def _graded(
-    comp: Competition, specs: tuple[TargetSpec, ...], values: dict, answers: pd.DataFrame
-) -> dict[str, Any]:
+def _graded(comp: Competition, specs: tuple[TargetSpec, ...], values: dict, answers: pd.DataFrame) -> dict[str, Any]:
     truth = truth_from(comp, specs, answers.drop(columns=USAGE, errors="ignore"))
     submitted = _submitted(comp, values)
     parts: dict[str, float | None] = {"public": None, "private": None}
     everything = grade(comp, specs, values, truth)
     if not submitted & everything.keys():
-        raise RequestError(
-            f"metric {comp.metric!r} fits no target that is both submitted and in the solution"
-        )
+        raise RequestError(f"metric {comp.metric!r} fits no target that is both submitted and in the solution")
     if USAGE in answers.columns:
         for part in parts:
             rows = (answers[USAGE].str.lower() == part).to_numpy()
@@ -133,6 +129,4 @@ def _in_order(table: pd.DataFrame, id_column: str, ids: pd.Index, path: Path) ->
 def _keep(path: Path, result: dict[str, Any]) -> None:
     about = read_json(path.with_suffix(".json"))
     if isinstance(about, dict):
-        write_json(
-            path.with_suffix(".json"), {**about, "scores": {**about.get("scores", {}), "local": result}}
-        )
+        write_json(path.with_suffix(".json"), {**about, "scores": {**about.get("scores", {}), "local": result}})

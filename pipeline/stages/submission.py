@@ -42,7 +42,7 @@ def read_sample(comp: Competition, workspace: Workspace) -> tuple[str, pd.DataFr
 
 
 def columns_of(comp: Competition, sample_columns: list[str]) -> list[Column]:
-    """What goes into each of the sample's columns, by the file or by the names of targets and their columns."""
+    """What goes into each of the sample's columns, by the file or by names of targets and their columns."""
     named = dict(comp.submission.columns)
     if not named:
         by_name = {target.name: target.name for target in comp.targets}
@@ -80,10 +80,8 @@ def fill_in(id_column: str, sample: pd.DataFrame, columns: list[Column], preds: 
     return pd.DataFrame(filled)
 
 
-def read_back(
-    columns: list[Column], specs: tuple[TargetSpec, ...], table: pd.DataFrame
-) -> dict[str, np.ndarray]:
-    """A submission's cells as predictions (n, width) for each target, for grading; a decision counts as certain."""
+def read_back(columns: list[Column], specs: tuple[TargetSpec, ...], table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """A submission's cells as predictions (n, width) of each target; a decision counts as certain."""
     values: dict[str, np.ndarray] = {}
     for spec in specs:
         own = [column for column in columns if column.target == spec.name]
@@ -112,23 +110,17 @@ def grade(
 ) -> dict[str, float]:
     """The leaderboard's metric of each target that has values and truth, in the same order of rows."""
     metric = METRICS[comp.metric]
-    chosen = [
-        spec for spec in specs if spec.name in values and spec.name in truth and spec.kind in metric.kinds
-    ]
+    chosen = [spec for spec in specs if spec.name in values and spec.name in truth and spec.kind in metric.kinds]
     return {s.name: metric.compute(truth[s.name], for_metric(s, values[s.name])) for s in chosen}
 
 
-def truth_from(
-    comp: Competition, specs: tuple[TargetSpec, ...], solution: pd.DataFrame
-) -> dict[str, np.ndarray]:
+def truth_from(comp: Competition, specs: tuple[TargetSpec, ...], solution: pd.DataFrame) -> dict[str, np.ndarray]:
     """The answers of a solution table, for every target that it holds (by its column's or its own name)."""
     truth = {}
     for target, spec in zip(comp.targets, specs, strict=True):
         submitted = [name for name, source in comp.submission.columns.items() if source == target.name]
         names = [name for name in (*submitted, target.column, target.name) if name in solution.columns]
-        onehot = {
-            name: source for name, source in comp.submission.columns.items() if name in solution.columns
-        }
+        onehot = {name: source for name, source in comp.submission.columns.items() if name in solution.columns}
         if names:
             labels = solution[names[0]]
             truth[spec.name] = truth_of(spec, labels.astype(float) if spec.kind == "regression" else labels)
@@ -153,7 +145,5 @@ def _cells(column: Column, spec: TargetSpec, values: np.ndarray) -> np.ndarray:
     if column.label is None:
         return decode(spec, values)
     if column.label not in spec.vocab:
-        raise WorkFailed(
-            f"submission.columns.{column.name}: {column.label!r} is not a class of {spec.name!r}"
-        )
+        raise WorkFailed(f"submission.columns.{column.name}: {column.label!r} is not a class of {spec.name!r}")
     return values[:, spec.vocab.index(column.label)].astype(np.float64)

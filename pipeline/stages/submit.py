@@ -19,25 +19,20 @@ VERSION = 1
 SURPRISING = 4.0  # standard deviations between predicted and OOF share of a class
 
 
-def submit(
-    comp: Competition, workspace: Workspace, log: Log, force: bool = False, member: str = "ensemble"
-) -> bool:
+def submit(comp: Competition, workspace: Workspace, log: Log, force: bool = False, member: str = "ensemble") -> bool:
     """Write and check the submission of the ensemble, or of one model. Returns whether it did anything.
 
     Raises WorkFailed, and writes nothing, if any check fails; RequestError if there is no test set.
     """
     if not comp.has_test:
-        raise RequestError(
-            f"{comp.slug} has no test set (data.test or data.holdout), so there is nothing to submit"
-        )
+        raise RequestError(f"{comp.slug} has no test set (data.test or data.holdout), so there is nothing to submit")
     writing = step(comp, workspace, member)
     if writing.done() and not force:
+        _remember(workspace, writing.outputs[0].name)
         return False
     folder = workspace.model(member)
     if not (folder / "test.parquet").is_file():
-        raise WorkFailed(
-            f"no test predictions of {member!r} yet; run `pipeline predict` and `pipeline ensemble`"
-        )
+        raise WorkFailed(f"no test predictions of {member!r} yet; run `pipeline predict` and `pipeline ensemble`")
     preds, oof = predictions.load(folder / "test.parquet"), predictions.load(folder / "oof.parquet")
     id_column, sample = read_sample(comp, workspace)
     columns = columns_of(comp, [name for name in sample.columns if name != id_column])
@@ -49,11 +44,11 @@ def submit(
             f"{shift['target']} {shift['class']!r}: {shift['predicted']:.1%} of the test rows, "
             f"but {shift['oof']:.1%} of the out-of-fold rows"
         )
-    path, about = writing.outputs
+    (path,) = writing.outputs
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
     metrics = read_json(folder / "metrics.json") or {}
     made = {"member": member, "cv": metrics.get("tta_cv") or metrics.get("cv"), "fingerprint": writing.inputs}
-    write_json(about, {**made, "class_shifts": shifts, "scores": {}})
+    write_json(path.with_suffix(".json"), {**made, "class_shifts": shifts, "scores": {}})
     _remember(workspace, path.name)
     writing.record()
     log.say(f"submit: {workspace.show(path)} ({len(table):,} rows, checked against {comp.submission.sample})")
@@ -70,8 +65,7 @@ def step(comp: Competition, workspace: Workspace, member: str = "ensemble") -> S
     }
     # Named by what it was made from: another result never overwrites a file that may have been sent.
     name = f"{member}-{(inputs['preds'] or 'none')[:8]}"
-    outputs = (workspace.submissions / f"{name}.csv", workspace.submissions / f"{name}.json")
-    return Step(workspace.runs / f"submitted-{member}.json", inputs, outputs)
+    return Step(workspace.runs / f"submitted-{member}.json", inputs, (workspace.submissions / f"{name}.csv",))
 
 
 def latest(workspace: Workspace) -> str | None:
@@ -81,7 +75,8 @@ def latest(workspace: Workspace) -> str | None:
 
 
 def _remember(workspace: Workspace, name: str) -> None:
-    write_json(workspace.runs / "submission.json", {"file": name})
+    if latest(workspace) != name:
+        write_json(workspace.runs / "submission.json", {"file": name})
 
 
 def check_submission(
@@ -93,14 +88,10 @@ def check_submission(
 ) -> None:
     """Raise WorkFailed unless the table has the sample's ids, columns and order, and only sound values."""
     if list(table.columns) != list(sample.columns):
-        raise WorkFailed(
-            f"submission columns {list(table.columns)} are not the sample's {list(sample.columns)}"
-        )
+        raise WorkFailed(f"submission columns {list(table.columns)} are not the sample's {list(sample.columns)}")
     mine, theirs = table[id_column].to_numpy(), sample[id_column].to_numpy()
     if len(mine) != len(theirs) or (mine != theirs).any():
-        raise WorkFailed(
-            f"submission ids are not the sample's, in its order ({len(mine)} and {len(theirs)} rows)"
-        )
+        raise WorkFailed(f"submission ids are not the sample's, in its order ({len(mine)} and {len(theirs)} rows)")
     by_name = {spec.name: spec for spec in specs}
     for column in columns:
         problem = _problem(table[column.name], column, by_name[column.target])
@@ -122,7 +113,7 @@ def _problem(cells: pd.Series, column: Column, spec: TargetSpec) -> str | None:
 
 
 def class_shifts(columns: list[Column], preds: Predictions, oof: Predictions) -> list[dict[str, Any]]:
-    """Classes whose share among the decisions on test differs from that on OOF rows by more than chance would.
+    """Classes whose share among the decisions on test differs from that on OOF rows by more than chance.
 
     A shift can be real (another test set) or a sign of mixed-up rows: the user is told where to look.
     """
@@ -131,9 +122,7 @@ def class_shifts(columns: list[Column], preds: Predictions, oof: Predictions) ->
         spec = preds.spec(name)
         if not spec.exclusive:
             continue
-        shares = [
-            np.bincount(p.values[name].argmax(axis=1), minlength=spec.width) / len(p) for p in (preds, oof)
-        ]
+        shares = [np.bincount(p.values[name].argmax(axis=1), minlength=spec.width) / len(p) for p in (preds, oof)]
         pooled = (shares[0] * len(preds) + shares[1] * len(oof)) / (len(preds) + len(oof))
         noise = np.sqrt(pooled * (1 - pooled) * (1 / len(preds) + 1 / len(oof)))
         for code in np.flatnonzero(np.abs(shares[0] - shares[1]) > SURPRISING * noise):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,9 @@ from pipeline.log import Log
 from pipeline.predictions import TargetSpec
 from pipeline.stages.folds import read_folds, training_rows
 from pipeline.workspace import Workspace, write_text
+
+if TYPE_CHECKING:
+    from fastai.learner import Learner
 
 VERSION = 1
 
@@ -74,9 +78,7 @@ def check_archs(models: Sequence[Model]) -> None:
         check_arch(model.arch)
 
 
-def load_rows(
-    comp: Competition, workspace: Workspace
-) -> tuple[pd.DataFrame, tuple[TargetSpec, ...], np.ndarray]:
+def load_rows(comp: Competition, workspace: Workspace) -> tuple[pd.DataFrame, tuple[TargetSpec, ...], np.ndarray]:
     """Readable training rows sorted by id, the targets as the data showed them, and each row's fold."""
     rows = training_rows(workspace)
     specs = specs_of(comp.targets, pd.read_parquet(workspace.manifest))
@@ -86,6 +88,29 @@ def load_rows(
 def seed_of(comp: Competition, model: Model, fold: int) -> tuple[object, ...]:
     """What names a fold's randomness."""
     return (comp.seed, model.name, fold)
+
+
+def reopen(comp: Competition, workspace: Workspace, name: str, fold: int) -> "Learner":
+    """A trained fold as a fastai Learner, to look into: show_results, predict, ClassificationInterpretation.
+
+    Raises RequestError for a model that the file does not name, WorkFailed for weights that are not there.
+    """
+    from pipeline.vision.fold import heads_of, samples_of
+    from pipeline.vision.learner import build_learner
+    from pipeline.vision.model import load_weights
+
+    (model,) = chosen_models(comp, name)
+    rows, specs, fold_of = load_rows(comp, workspace)
+    held_out = fold_of == fold
+    learn = build_learner(
+        model,
+        heads_of(comp.targets, specs, rows[~held_out]),
+        samples_of(rows[~held_out], specs, workspace.raw),
+        samples_of(rows[held_out], specs, workspace.raw),
+        weights="none",
+    )
+    load_weights(workspace.fold(name, fold) / "weights.safetensors", learn.model)
+    return learn
 
 
 def _train_one(
@@ -102,12 +127,11 @@ def _train_one(
     from pipeline.vision.train import train_fold
 
     write_text(workspace.model(model.name) / "config.toml", resolved(comp, model))
-    samples = samples_of(rows, specs, workspace.raw)
     held_out = fold_of == fold
     started = time.monotonic()
     train_fold(
-        [sample for sample, out in zip(samples, held_out, strict=True) if not out],
-        [sample for sample, out in zip(samples, held_out, strict=True) if out],
+        samples_of(rows[~held_out], specs, workspace.raw),
+        samples_of(rows[held_out], specs, workspace.raw),
         heads_of(comp.targets, specs, rows[~held_out]),
         model,
         seed_of(comp, model, fold),

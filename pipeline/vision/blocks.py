@@ -12,10 +12,10 @@ from fastai.data.block import DataBlock, TransformBlock
 from fastai.data.core import DataLoaders, show_results
 from fastai.data.transforms import CategoryMap, IntToFloatTensor, Normalize
 from fastai.torch_basics import TensorBase, Transform, dispatch
-from fastai.vision.data import get_grid
 from fastai.vision.augment import Resize as ResizeTransform
 from fastai.vision.augment import aug_transforms
 from fastai.vision.core import PILImage, TensorImage
+from fastai.vision.data import get_grid
 from fastai.vision.learner import plot_top_losses
 from PIL import Image, ImageOps
 
@@ -109,7 +109,7 @@ class EncodeLabels(Transform):
 
 
 @dispatch
-def show_results(  # noqa: F811
+def show_results(  # noqa: F811, PLR0913
     x: TensorImage, y: TensorLabels, samples, outs, ctxs=None, max_n=9, nrows=None, ncols=None, figsize=None, **kwargs
 ):
     """Images with their labels and, below them, the predictions: green where all of them are right."""
@@ -123,7 +123,7 @@ def show_results(  # noqa: F811
 
 
 @dispatch
-def plot_top_losses(  # noqa: F811
+def plot_top_losses(  # noqa: F811, PLR0913
     x: TensorImage, y: TensorLabels, samples, outs, raws, losses, nrows=None, ncols=None, figsize=None, **kwargs
 ):
     """Images with prediction, truth and loss, the worst first."""
@@ -133,7 +133,7 @@ def plot_top_losses(  # noqa: F811
         ctx.set_title(f"{' | '.join(predicted)} /\n{' | '.join(truth)} / {loss.item():.2f}")
 
 
-def build_loaders(
+def build_loaders(  # noqa: PLR0913
     train: Sequence[Sample],
     valid: Sequence[Sample],
     heads: Sequence[Head],

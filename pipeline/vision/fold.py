@@ -16,9 +16,7 @@ def samples_of(rows: pd.DataFrame, specs: Sequence[TargetSpec], raw: Path) -> li
     """Rows of the manifest as samples with labels, in their order."""
     columns = [[_label(spec, value) for value in rows[spec.name]] for spec in specs]
     labels = zip(*columns, strict=True)
-    return [
-        Sample(id, raw / path, own) for id, path, own in zip(rows["id"], rows["path"], labels, strict=True)
-    ]
+    return [Sample(id, raw / path, own) for id, path, own in zip(rows["id"], rows["path"], labels, strict=True)]
 
 
 def unlabelled(rows: pd.DataFrame, raw: Path) -> list[Sample]:

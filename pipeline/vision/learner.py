@@ -1,6 +1,6 @@
 """A fastai Learner for one fold: loaders, network, loss, metrics, precision. A simple call on composable parts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from fastai.callback.fp16 import MixedPrecision
@@ -13,7 +13,7 @@ from pipeline.errors import RequestError
 from pipeline.predictions import TargetSpec
 from pipeline.vision.blocks import Sample, build_loaders
 from pipeline.vision.callbacks import Accumulate
-from pipeline.vision.heads import Head, JointLoss, JointLabels
+from pipeline.vision.heads import Head, JointLabels, JointLoss
 from pipeline.vision.model import build_network
 from pipeline.vision.optimizer import FusedAdam
 
@@ -109,5 +109,3 @@ def label_scale(spec: TargetSpec, labels: Sequence[float]) -> tuple[float, float
         return 0.0, 1.0
     values = torch.tensor(labels, dtype=torch.float64)
     return values.mean().item(), max(values.std().item(), 1e-6)
-
-

@@ -86,7 +86,7 @@ def check_arch(arch: str) -> None:
         return
     known = timm.list_models() + timm.list_pretrained()
     near = difflib.get_close_matches(arch, known, 3)
-    hint = f"near it are {', '.join(near)}" if near else "`python -c 'import timm; print(timm.list_models())'` lists them"
+    hint = f"near it are {', '.join(near)}" if near else "`timm.list_models()` lists them"
     raise RequestError(f"timm {timm.__version__} knows no architecture {arch!r}; {hint}")
 
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from functools import partial
 
 import torch
-from fastai.optimizer import Optimizer, average_grad, average_sqr_grad, adam_step, step_stat, weight_decay
+from fastai.optimizer import Optimizer, adam_step, average_grad, average_sqr_grad, step_stat, weight_decay
 from torch.optim.adamw import adamw
 
 

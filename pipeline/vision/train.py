@@ -86,9 +86,6 @@ def train_fold(
     else:
         rows, at, done = [], 0, 0
         lr = find_rate(learn, folder, seed) if model.lr == "auto" else model.lr
-    learn.create_opt()
-    if kept:
-        load_checkpoint(checkpoint, learn.model, learn.opt)
     phases = phases_of(model, lr)
     total = sum(phase.epochs for phase in phases)
     with log.bar(label) as progress:
@@ -101,7 +98,10 @@ def train_fold(
                 Checkpoint(checkpoint, rows, about),
                 BatchBar(progress, before, total),
             ]
-            _fit(learn, phase, done if number == at else 0, watch)
+            if number == at and kept:
+                _fit(learn, phase, watch, done, checkpoint)
+            else:
+                _fit(learn, phase, watch)
     if not np.isfinite(rows[-1]["train_loss"]):
         raise WorkFailed(f"{label}: the loss is {rows[-1]['train_loss']}; lower the model's lr ({lr}) and train again")
     save_weights(folder / "weights.safetensors", learn.model, {"arch": model.arch})
@@ -119,10 +119,15 @@ def find_rate(learn: Learner, folder: Path, seed: tuple[object, ...]) -> float:
     return float(found.valley)
 
 
-def _fit(learn: Learner, phase: Phase, start_epoch: int, callbacks: Sequence[Any]) -> None:
+def _fit(
+    learn: Learner, phase: Phase, callbacks: Sequence[Any], start_epoch: int = 0, checkpoint: Path | None = None
+) -> None:
+    """One phase, from its start or taken up after `start_epoch` epochs with the checkpoint that was kept then."""
+    learn.freeze() if phase.frozen else learn.unfreeze()  # fastai forgets the optimizer's moments here
+    if checkpoint is not None:
+        load_checkpoint(checkpoint, learn.model, learn.opt)
     if start_epoch >= phase.epochs:
         return
-    learn.freeze() if phase.frozen else learn.unfreeze()
     with learn.no_logging(), learn.no_mbar():
         learn.fit_one_cycle(
             phase.epochs, phase.lr, pct_start=phase.pct_start, div=phase.div, cbs=callbacks, start_epoch=start_epoch
