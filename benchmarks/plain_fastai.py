@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 import time
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 
 import pandas as pd
 from fastai.vision.all import *
@@ -105,10 +105,11 @@ def run_fold(model, dls, test_dl, names, vocabs) -> tuple:
     )
     if model.precision != "fp32" and torch.cuda.is_available():
         learn.to_fp16()
-    learn.fit_one_cycle(model.epochs, slice(*model.lr) if isinstance(model.lr, list) else model.lr)
-    plain, _ = learn.get_preds()
-    tta, _ = learn.tta(n=model.tta)
-    unseen, _ = learn.tta(dl=test_dl, n=model.tta)
+    with nullcontext() if sys.stderr.isatty() else learn.no_bar():  # in a log a bar is thousands of lines
+        learn.fit_one_cycle(model.epochs, slice(*model.lr) if isinstance(model.lr, list) else model.lr)
+        plain, _ = learn.get_preds()
+        tta, _ = learn.tta(n=model.tta)
+        unseen, _ = learn.tta(dl=test_dl, n=model.tta)
     return tuple(softmax(preds, vocabs) for preds in (plain, tta, unseen))
 
 

@@ -88,9 +88,7 @@ def _from_path(path: Path, key: str, making: Path, log: Log) -> None:
         with log.bar(f"unpack {path.name}") as progress:
             unpack(path, making, progress=progress)
     else:
-        raise RequestError(
-            f"{key}: nothing at {path}; give a folder or an archive ({', '.join(ARCHIVE_ENDINGS)})"
-        )
+        raise RequestError(f"{key}: nothing at {path}; give a folder or an archive ({', '.join(ARCHIVE_ENDINGS)})")
 
 
 def _link(folder: Path, making: Path) -> None:
@@ -111,8 +109,9 @@ def _download(url: str, log: Log) -> Path:
         with redirect_stdout(sys.stderr):  # its progress bar; standard output is for results
             return Path(FastDownload(base="~/.fastai", module=fastai.data).download(url))
     except Exception as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0]  # the rest is the server's page
         raise WorkFailed(
-            f"source.url: cannot download {url} ({error}); connect to a network, or point at a copy with "
+            f"source.url: cannot download {url} ({why}); connect to a network, or point at a copy with "
             "--set source.path=FILE"
         ) from error
 

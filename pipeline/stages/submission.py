@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline.config import Competition
 from pipeline.data.labels import decode, for_metric, truth_of
 from pipeline.data.manifest import read_table
-from pipeline.errors import RequestError, WorkFailed
+from pipeline.errors import RequestError
 from pipeline.metrics import METRICS
 from pipeline.predictions import Predictions, TargetSpec
 from pipeline.stages.data import sample_path
@@ -90,12 +90,13 @@ def read_back(columns: list[Column], specs: tuple[TargetSpec, ...], table: pd.Da
         if own[0].kind == "probability":
             array = np.zeros((len(table), spec.width))
             for column in own:
-                array[:, spec.vocab.index(column.label)] = table[column.name].astype(float)
+                array[:, _code(column, spec)] = _numbers(table, column.name)
             if len(own) == 1 and spec.kind == "binary":
-                array[:, 1 - spec.vocab.index(own[0].label)] = 1 - array[:, spec.vocab.index(own[0].label)]
+                code = _code(own[0], spec)
+                array[:, 1 - code] = 1 - array[:, code]
             values[spec.name] = array
         elif spec.kind == "regression":
-            values[spec.name] = table[own[0].name].astype(float).to_numpy()[:, None]
+            values[spec.name] = _numbers(table, own[0].name)[:, None]
         else:
             truth = truth_of(spec, list(table[own[0].name]))
             values[spec.name] = np.eye(spec.width)[truth] if spec.exclusive else truth
@@ -122,11 +123,12 @@ def truth_from(comp: Competition, specs: tuple[TargetSpec, ...], solution: pd.Da
         names = [name for name in (*submitted, target.column, target.name) if name in solution.columns]
         onehot = {name: source for name, source in comp.submission.columns.items() if name in solution.columns}
         if names:
-            labels = solution[names[0]]
-            truth[spec.name] = truth_of(spec, labels.astype(float) if spec.kind == "regression" else labels)
+            regression = spec.kind == "regression"
+            labels = _numbers(solution, names[0]) if regression else solution[names[0]]
+            truth[spec.name] = truth_of(spec, labels)
         elif {f"{target.name}/{label}" for label in spec.vocab} <= set(onehot.values()):
             by_label = {source: name for name, source in onehot.items()}
-            each = np.column_stack([solution[by_label[column]].astype(float) for column in spec.columns])
+            each = np.column_stack([_numbers(solution, by_label[column]) for column in spec.columns])
             truth[spec.name] = each.argmax(axis=1) if spec.exclusive else each
     if not truth:
         raise RequestError(
@@ -144,6 +146,24 @@ def _source(source: str) -> tuple[str, str | None]:
 def _cells(column: Column, spec: TargetSpec, values: np.ndarray) -> np.ndarray:
     if column.label is None:
         return decode(spec, values)
+    return values[:, _code(column, spec)].astype(np.float64)
+
+
+def _code(column: Column, spec: TargetSpec) -> int:
     if column.label not in spec.vocab:
-        raise WorkFailed(f"submission.columns.{column.name}: {column.label!r} is not a class of {spec.name!r}")
-    return values[:, spec.vocab.index(column.label)].astype(np.float64)
+        raise RequestError(
+            f"submission.columns.{column.name}: {column.label!r} is not a class of {spec.name!r}, "
+            f"which has {', '.join(spec.vocab[:12])}{', ...' if len(spec.vocab) > 12 else ''}"
+        )
+    return spec.vocab.index(column.label)
+
+
+def _numbers(table: pd.DataFrame, name: str) -> np.ndarray:
+    """A column of text as numbers (n,)."""
+    numbers = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=float)
+    bad = ~np.isfinite(numbers)
+    if bad.any():
+        raise RequestError(
+            f"column {name!r} should hold numbers, but {bad.sum()} cells do not: {table[name][bad].iloc[0]!r}"
+        )
+    return numbers

@@ -1,0 +1,27 @@
+"""The notebooks run from top to bottom, on a tiny competition in place of the demo."""
+
+import json
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+
+from tests.command import pipeline
+from tests.drawn import write_competition
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_runs_from_top_to_bottom(notebook, tmp_path):
+    mpl.use("Agg")
+    comp = write_competition(tmp_path)
+    assert pipeline("run", comp, "--root", tmp_path).code == 0
+    cells = json.loads(notebook.read_text())["cells"]
+    codes = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert codes[0].startswith("COMP, ROOT, MODEL, FOLD = ")
+    names: dict = {}
+    for code in [f"COMP, ROOT, MODEL, FOLD = {str(comp)!r}, {str(tmp_path)!r}, 'resnet', 1", *codes[1:]]:
+        exec(compile(code, str(notebook), "exec"), names)
+    assert names["interpretation"].confusion_matrix().sum() == 2 * len(names["learn"].dls.valid.items)
+    mpl.pyplot.close("all")

@@ -1,0 +1,64 @@
+"""Pets and clothes from the archive to a scored submission: few epochs, every stage."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.command import pipeline
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+PETS, CLOTHES = SHARED / "oxford-pets-mini.tgz", SHARED / "clothes-colour-type.zip"
+QUICK = [f"models.{number}.{change}" for number in (0, 1) for change in ("epochs=2", "tta=1", "size=64")]
+
+pytestmark = [
+    pytest.mark.realdata,
+    pytest.mark.slow,
+    pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data"),
+]
+
+
+def run(name: str, archive: Path, root: Path) -> None:
+    sets = [word for change in (f"source.path={archive}", "folds.n=2", *QUICK) for word in ("--set", change)]
+    result = pipeline("run", name, "--root", root, *sets)
+    assert result.code == 0, result.err
+
+
+def test_pets_to_a_scored_submission(tmp_path):
+    run("pets", PETS, tmp_path)
+    meta = tmp_path / "data/pets/.pipeline"
+    manifest = pd.read_parquet(meta / "manifest.parquet")
+    assert manifest["split"].value_counts().to_dict() == {"train": 480, "test": 120}
+    train = manifest[manifest["split"] == "train"]
+    assert set(train["breed"]) == {name.rsplit("_", 1)[0] for name in train["id"]}
+    assert train["breed"].nunique() == 3
+    assert ((train["species"] == "cat") == train["id"].str[0].str.isupper()).all()
+    assert manifest.loc[manifest["split"] == "test", ["breed", "species"]].isna().all(axis=None)
+    assert len(json.loads((meta / "audit.json").read_text())["mislabelled"]) == 2
+    (path,) = (tmp_path / "submissions/pets").glob("*.csv")
+    submission = pd.read_csv(path).set_index("image_id" if "image_id" in path.read_text() else "id")
+    solution = pd.read_csv(meta / "solution.csv").set_index("id").loc[submission.index]
+    graded = json.loads(path.with_suffix(".json").read_text())["scores"]["local"]
+    for target in ("breed", "species"):
+        share = (submission[target] == solution[target]).mean()
+        assert graded["targets"][target] == pytest.approx(share, abs=1e-6)
+    assert graded["targets"]["species"] > 0.6
+
+
+def test_clothes_to_a_scored_submission(tmp_path):
+    run("clothes", CLOTHES, tmp_path)
+    meta = tmp_path / "data/clothes/.pipeline"
+    audit = json.loads((meta / "audit.json").read_text())
+    assert sum(len(group) for group in audit["exact_duplicates"]) == 23
+    assert len(audit["conflicts"]) == 1
+    folds = pd.read_csv(meta / "folds.csv").set_index("id")["fold"]
+    for group in audit["exact_duplicates"]:
+        assert folds.reindex(group).dropna().nunique() <= 1
+    solution = SHARED / "clothes-solution.csv"
+    result = pipeline("score", "clothes", "--root", tmp_path, "--solution", solution, "--json")
+    assert result.code == 0, result.err
+    submission = pd.read_csv(result.json["submission"]).set_index("image_id")
+    truth = pd.read_csv(solution).set_index("image_id").loc[submission.index]
+    assert result.json["score"] == pytest.approx((submission["label"] == truth["label"]).mean(), abs=1e-6)
+    assert result.json["score"] > 1.5 * truth["label"].value_counts(normalize=True).max()
