@@ -194,9 +194,7 @@ def print_side_by_side(results: Results) -> None:
     for name, wall in results.wall.items():
         for ours in (row for row in results.rows if (row["competition"], row["system"]) == (name, OURS)):
             add_model(table, ours, find_plain(results.rows, ours))
-        table.add_row(
-            name, "all, from archive to score", "", "", "", "", pair(wall[OURS], wall[PLAIN], digits=0)
-        )
+        table.add_row(name, "all, from archive to score", "", "", "", "", pair(wall[OURS], wall[PLAIN], digits=0))
         table.add_section()
     console = Console(highlight=False)
     if not console.is_terminal:

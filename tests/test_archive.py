@@ -493,9 +493,7 @@ def test_a_wrong_checksum_in_a_zip_is_refused(tmp_path):
 def test_a_zip_member_before_the_start_of_the_file_is_damage(tmp_path):
     archive = write_zip(tmp_path / "a.zip", TREE.items())
     data = bytearray(archive.read_bytes())
-    struct.pack_into(
-        "<L", data, len(data) - 22 + 16, 2**31 - 1
-    )  # where the index is: the rest shifts with it
+    struct.pack_into("<L", data, len(data) - 22 + 16, 2**31 - 1)  # where the index is: the rest shifts with it
     archive.write_bytes(data)
     assert_refused_while_writing(archive, tmp_path / "out", "damaged.*Invalid argument")
 
@@ -512,9 +510,7 @@ def test_a_wrong_checksum_at_the_very_end_of_a_tar_gz_is_refused(tmp_path):
 def test_a_cut_archive_is_refused_or_complete(tmp_path, form):
     whole = write_archive(tmp_path, form, TREE).read_bytes()
     refused = 0
-    for length in sorted(
-        {*range(0, len(whole), len(whole) // 40), *range(0, len(whole), 512), len(whole) - 1}
-    ):
+    for length in sorted({*range(0, len(whole), len(whole) // 40), *range(0, len(whole), 512), len(whole) - 1}):
         with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
             archive = Path(folder, "cut")
             archive.write_bytes(whole[:length])
@@ -573,9 +569,7 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, form, monkeypatch):
     create = archive_module._create
     # /dev/full takes the open and fails each write with ENOSPC, as a disk does
     full_disk = partial(open, "/dev/full", "wb")
-    monkeypatch.setattr(
-        archive_module, "_create", lambda full: full_disk() if "big" in full else create(full)
-    )
+    monkeypatch.setattr(archive_module, "_create", lambda full: full_disk() if "big" in full else create(full))
     assert_refused_while_writing(archive, tmp_path / "out", "disk full while writing .*big; free some space")
 
 
@@ -670,12 +664,8 @@ def test_a_killed_run_leaves_no_half_and_the_next_one_finishes(tmp_path, form):
 
 # --- properties ---
 
-nasty = st.sampled_from(
-    ["...", " ", "a.", " b", "~", "-rf", "*", "é", "e\u0301", "\u202e", "日本", "\ufeff", "a\\b"]
-)
-anything = st.text(
-    st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="/:\\"), min_size=1, max_size=30
-)
+nasty = st.sampled_from(["...", " ", "a.", " b", "~", "-rf", "*", "é", "e\u0301", "\u202e", "日本", "\ufeff", "a\\b"])
+anything = st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters="/:\\"), min_size=1, max_size=30)
 part = st.one_of(nasty, anything).filter(lambda name: name not in (".", "..") and len(name.encode()) < 200)
 trees = st.recursive(
     st.binary(max_size=2000), lambda inner: st.dictionaries(part, inner, max_size=4), max_leaves=12
@@ -703,12 +693,8 @@ def test_any_tree_round_trips(tree, form):
 
 tame = st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map("/".join)
 crooked = st.lists(st.sampled_from(["..", "..", ".", "a", "b", "c"]), min_size=1, max_size=4).map("/".join)
-wild = st.one_of(
-    crooked, tame, tame.map("/".__add__), tame.map("\\".__add__), st.sampled_from(["", ".", "a//b/"])
-)
-names = st.integers(0, 7).flatmap(
-    lambda dice: tame if dice else wild
-)  # mostly tame, so that some are unpacked
+wild = st.one_of(crooked, tame, tame.map("/".__add__), tame.map("\\".__add__), st.sampled_from(["", ".", "a//b/"]))
+names = st.integers(0, 7).flatmap(lambda dice: tame if dice else wild)  # mostly tame, so that some are unpacked
 targets = st.integers(0, 7).flatmap(lambda dice: crooked if dice else wild)
 kinds = st.sampled_from([tarfile.REGTYPE, FOLDER, LINK, LINK, HARD])
 hostile = st.lists(st.tuples(names, kinds, st.one_of(targets, names)), max_size=5)
@@ -759,9 +745,7 @@ def test_hostile_zips_never_reach_outside(members):
     with tempfile.TemporaryDirectory() as folder:
         unpacked = unpack_hostile(folder, lambda path: write_zip(path, members))
         tree = {os.path.normpath(name): content for name, content in members if not name.endswith("/")}
-        assert (
-            not unpacked or {k: v for k, v in read_tree(Path(folder, "out")).items() if k[-1] != "/"} == tree
-        )
+        assert not unpacked or {k: v for k, v in read_tree(Path(folder, "out")).items() if k[-1] != "/"} == tree
 
 
 @settings(max_examples=200, deadline=None)

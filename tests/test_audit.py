@@ -205,9 +205,7 @@ def all_pairs(codes: list[int], distance: int) -> list[tuple[int, int]]:
 def test_hamming_pairs_equal_brute_force(distance):
     rng = random.Random(distance)
     codes = [rng.getrandbits(64) for _ in range(40)] + [0, 2**64 - 1]
-    for parent in codes[
-        :20
-    ]:  # children on both sides of the limit, their flips spread over the bands at random
+    for parent in codes[:20]:  # children on both sides of the limit, their flips spread over the bands at random
         for flips in (0, distance, distance, distance, distance + 1, distance + 1):
             codes.append(parent ^ sum(1 << bit for bit in rng.sample(range(64), flips)))
     rng.shuffle(codes)

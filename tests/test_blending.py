@@ -135,9 +135,7 @@ def test_combine_is_the_weighted_mean_by_id():
 def test_weights_go_by_name_not_by_place():
     weights = {"middle": 0.2, "strong": 0.7, "weak": 0.1}  # in another order than the members
     mixed = combine("weighted", MEMBERS, weights)
-    assert np.array_equal(
-        mixed.values["t"], combine("weighted", MEMBERS, dict(reversed(weights.items()))).values["t"]
-    )
+    assert np.array_equal(mixed.values["t"], combine("weighted", MEMBERS, dict(reversed(weights.items()))).values["t"])
 
 
 def test_members_of_other_rows_are_refused():
@@ -185,9 +183,7 @@ def test_the_rank_method_blends_ranks():
 
 @pytest.mark.parametrize("method", ["weighted", "hillclimb"])
 def test_a_folds_own_labels_do_not_change_its_rows(method):
-    members = {
-        str(seed): member(TRUTH, 0.2 + seed / 40, seed) for seed in range(3)
-    }  # each is worth something
+    members = {str(seed): member(TRUTH, 0.2 + seed / 40, seed) for seed in range(3)}  # each is worth something
     first = members["0"]
     inside = first.folds == 1
     changed = TRUTH.copy()
@@ -206,9 +202,7 @@ def test_each_fold_is_blended_with_weights_of_the_other_folds():
         inside = first.folds == fold
         others = {name: part.only(part.ids[~inside]) for name, part in MEMBERS.items()}
         weights = fit_weights("hillclimb", others, gain_of(TRUTH))
-        expected = sum(
-            weights[name] * part.values["t"][inside].astype(float) for name, part in MEMBERS.items()
-        )
+        expected = sum(weights[name] * part.values["t"][inside].astype(float) for name, part in MEMBERS.items())
         np.testing.assert_allclose(oof.values["t"][inside], expected, atol=1e-6)
     assert oof.ids.tolist() == first.ids.tolist()
     assert oof.folds.tolist() == first.folds.tolist()
@@ -229,9 +223,7 @@ def test_the_order_of_the_members_rows_changes_nothing(method):
     other = {name: turned(part) for name, part in MEMBERS.items()}
     gain = gain_of(TRUTH)
     assert fit_weights(method, other, gain) == fit_weights(method, MEMBERS, gain)
-    assert np.array_equal(
-        cross_fit(method, other, gain).values["t"], cross_fit(method, MEMBERS, gain).values["t"]
-    )
+    assert np.array_equal(cross_fit(method, other, gain).values["t"], cross_fit(method, MEMBERS, gain).values["t"])
 
 
 def test_the_hill_climb_takes_steps_of_one_round_each(monkeypatch):

@@ -387,9 +387,7 @@ KEYS = keys_of(tomllib.loads((Path(competitions.__file__).parent / "demo.toml").
 PARTS = st.sampled_from([*KEYS, "models", "source.path", "data.holdout", "targets.0.regex", "x", "0", ""])
 VALUES = st.one_of(
     st.text(max_size=12),
-    st.sampled_from(
-        ["[]", "{}", "[[]]", "true", "nan", "-inf", "1e400", "1979-05-27", "[1, 'a']", "'", '"""']
-    )
+    st.sampled_from(["[]", "{}", "[[]]", "true", "nan", "-inf", "1e400", "1979-05-27", "[1, 'a']", "'", '"""'])
     | st.integers().map(str)
     | st.floats().map(str),
 )

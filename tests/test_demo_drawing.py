@@ -284,8 +284,7 @@ def test_a_disease_marks_the_leaf_and_nothing_else(disease: str) -> None:
     for place in range(6):
         size = (96, 128)
         sick, healthy = (
-            draw_leaf(Generator(PCG64([3, place])), name, "ADT45", 60, size).astype(int)
-            for name in (disease, "normal")
+            draw_leaf(Generator(PCG64([3, place])), name, "ADT45", 60, size).astype(int) for name in (disease, "normal")
         )
         marked = (np.abs(sick - healthy).max(axis=2) > 8).mean()
         assert 0.002 < marked < 0.35
@@ -294,8 +293,7 @@ def test_a_disease_marks_the_leaf_and_nothing_else(disease: str) -> None:
 @pytest.mark.parametrize("variety", [name for name in VARIETIES if name != "ADT45"])
 def test_a_variety_changes_the_leaf(variety: str) -> None:
     ours, other = (
-        draw_leaf(Generator(PCG64([3, 1])), "normal", name, 60, (96, 128)).astype(int)
-        for name in (variety, "ADT45")
+        draw_leaf(Generator(PCG64([3, 1])), "normal", name, 60, (96, 128)).astype(int) for name in (variety, "ADT45")
     )
     assert (np.abs(ours - other).max(axis=2) > 8).mean() > 0.03
 

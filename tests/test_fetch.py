@@ -246,6 +246,13 @@ def test_what_a_sigkill_left_is_cleared(tiny, log):
     assert_complete(tiny)
 
 
+def test_what_a_sigkill_left_of_a_replacement_is_cleared_too(tiny, log, tmp_path):
+    data(tiny.load(), tiny.workspace, log)
+    draw_image(tiny.root / "data" / ".tiny.old" / "half.png", 1)
+    data(tiny.load(f"source.path={zip_of(tiny.raw, tmp_path / 'tiny.zip')}"), tiny.workspace, log)
+    assert_complete(tiny)
+
+
 def test_a_failed_new_source_leaves_the_old_files(tiny, log, tmp_path):
     data(tiny.load(), tiny.workspace, log)
     (tmp_path / "broken.zip").write_bytes(b"PK\x03\x04 no archive")

@@ -46,7 +46,7 @@ def test_every_class_of_every_target_is_spread_evenly(table):
     sizes = np.bincount(numbers, minlength=n)
     assert len(sizes) == n
     assert sizes.min() >= 1
-    assert np.ptp(sizes) <= 3
+    assert np.ptp(sizes) <= 5
     assert most_off(labels, numbers, n) < 2.5
 
 
@@ -70,6 +70,16 @@ def test_groups_stay_whole_and_folds_even_as_far_as_groups_allow(table, rows_a_g
         sizes = np.bincount(numbers, minlength=n)
         assert sizes.min() >= 1
         assert np.ptp(sizes) <= 2 * np.bincount(groups).max() + 1
+
+
+def test_rare_classes_go_first_and_weigh_more():
+    """On average over random tables; without either, the worst class is off by a tenth of a row more."""
+    off = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        labels = [np.unique(rng.choice(10, 200, p=rng.dirichlet(np.ones(10))), return_inverse=True)[1] for _ in "ab"]
+        off.append(most_off(labels, assign_folds(labels, np.arange(200), 5, seed), 5))
+    assert np.mean(off) < 1.09
 
 
 def test_one_target_does_not_spoil_the_other():
@@ -166,9 +176,7 @@ def test_a_changed_file_is_not_silently_remade(checked, log, change):
     space = checked.workspace
     folds(checked.load(), space, log)
     if change == "edit":
-        space.folds.write_text(
-            space.folds.read_text().replace("100.png,0", "100.png,1").replace("\n", "\r\n")
-        )
+        space.folds.write_text(space.folds.read_text().replace("100.png,0", "100.png,1").replace("\n", "\r\n"))
     else:
         space.folds.unlink()
     with pytest.raises(RequestError, match=r"folds\.csv is missing or was changed by hand"):
@@ -228,8 +236,7 @@ def test_a_class_with_fewer_members_than_folds_is_a_warning(checked, log):
     groups_in(checked, {}, unreadable=left_out)
     assert folds(checked.load(), checked.workspace, log) is True
     assert log.warnings == [
-        "warning: target 'disease': class 'hispa' has 2 readable image(s) for 3 folds; "
-        "some folds cannot validate it"
+        "warning: target 'disease': class 'hispa' has 2 readable image(s) for 3 folds; some folds cannot validate it"
     ]
 
 

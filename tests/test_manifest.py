@@ -59,9 +59,7 @@ def test_table_regex_and_folder_are_mixed_freely(place):
         Target(name="animal", folder=True),
         Target(name="kind"),  # the column of its own name
     ]
-    manifest = build_manifest(
-        raw, Data(table="train.csv", id="file", images="im/{kind}/{file}"), targets, None
-    )
+    manifest = build_manifest(raw, Data(table="train.csv", id="file", images="im/{kind}/{file}"), targets, None)
     assert list(manifest.columns) == ["id", "split", "path", "bytes", "years", "letter", "animal", "kind"]
     assert manifest.drop(columns="bytes").to_numpy().tolist() == [
         ["B_2.jpg", "train", "im/cat/B_2.jpg", 3.0, "B", "cat", "cat"],
@@ -147,9 +145,7 @@ def test_labels_stay_the_text_that_they_are(place):
 
 def test_labels_lose_the_spaces_around_them(place):
     raw = place("im/1", "im/2", train='id,label\n1," cat"\n2,cat \n')
-    assert (
-        column(build_manifest(raw, Data(table="train.csv", images="im"), LABEL, None), "label") == ["cat"] * 2
-    )
+    assert column(build_manifest(raw, Data(table="train.csv", images="im"), LABEL, None), "label") == ["cat"] * 2
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_column(place):
@@ -172,17 +168,13 @@ def test_a_multilabel_row_may_have_no_label(place):
 
 def test_a_pattern_is_filled_from_each_row(place):
     raw = place("im/A/x-1.jpg", "im/B/x-2.jpg", train="nr,site,label\n1,A,u\n2,B,v\n")
-    manifest = build_manifest(
-        raw, Data(table="train.csv", id="nr", images="im/{site}/x-{nr}.jpg"), LABEL, None
-    )
+    manifest = build_manifest(raw, Data(table="train.csv", id="nr", images="im/{site}/x-{nr}.jpg"), LABEL, None)
     assert column(manifest, "path") == ["im/A/x-1.jpg", "im/B/x-2.jpg"]
     assert column(manifest, "id") == ["1", "2"]
 
 
 def test_a_test_pattern_takes_its_ids_from_the_sample(place):
-    raw = place(
-        "im/1", "t/b.png", "t/a.png", "t/not-asked.png", train="id,label\n1,u\n", sample="id,label\nb,\na,\n"
-    )
+    raw = place("im/1", "t/b.png", "t/a.png", "t/not-asked.png", train="id,label\n1,u\n", sample="id,label\nb,\na,\n")
     data = Data(table="train.csv", images="im", test="t/{id}.png")
     manifest = build_manifest(raw, data, LABEL, raw / "sample.csv")
     assert column(manifest, "id") == ["1", "a", "b"]

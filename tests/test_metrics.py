@@ -81,8 +81,10 @@ def test_kappa_by_hand_knows_the_distance_between_classes():
     near, far = np.eye(3)[[0, 1, 1]], np.eye(3)[[0, 1, 0]]
     assert value("quadratic_kappa", [0, 1, 2], np.eye(3)[[0, 1, 2]]) == pytest.approx(1)
     assert value("quadratic_kappa", [0, 1, 2], near) > value("quadratic_kappa", [0, 1, 2], far)
-    # a class that nobody has or predicts still counts in the distances between the others
-    assert value("quadratic_kappa", [0, 2, 2, 0], np.eye(3)[[0, 2, 0, 0]]) == pytest.approx(0.5)
+    # A class that nobody has or predicts still counts in the distances between the others: with weights
+    # (i - j) ** 2 of codes 0, 1 and 3, observed 1 + 4 and expected (0 + 1 + 9 + 1 + 0 + 4 + 9 + 4 + 0) / 3.
+    swapped = np.eye(4)[[1, 0, 3]]
+    assert value("quadratic_kappa", [0, 1, 3], swapped) == pytest.approx(1 - 2 / (28 / 3))
 
 
 def test_binary_auc_is_that_of_the_second_class():

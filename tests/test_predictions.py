@@ -134,9 +134,7 @@ def test_join_of_any_parts_in_any_order_is_the_whole(case, cut):
 
 
 def test_blend_normalises_weights_and_keeps_probabilities_in_range():
-    certain = Predictions(
-        np.array(["a"]), np.array([0]), SPECS[:1], {"disease": np.array([[1, 0, 0]], np.float32)}
-    )
+    certain = Predictions(np.array(["a"]), np.array([0]), SPECS[:1], {"disease": np.array([[1, 0, 0]], np.float32)})
     mixed = blend([certain] * 7, [3, 1, 4, 1, 5, 9, 2])
     assert mixed.values["disease"].tolist() == [[1, 0, 0]]
     assert mixed.values["disease"].dtype == np.float32
@@ -147,9 +145,7 @@ def test_blend_normalises_weights_and_keeps_probabilities_in_range():
 
 def test_other_ids_are_shown():
     one = make([f"id{n}" for n in range(6)])
-    with pytest.raises(
-        WorkFailed, match=r"4 ids are in the first set of predictions only: id2, id3, id4, \.\.\."
-    ):
+    with pytest.raises(WorkFailed, match=r"4 ids are in the first set of predictions only: id2, id3, id4, \.\.\."):
         blend([one, make(["id0", "id1"])], [1, 1])
     with pytest.raises(WorkFailed, match="1 ids are in the second set of predictions only: id6"):
         one.check_matches(make([f"id{n}" for n in range(7)]))
@@ -187,9 +183,7 @@ def test_other_targets_or_classes_are_refused(specs):
         one.check_matches(other)
     if len(specs) == len(SPECS):  # the first target that differs, in both
         differing = next(pair for pair in zip(SPECS, specs, strict=True) if pair[0] != pair[1])
-        assert all(
-            spec.name in str(caught.value) and str(spec.vocab) in str(caught.value) for spec in differing
-        )
+        assert all(spec.name in str(caught.value) and str(spec.vocab) in str(caught.value) for spec in differing)
     with pytest.raises(WorkFailed, match="folds disagree about the targets"):
         join([one, other])
 
@@ -231,8 +225,8 @@ def test_save_and_load_round_trip(ids, seed):
 def test_odd_ids_and_class_names_come_back(tmp_path):
     specs = (TargetSpec("t", "category", ("a/b", "NA", "1.0", "", "Ähre", "x y")),)
     preds = make(ODD_IDS, range(len(ODD_IDS)), specs=specs)
-    preds.save(tmp_path / "key=value" / "p.parquet")  # a folder that looks like a partition adds no column
-    back = predictions.load(tmp_path / "key=value" / "p.parquet")
+    preds.save(tmp_path / "fold=7" / "p.parquet")  # a folder that looks like a partition adds no column
+    back = predictions.load(tmp_path / "fold=7" / "p.parquet")
     assert same(back, preds)
     assert back.spec("t").vocab == specs[0].vocab
 

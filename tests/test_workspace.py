@@ -233,6 +233,8 @@ HOLD = """
 
 
 def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path):
+    (tmp_path / "runs" / "comp").mkdir(parents=True)
+    (tmp_path / "runs" / "comp" / ".lock").write_text("pid 123456789012345\n")  # of one long gone
     holder = start(HOLD, tmp_path)
     try:
         with pytest.raises(WorkFailed) as caught, locked(Workspace(tmp_path, "comp")):

@@ -17,8 +17,8 @@ from PIL import Image
 
 from pipeline.data.leaves import draw_leaf
 
-TRAIN_COUNT = 1200
-TEST_COUNT = 600
+TRAIN_COUNT = 900
+TEST_COUNT = 1000
 
 # How often each class occurs, relative to the others: uneven as in Paddy, but less so.
 DISEASE_WEIGHTS = {

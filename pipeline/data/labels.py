@@ -23,13 +23,9 @@ def _spec(target: Target, labels: pd.Series) -> TargetSpec:
     many = target.kind == "multilabel"
     classes = {name for label in labels for name in label.split()} if many else set(labels)
     if len(classes) < (1 if many else 2):
-        raise RequestError(
-            f"target {target.name!r} has {len(classes)} class ({', '.join(classes)}); nothing to learn"
-        )
+        raise RequestError(f"target {target.name!r} has {len(classes)} class ({', '.join(classes)}); nothing to learn")
     if target.kind == "binary" and len(classes) != 2:
-        raise RequestError(
-            f"target {target.name!r} is binary but has {len(classes)} classes; kind = 'category'?"
-        )
+        raise RequestError(f"target {target.name!r} is binary but has {len(classes)} classes; kind = 'category'?")
     return TargetSpec(target.name, target.kind, tuple(sorted(classes, key=_natural)))
 
 
@@ -39,9 +35,9 @@ def _natural(label: str) -> tuple[float, str]:
         number = float(label)
     except ValueError:
         number = math.inf
-    return number if math.isfinite(
-        number
-    ) else math.inf, label  # "nan" is a word: it has no place among numbers
+    if not math.isfinite(number):  # "nan" is a word: it has no place among numbers
+        number = math.inf
+    return number, label
 
 
 def truth_of(spec: TargetSpec, labels: Sequence[str] | Sequence[float]) -> np.ndarray:
@@ -52,9 +48,7 @@ def truth_of(spec: TargetSpec, labels: Sequence[str] | Sequence[float]) -> np.nd
     if spec.kind == "regression":
         return np.asarray(labels, dtype=np.float64)
     if spec.kind == "multilabel":
-        return np.array(
-            [[name in label.split() for name in spec.vocab] for label in labels], dtype=np.float64
-        )
+        return np.array([[name in label.split() for name in spec.vocab] for label in labels], dtype=np.float64)
     codes = {name: code for code, name in enumerate(spec.vocab)}
     unknown = sorted({str(label) for label in labels if label not in codes})
     if unknown:

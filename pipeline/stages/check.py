@@ -26,7 +26,7 @@ def check(comp: Competition, workspace: Workspace, log: Log, force: bool = False
     manifest = pd.read_parquet(workspace.manifest)
     paths = [workspace.raw / path for path in manifest["path"]]
     with log.bar("check images") as progress:
-        facts = inspect_images(paths, workers=len(os.sched_getaffinity(0)), progress=progress)
+        facts = inspect_images(paths, workers=os.cpu_count() or 1, progress=progress)
     groups = near_duplicate_groups(facts)
     summary = audit(manifest, facts, groups, [target.name for target in comp.targets])
     _refuse_hopeless(manifest, facts, workspace)

@@ -1,5 +1,7 @@
 """submit: the submission file, checked against the sample before it is written."""
 
+import hashlib
+import json
 from typing import Any
 
 import numpy as np
@@ -64,7 +66,7 @@ def step(comp: Competition, workspace: Workspace, member: str = "ensemble") -> S
         "sample": digest(sample) if sample else None,
     }
     # Named by what it was made from: another result never overwrites a file that may have been sent.
-    name = f"{member}-{(inputs['preds'] or 'none')[:8]}"
+    name = f"{member}-{hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:8]}"
     return Step(workspace.runs / f"submitted-{member}.json", inputs, (workspace.submissions / f"{name}.csv",))
 
 
