@@ -7,9 +7,7 @@ import numpy as np
 
 from pipeline.predictions import Predictions, blend
 
-Gain = Callable[
-    [Predictions], tuple[float, float]
-]  # (what the leaderboard scores, tie-breaker): more is better
+Gain = Callable[[Predictions], tuple[float, float]]  # (what the leaderboard scores, tie-breaker): more is better
 Weights = dict[str, float]
 ROUNDS = 25  # of the hill climb: weights come in steps of 1/25
 

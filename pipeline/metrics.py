@@ -62,9 +62,7 @@ def _auc(truth: np.ndarray, preds: np.ndarray) -> float:
     if truth.ndim == 1 and preds.shape[1] == 2:
         onehot, preds = onehot[:, 1:], preds[:, 1:]
     mixed = [c for c in range(onehot.shape[1]) if 0 < onehot[:, c].sum() < len(onehot)]
-    return (
-        float(np.mean([roc_auc_score(onehot[:, c], preds[:, c]) for c in mixed])) if mixed else float("nan")
-    )
+    return float(np.mean([roc_auc_score(onehot[:, c], preds[:, c]) for c in mixed])) if mixed else float("nan")
 
 
 def _micro_f1(truth: np.ndarray, preds: np.ndarray) -> float:
@@ -93,9 +91,7 @@ METRICS: dict[str, Metric] = {
     "micro_f1": Metric(frozenset({"multilabel"}), True, False, _micro_f1),
     "label_accuracy": Metric(frozenset({"multilabel"}), True, False, _label_accuracy),
     "mean_log_loss": Metric(frozenset({"multilabel"}), False, True, _binary_log_loss),
-    "rmse": Metric(
-        frozenset({"regression"}), False, False, lambda t, p: float(np.sqrt(np.mean((t - p) ** 2.0)))
-    ),
+    "rmse": Metric(frozenset({"regression"}), False, False, lambda t, p: float(np.sqrt(np.mean((t - p) ** 2.0)))),
     "mae": Metric(frozenset({"regression"}), False, False, lambda t, p: float(np.mean(np.abs(t - p)))),
 }
 

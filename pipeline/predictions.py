@@ -82,12 +82,8 @@ class Predictions:
         if self.specs != other.specs:
             for mine, theirs in zip(self.specs, other.specs, strict=False):
                 if mine != theirs:
-                    raise WorkFailed(
-                        f"predictions of different targets cannot be joined: {mine} and {theirs}"
-                    )
-            raise WorkFailed(
-                f"predictions with {len(self.specs)} and {len(other.specs)} targets cannot be joined"
-            )
+                    raise WorkFailed(f"predictions of different targets cannot be joined: {mine} and {theirs}")
+            raise WorkFailed(f"predictions with {len(self.specs)} and {len(other.specs)} targets cannot be joined")
         _refuse(np.setdiff1d(self.ids, other.ids), "are in the first set of predictions only")
         _refuse(np.setdiff1d(other.ids, self.ids), "are in the second set of predictions only")
         moved = self.ids[self.folds != other.folds]
@@ -122,9 +118,7 @@ def load(path: Path) -> Predictions:
         values = {s.name: np.column_stack([table[column].to_numpy() for column in s.columns]) for s in specs}
         ids, folds = np.asarray(table["id"].to_pylist(), dtype=str), table["fold"].to_numpy()
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
-        raise WorkFailed(
-            f"{path} is not a file of predictions ({type(error).__name__}); predict again"
-        ) from error
+        raise WorkFailed(f"{path} is not a file of predictions ({type(error).__name__}); predict again") from error
     return Predictions(ids, folds, specs, values)
 
 

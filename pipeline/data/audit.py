@@ -133,18 +133,14 @@ def _why(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0][:120] or type(error).__name__
 
 
-def audit(
-    manifest: pd.DataFrame, facts: pd.DataFrame, groups: list[list[int]], target_names: list[str]
-) -> dict:
+def audit(manifest: pd.DataFrame, facts: pd.DataFrame, groups: list[list[int]], target_names: list[str]) -> dict:
     """Summarise what was found, for people and for JSON; lists are sorted by id.
 
     `manifest`: id, split ('train' or 'test'), path and one column per target, row for row with `facts`;
     `groups`: from `near_duplicate_groups`. Raises ValueError when the two tables differ in length.
     """
     if len(manifest) != len(facts):
-        raise ValueError(
-            f"manifest has {len(manifest)} rows, facts {len(facts)}: they must match row for row"
-        )
+        raise ValueError(f"manifest has {len(manifest)} rows, facts {len(facts)}: they must match row for row")
     table = facts.drop(columns="path").reset_index(drop=True)
     for name in ("id", "split", "path"):
         table[name] = manifest[name].astype(str).to_numpy()
@@ -173,8 +169,7 @@ def audit(
         "leaks": _leaks(members),
         "classes": {name: _class_counts(itertools.compress(labels[name], train)) for name in target_names},
         "missing_labels": {
-            name: sum(label is None for label in itertools.compress(labels[name], train))
-            for name in target_names
+            name: sum(label is None for label in itertools.compress(labels[name], train)) for name in target_names
         },
     }
 
@@ -233,9 +228,7 @@ def _conflicts(members: list[pd.DataFrame], labels: dict[str, list]) -> list[dic
         if not targets:
             continue
         exact = any(
-            _disagree(labels[name][row] for row in same.index)
-            for _, same in rows.groupby("sha256")
-            for name in targets
+            _disagree(labels[name][row] for row in same.index) for _, same in rows.groupby("sha256") for name in targets
         )
         answers = {row.id: {name: labels[name][row.Index] for name in targets} for row in rows.itertuples()}
         found.append({"ids": list(rows["id"]), "kind": "exact" if exact else "near", "labels": answers})
@@ -248,8 +241,5 @@ def _disagree(labels: Iterator[object]) -> bool:
 
 def _leaks(members: list[pd.DataFrame]) -> list[dict[str, list[str]]]:
     """Groups on both sides of the split; listed by side, since one id may name a file in each."""
-    sides = (
-        {side: sorted(rows.loc[rows["split"] == side, "id"]) for side in ("train", "test")}
-        for rows in members
-    )
+    sides = ({side: sorted(rows.loc[rows["split"] == side, "id"]) for side in ("train", "test")} for rows in members)
     return sorted((leak for leak in sides if leak["train"] and leak["test"]), key=lambda leak: leak["train"])

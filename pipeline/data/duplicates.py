@@ -123,9 +123,7 @@ def _fit_light(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     x_mean = (dark * used).sum(axis=1, keepdims=True) / count
     y_mean = (bright * used).sum(axis=1, keepdims=True) / count
     x = (dark - x_mean) * used
-    slope = (x * (bright - y_mean)).sum(axis=1, keepdims=True) / np.maximum(
-        (x * x).sum(axis=1, keepdims=True), 1
-    )
+    slope = (x * (bright - y_mean)).sum(axis=1, keepdims=True) / np.maximum((x * x).sum(axis=1, keepdims=True), 1)
     gain = slope.clip(0.8, 1.25)
     offset = (y_mean - gain * x_mean).clip(-32, 32)
     misfit = bright - (gain * dark + offset).clip(0, 255)

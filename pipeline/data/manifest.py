@@ -12,9 +12,7 @@ import pandas as pd
 from pipeline.config import Data, Target
 from pipeline.errors import RequestError
 
-IMAGE_ENDINGS = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
-)
+IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 
 
 def build_manifest(raw: Path, data: Data, targets: Sequence[Target], sample: Path | None) -> pd.DataFrame:
@@ -75,9 +73,7 @@ def _test_rows(raw: Path, data: Data, sample: Path | None) -> pd.DataFrame:
         rows = _walk(raw, data.test, "data.test")
     else:
         if sample is None or not sample.is_file():
-            raise RequestError(
-                f"data.test = {data.test!r} takes its ids from the sample submission, which is missing"
-            )
+            raise RequestError(f"data.test = {data.test!r} takes its ids from the sample submission, which is missing")
         table = read_table(sample, "submission.sample")
         _need_column(table, data.id, sample.name, "data.id")
         _refuse_repeats(table[data.id], sample.name, data.id)
@@ -192,8 +188,7 @@ def _refuse_missing(manifest: pd.DataFrame, raw: Path, data: Data) -> None:
         known = (raw / folder).is_dir()
         hint = "" if known else f"; there is no folder {folder!r}{_neighbours(raw / folder)}"
         raise RequestError(
-            f"data.images: {len(gone)} of {len(manifest)} image files are missing below {raw}: "
-            f"{_some(gone)}{hint}"
+            f"data.images: {len(gone)} of {len(manifest)} image files are missing below {raw}: {_some(gone)}{hint}"
         )
     escaped = [path for path in manifest["path"] if ".." in Path(path).parts or Path(path).is_absolute()]
     if escaped:
@@ -204,9 +199,7 @@ def _need_column(table: pd.DataFrame, column: str, where: str, key: str) -> None
     if column not in table.columns:
         near = difflib.get_close_matches(column, list(table.columns), 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise RequestError(
-            f"{key}: {where} has no column {column!r}; it has {', '.join(table.columns)}{hint}"
-        )
+        raise RequestError(f"{key}: {where} has no column {column!r}; it has {', '.join(table.columns)}{hint}")
 
 
 def _refuse_repeats(ids: pd.Series, where: str, column: str) -> None:
