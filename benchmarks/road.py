@@ -32,6 +32,7 @@ REPO = HERE.parent
 SHARED = REPO.parent / "shared" / "data"
 RESULTS = HERE / "results" / "road.json"
 OURS, PLAIN = "pipeline", "plain fastai"
+QUIET = 0.5  # load average of the last minute
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class Results:
 def main() -> None:
     args = parse_args()
     results = Results(describe_machine(), args.quick)
+    if results.machine["load"] > QUIET:
+        say(f"warning: the load is {results.machine['load']}; seconds compare only on a quiet machine")
     for name in args.competitions:
         entry = ENTRIES[name]
         if entry.absent:
@@ -77,10 +80,9 @@ def main() -> None:
             continue
         with tempfile.TemporaryDirectory(prefix=f"bench-road-{name}-") as folder:
             measure(entry, Path(folder), results)
-        if args.out:
-            write_json(args.out, vars(results))
+        keep(args.out, results)
     print_side_by_side(results)
-    if args.out:
+    if keep(args.out, results):
         say(f"wrote {args.out}")
 
 
@@ -95,9 +97,18 @@ def parse_args() -> argparse.Namespace:
     unknown = [name for name in args.competitions if name not in ENTRIES]
     if unknown:
         parser.error(f"no competition {unknown[0]!r} here; known are {', '.join(ENTRIES)}")
-    complete = not args.quick and set(args.competitions) == set(ENTRIES)
+    present = {name for name in args.competitions if not ENTRIES[name].absent}
+    complete = not args.quick and present == set(ENTRIES)
     args.out = args.out or (RESULTS if complete else None)  # a part never replaces the whole
     return args
+
+
+def keep(out: Path | None, results: Results) -> bool:
+    """Write what is measured so far, if there is a file for it and anything was measured."""
+    if out is None or not results.rows:
+        return False
+    write_json(out, vars(results))
+    return True
 
 
 def measure(entry: Entry, root: Path, results: Results) -> None:

@@ -28,9 +28,7 @@ from pipeline.errors import WorkFailed
 Progress = Callable[[int, int], None]
 
 
-def unpack(
-    archive: Path, destination: Path, limit_bytes: int | None = None, progress: Progress | None = None
-) -> None:
+def unpack(archive: Path, destination: Path, limit_bytes: int | None = None, progress: Progress | None = None) -> None:
     """Extract into `.<name>.extracting` beside `destination` and rename it: all of the files or none.
 
     One process at a time for one destination. Arguments and errors as in `extract`; WorkFailed also when
@@ -53,9 +51,7 @@ def unpack(
         raise
 
 
-def extract(
-    archive: Path, destination: Path, limit_bytes: int | None = None, progress: Progress | None = None
-) -> None:
+def extract(archive: Path, destination: Path, limit_bytes: int | None = None, progress: Progress | None = None) -> None:
     """Check every member, then write them into the new or empty folder `destination`.
 
     `limit_bytes` bounds the sum of the declared sizes (default: the free disk space less 5 %).

@@ -74,9 +74,7 @@ class Picture(NamedTuple):
     change: str = ""  # what was done to the copy, a key of COPIERS
 
 
-def draw_competition(
-    folder: Path, solution: Path, seed: int, train: int = TRAIN_COUNT, test: int = TEST_COUNT
-) -> None:
+def draw_competition(folder: Path, solution: Path, seed: int, train: int = TRAIN_COUNT, test: int = TEST_COUNT) -> None:
     """Write a competition of `train` and `test` pictures into `folder`, and its answers to `solution`.
 
     Nothing here is atomic: the caller hands in a temporary folder and renames it when this returns.

@@ -191,9 +191,7 @@ class _Bounded:
 
 
 def _list_tar(stream: BinaryIO) -> Iterator[tuple[Member, Chunks]]:
-    tar = tarfile.TarFile(
-        fileobj=_Bounded(stream), tarinfo=_StrictHeader, encoding="utf-8", errors="surrogateescape"
-    )
+    tar = tarfile.TarFile(fileobj=_Bounded(stream), tarinfo=_StrictHeader, encoding="utf-8", errors="surrogateescape")
     while (info := tar.next()) is not None:
         tar.members.clear()  # tarfile keeps every header, 2 kB each
         kind = _tar_kind(info)

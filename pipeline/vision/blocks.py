@@ -164,7 +164,7 @@ def build_loaders(  # noqa: PLR0913
         batch_tfms=[*batch_augmentations(augment, size), Normalize.from_stats(*stats)],
     )
     if workers is None:
-        workers = default_workers(len(train) + len(valid))
+        workers = default_workers([*train, *valid])
     return block.dataloaders(
         [*train, *valid], bs=min(batch_size, max(1, len(train))), val_bs=2 * batch_size, num_workers=workers
     )
@@ -184,8 +184,14 @@ def batch_augmentations(augment: Augment, size: tuple[int, int]) -> list[Transfo
     )
 
 
-def default_workers(images: int) -> int:
-    """Worker processes for loading: forking them pays from a few hundred images, and works on Linux only."""
-    if images < 200 or not sys.platform.startswith("linux"):
+WORTH_A_WORKER = 16_000  # mean bytes of an image file from which decoding takes longer than handing it over
+
+
+def default_workers(samples: Sequence[Sample]) -> int:
+    """Worker processes for loading: forking them pays for many or large images, and works on Linux only."""
+    if len(samples) < 200 or not sys.platform.startswith("linux"):
+        return 0
+    sizes = [os.path.getsize(sample.path) for sample in samples[:: len(samples) // 100]]
+    if sum(sizes) / len(sizes) < WORTH_A_WORKER:
         return 0
     return min(len(os.sched_getaffinity(0)), 8)

@@ -14,6 +14,7 @@ from pipeline.predictions import TargetSpec
 from pipeline.vision.blocks import Sample, build_loaders
 from pipeline.vision.callbacks import Accumulate
 from pipeline.vision.heads import Head, JointLabels, JointLoss
+from pipeline.vision.memory import keep_freed_memory
 from pipeline.vision.model import build_network
 from pipeline.vision.optimizer import FusedAdam
 
@@ -31,6 +32,7 @@ def build_learner(
 
     `weights` replaces the model's own ('none' when trained ones will be loaded).
     """
+    keep_freed_memory()
     specs = [head.spec for head in heads]
     network = build_network(model.arch, weights or model.weights, specs, model.size, model.dropout)
     loaders = build_loaders(
