@@ -266,6 +266,10 @@ class Competition(Section):
                 )
         return self
 
+    def target(self, name: str) -> Target:
+        """The target of that name, which must exist."""
+        return next(target for target in self.targets if target.name == name)
+
     @property
     def has_test(self) -> bool:
         """Whether there is anything to submit."""

@@ -416,3 +416,13 @@ def test_a_refused_manifest_leaves_the_old_one(tiny, log):
         data(tiny.load("targets.1.column=colour"), tiny.workspace, log)
     assert tiny.workspace.manifest.read_bytes() == before
     assert step(tiny.load(), tiny.workspace).state() == "done"
+
+
+def test_a_replacement_killed_between_its_two_renames_keeps_the_folds(tiny, log):
+    comp = tiny.load()
+    data(comp, tiny.workspace, log)
+    (tiny.workspace.meta / "folds.csv").write_text("id,fold\n")
+    os.rename(tiny.workspace.raw, tiny.workspace.raw.parent / ".tiny.old")
+    data(comp, tiny.workspace, log)
+    assert (tiny.workspace.meta / "folds.csv").read_text() == "id,fold\n"
+    assert not (tiny.workspace.raw.parent / ".tiny.old").exists()

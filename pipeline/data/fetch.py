@@ -24,6 +24,7 @@ def fetch(source: Source, workspace: Workspace, stamp: dict[str, Any], log: Log)
     Raises RequestError where the source names nothing, or the raw folder; WorkFailed where it cannot be had.
     """
     _refuse_itself(source, workspace.raw)
+    _put_back(workspace.raw)
     making = workspace.raw.parent / f".{workspace.slug}.new"
     with explained(making):
         workspace.raw.parent.mkdir(parents=True, exist_ok=True)
@@ -69,9 +70,19 @@ def _fill(source: Source, making: Path, workspace: Workspace, log: Log) -> None:
             _from_path(_kaggle_files(source.kaggle, workspace), "source.kaggle", making, log)
 
 
+def _old(raw: Path) -> Path:
+    return raw.parent / f".{raw.name}.old"
+
+
+def _put_back(raw: Path) -> None:
+    """Undo the first half of a swap that was killed: the old folder holds the folds."""
+    if _old(raw).is_dir() and not raw.exists():
+        os.rename(_old(raw), raw)
+
+
 def _swap(making: Path, raw: Path) -> None:
-    """Put the new folder in place of the old one; a kill in between leaves no folder, never half of one."""
-    old = raw.parent / f".{raw.name}.old"
+    """Put the new folder in place of the old one; a kill in between is undone by the next fetch."""
+    old = _old(raw)
     shutil.rmtree(old, ignore_errors=True)
     if raw.exists():
         os.rename(raw, old)

@@ -29,7 +29,8 @@ def folds(comp: Competition, workspace: Workspace, log: Log, force: bool = False
     if state == "stale" and not force:
         raise RequestError(
             f"{workspace.show(workspace.folds)} was made for something else ({making.reason()}); "
-            "`pipeline folds --force` makes new folds, and every model trains again"
+            "`pipeline folds --force` makes new folds, and every model trains again "
+            "(a folds.csv of your own is taken up once folds.json beside it is removed)"
         )
     rows = training_rows(workspace)
     if state == "missing" and workspace.folds.is_file() and not force:

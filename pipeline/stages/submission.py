@@ -57,7 +57,20 @@ def columns_of(comp: Competition, sample_columns: list[str]) -> list[Column]:
             f"submission.columns: the sample's columns are {', '.join(sample_columns)}, and {problem}; "
             f"write for example columns = {{ {sample_columns[0]} = '{comp.targets[0].name}' }}"
         )
-    return [Column(column, *_source(named[column])) for column in sample_columns]
+    columns = [Column(column, *_source(named[column])) for column in sample_columns]
+    _refuse_decisions(comp, columns)
+    return columns
+
+
+def _refuse_decisions(comp: Competition, columns: list[Column]) -> None:
+    """A metric of probabilities cannot score decided classes."""
+    metric = METRICS[comp.metric]
+    for column in columns:
+        if metric.needs_probabilities and column.kind == "decision" and comp.target(column.target).kind in metric.kinds:
+            raise RequestError(
+                f"submission.columns.{column.name}: metric {comp.metric!r} scores probabilities, but this column would "
+                f"hold decided classes; give each class a column, such as {column.name} = '{column.target}/CLASS'"
+            )
 
 
 def scored_targets(comp: Competition, workspace: Workspace) -> list[str]:
