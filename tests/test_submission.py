@@ -435,3 +435,10 @@ def test_a_regression_is_graded_by_rmse(predicted, log):
     assert result["score"] == pytest.approx(np.sqrt(2), abs=1e-6)
     with pytest.raises(RequestError, match="column 'age' should hold numbers, but 1 cells do not: 'old'"):
         score(comp, predicted.workspace, solve(predicted, f"image_id,age\n{answers}".replace(",7\n", ",old\n")))
+
+
+def test_a_metric_of_probabilities_refuses_a_column_of_decisions(predicted, log):
+    comp = predicted.load("metric=log_loss")
+    with pytest.raises(RequestError, match="'log_loss' scores probabilities.*disease/CLASS"):
+        submit(comp, predicted.workspace, log)
+    assert not list(predicted.workspace.submissions.glob("*"))
