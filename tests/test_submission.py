@@ -439,6 +439,6 @@ def test_a_regression_is_graded_by_rmse(predicted, log):
 
 def test_a_metric_of_probabilities_refuses_a_column_of_decisions(predicted, log):
     comp = predicted.load("metric=log_loss")
-    with pytest.raises(RequestError, match="'log_loss' scores probabilities.*disease/CLASS"):
+    with pytest.raises(RequestError, match=r"'log_loss' scores probabilities.*disease/CLASS"):
         submit(comp, predicted.workspace, log)
     assert not list(predicted.workspace.submissions.glob("*"))

@@ -24,6 +24,7 @@ from pipeline.data.members import (
     reading,
 )
 from pipeline.errors import WorkFailed
+from pipeline.workspace import sync_folder
 
 Progress = Callable[[int, int], None]
 
@@ -45,7 +46,7 @@ def unpack(archive: Path, destination: Path, limit_bytes: int | None = None, pro
         extract(archive, temporary, limit_bytes, progress)
         with _writing(destination):
             os.rename(temporary, destination)
-            _sync_folder(destination.parent)
+            sync_folder(destination.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)  # the first error counts; the next run tries again
         raise
@@ -136,11 +137,3 @@ def _report(counts: Iterator[int], total: int, progress: Progress) -> None:
             progress(done, total)
             shown = done
     progress(done, total)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
