@@ -112,7 +112,7 @@ def train_fold(
 def find_rate(learn: Learner, folder: Path, seed: tuple[object, ...]) -> float:
     """fastai's learning rate finder (Smith 2015), by the longest valley of the loss; leaves the learner as it was."""
     learn.path, learn.model_dir = folder, "checkpoint"
-    with learn.no_bar() if hasattr(learn, "progress") else learn.no_mbar(), learn.no_logging():
+    with learn.no_mbar(), learn.no_logging():
         learn.add_cb(SeedEpochs(*seed, "lr_find"))
         found = learn.lr_find(show_plot=False, suggest_funcs=(valley,))
         learn.remove_cbs(SeedEpochs)
