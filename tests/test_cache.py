@@ -314,9 +314,8 @@ def test_a_large_build_keeps_little_in_memory(tmp_path, raw):
 
     def work(source):
         begun.append(source)
-        return b"", None
 
-    results = build._stream(work, sources, 2)
+    results = build._stream(work, [(source,) for source in sources], 2)
     next(results)
     time.sleep(0.05)
     assert len(begun) <= 4 * 2 + 1

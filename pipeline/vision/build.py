@@ -8,13 +8,15 @@ import os
 import shutil
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.json as pa_json
 import pyarrow.parquet as pq
@@ -22,6 +24,7 @@ import pyarrow.parquet as pq
 from pipeline.config import Resize
 from pipeline.errors import WorkFailed
 from pipeline.vision.cache import ABOUT, INDEX, PIXELS, VERSION, Form, describe, pack
+from pipeline.vision.memory import keep_freed_memory
 from pipeline.vision.presize import frame_of, presize, read_pixels
 from pipeline.workspace import explained, sync_folder, write_json, write_with
 
@@ -55,6 +58,7 @@ class Row:
     sha256: str
 
 
+Made = tuple[np.ndarray, Row]  # an image's bytes in the cache, and its row
 ROW_FIELDS = [field.name for field in fields(Row)]
 
 
@@ -79,6 +83,7 @@ def build_cache(
     and the folder takes its name when it is whole. Raises WorkFailed if the disk has no room, or if a file is
     not the one that was audited.
     """
+    keep_freed_memory()
     partial = folder.parent / f".{folder.name}.partial"
     with explained(folder), _only_one(folder):
         if describe(folder) is not None:
@@ -90,9 +95,18 @@ def build_cache(
             done, end = _taken_up(file, journal, sources)
             if form == "raw":
                 _reserve(file, raw_bytes(sources, resize))
-            for data, row in _stream(lambda source: _make(raw, source, resize, form), sources[done:], threads):
-                _append(file, journal, data, replace(row, offset=end))
-                done, end = done + 1, end + len(data)
+            # The places of raw pixels are known beforehand, so that threads write them; a JPEG's only afterwards.
+            places = _places(sources[done:], resize, end) if form == "raw" else repeat(None)
+
+            def work(source: Source, place: int | None) -> Made:
+                data, row = _make(raw, source, resize, form)
+                return data, row if place is None else _write(file, data, row, place)
+
+            for data, row in _stream(work, zip(sources[done:], places, strict=False), threads):
+                placed = _write(file, data, row, end) if form == "jpeg" else row
+                journal.write(json.dumps(asdict(placed)).encode() + b"\n")
+                journal.flush()
+                done, end = done + 1, placed.offset + placed.length
                 progress(done, len(sources))
             file.truncate(end)
             os.fsync(file.fileno())
@@ -137,7 +151,7 @@ def _taken_up(file: BinaryIO, journal: BinaryIO, sources: Sequence[Source]) -> t
     return done, end
 
 
-def _make(raw: Path, source: Source, resize: Resize, form: Form) -> tuple[bytes, Row]:
+def _make(raw: Path, source: Source, resize: Resize, form: Form) -> Made:
     """One image's bytes in the cache, and its row but for the offset."""
     path = raw / source.path
     stat = os.stat(path)
@@ -164,15 +178,21 @@ def _make(raw: Path, source: Source, resize: Resize, form: Form) -> tuple[bytes,
     return packed, row
 
 
-def _stream(
-    work: Callable[[Source], tuple[bytes, Row]], sources: Sequence[Source], threads: int
-) -> Iterator[tuple[bytes, Row]]:
-    """Results in order, a few at a time in memory."""
+def _places(sources: Sequence[Source], resize: Resize, start: int) -> Iterator[int]:
+    """Where the pixels of each image begin."""
+    for source in sources:
+        yield start
+        height, width = frame_of(source.width, source.height, resize).shape
+        start += height * width * 3
+
+
+def _stream(work: Callable[..., Made], tasks: Iterable[tuple], threads: int) -> Iterator[Made]:
+    """Results in the order of the tasks, a few at a time in memory."""
     waiting: deque[Future] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
-            for source in sources:
-                waiting.append(pool.submit(work, source))
+            for task in tasks:
+                waiting.append(pool.submit(work, *task))
                 if len(waiting) > 4 * threads:
                     yield waiting.popleft().result()
             while waiting:
@@ -182,12 +202,12 @@ def _stream(
                 future.cancel()
 
 
-def _append(file: BinaryIO, journal: BinaryIO, data: bytes, row: Row) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.pwrite(file.fileno(), view, row.offset + len(data) - len(view)) :]
-    journal.write(json.dumps(asdict(row)).encode() + b"\n")
-    journal.flush()
+def _write(file: BinaryIO, data: np.ndarray, row: Row, place: int) -> Row:
+    """Write an image's bytes, whole, at their place."""
+    done = 0
+    while done < len(data):
+        done += os.pwrite(file.fileno(), data[done:], place + done)
+    return replace(row, offset=place)
 
 
 def _finish(partial: Path, folder: Path, about: dict[str, Any]) -> None:

@@ -29,13 +29,13 @@ class DamagedCache(WorkFailed):
     """A cache that was not finished, or whose files were changed: it is built again."""
 
 
-def pack(pixels: Pixels, form: Form) -> bytes:
-    """An image's frame as it is stored: its pixels row by row, or a JPEG of them without chroma subsampling."""
+def pack(pixels: Pixels, form: Form) -> np.ndarray:
+    """An image's frame as it is stored, as bytes: row by row, or a JPEG of them without chroma subsampling."""
     if form == "raw":
-        return pixels.tobytes()
+        return np.ascontiguousarray(pixels).reshape(-1)
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    return cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)[1].tobytes()
+    return cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)[1].reshape(-1)
 
 
 def unpack(data: np.ndarray, shape: tuple[int, int], form: Form) -> Pixels:
@@ -61,9 +61,10 @@ class Cache:
         self.form: Form = about["form"]
         self.resize = Resize(**about["resize"])
         self.bytes = about["bytes"]
+        self._prefix = f"{raw}/"
         self._open_index(about)
         self._open_pixels()
-        self._checked = np.zeros(len(self), dtype=bool)
+        self._sound = [False] * len(self)  # checked in this process
         self._rebuilt: dict[int, np.ndarray] = {}
 
     def _open_index(self, about: dict) -> None:
@@ -75,9 +76,11 @@ class Cache:
             raise DamagedCache(f"the index of the presize cache {self.folder} was changed; run `pipeline presize`")
         table = pq.read_table(self.folder / INDEX)
         column = {name: table[name].to_numpy() for name in table.column_names if name not in ("path", "sha256")}
-        self._offset, self._length, self._crc = column["offset"], column["length"], column["crc32"]
-        self._shape = np.stack([column["height"], column["width"]], axis=1)
-        self._centre = np.stack([column["centre_y"], column["centre_x"]], axis=1)
+        # As Python's own numbers: a batch looks up thousands.
+        self._extent = list(zip(column["offset"].tolist(), column["length"].tolist(), strict=True))
+        self._shape = list(zip(column["height"].tolist(), column["width"].tolist(), strict=True))
+        self._centre = list(zip(column["centre_y"].tolist(), column["centre_x"].tolist(), strict=True))
+        self._crc = column["crc32"]
         self._source = np.stack([column["source_bytes"], column["source_mtime"]], axis=1)
         self._sha256 = table["sha256"]
         self._rows = {path: row for row, path in enumerate(table["path"].to_pylist())}
@@ -101,27 +104,22 @@ class Cache:
             os.close(self._file)
 
     def __len__(self) -> int:
-        return len(self._offset)
+        return len(self._extent)
 
     def row(self, path: Path | str) -> int:
         """The row of an image below the raw folder; -1 where it is not in the cache."""
-        prefix = f"{self.raw}{os.sep}"
         name = str(path)
-        return self._rows.get(name[len(prefix) :].replace(os.sep, "/"), -1) if name.startswith(prefix) else -1
+        return self._rows.get(name[len(self._prefix) :], -1) if name.startswith(self._prefix) else -1
 
     def read(self, row: int, at: Fractions, out: Pixels, scratch: np.ndarray | None = None) -> None:
         """Copy a window into `out`, from memory; or through `scratch`, by a read, where the disk is waited for."""
-        if row in self._rebuilt or not self._checked[row]:
-            data = self._first_use(row)
-        elif scratch is not None:
-            data = self._from_disk(row, scratch)
-        else:
-            data = self._stored(row)
-        shape = (int(self._shape[row, 0]), int(self._shape[row, 1]))
-        centre = (int(self._centre[row, 0]), int(self._centre[row, 1]))
-        top, left = corner(shape, centre, out.shape[:2], at)
-        frame = unpack(data, shape, self.form)
-        np.copyto(out, frame[top : top + out.shape[0], left : left + out.shape[1]])
+        data = self._stored(row) if scratch is None else self._from_disk(row, scratch)
+        if not self._sound[row]:
+            data = self._first_use(row, data)
+        height, width = out.shape[:2]
+        top, left = corner(self._shape[row], self._centre[row], (height, width), at)
+        frame = unpack(data, self._shape[row], self.form)
+        np.copyto(out, frame[top : top + height, left : left + width])
 
     def is_whole(self) -> bool:
         """Whether the file still has its length; a mapping must not be read beyond the end."""
@@ -129,10 +127,12 @@ class Cache:
 
     def in_memory(self, row: int) -> bool:
         """Whether reading an image would not wait for the disk, by its first and its last byte."""
-        first, last = int(self._offset[row]), int(self._offset[row] + self._length[row] - 1)
+        first, length = self._extent[row]
         try:
             byte = bytearray(1)
-            return all(os.preadv(self._file, [byte], place, os.RWF_NOWAIT) == 1 for place in (first, last))
+            return all(
+                os.preadv(self._file, [byte], place, os.RWF_NOWAIT) == 1 for place in (first, first + length - 1)
+            )
         except BlockingIOError:
             return False
         except (OSError, AttributeError):
@@ -140,33 +140,34 @@ class Cache:
 
     def longest(self) -> int:
         """Bytes of the largest image."""
-        return int(self._length.max(initial=0))
+        return max((length for _, length in self._extent), default=0)
 
     def _stored(self, row: int) -> np.ndarray:
-        return self._data[self._offset[row] : self._offset[row] + self._length[row]]
+        offset, length = self._extent[row]
+        return self._data[offset : offset + length]
 
     def _from_disk(self, row: int, scratch: np.ndarray) -> np.ndarray:
-        wanted = scratch[: self._length[row]]
-        done = 0
+        offset, length = self._extent[row]
+        wanted, done = scratch[:length], 0
         while done < len(wanted):
-            count = os.preadv(self._file, [wanted[done:]], int(self._offset[row]) + done)
+            count = os.preadv(self._file, [wanted[done:]], offset + done)
             if count == 0:
                 raise DamagedCache(f"{self.folder / PIXELS} was cut short while it was read; run `pipeline presize`")
             done += count
         return wanted
 
-    def _first_use(self, row: int) -> np.ndarray:
+    def _first_use(self, row: int, data: np.ndarray) -> np.ndarray:
         """An image's stored bytes, checked; made anew from its file if they are not what they were."""
         if row in self._rebuilt:
             return self._rebuilt[row]
         self._check_source(row)
-        data = self._stored(row)
         if zlib.crc32(data) != self._crc[row]:
             path = self.raw / self._names[row].as_py()
             self.warn(f"the presize cache is damaged at {path.name}: decoded anew; `pipeline presize --force` mends it")
-            data = np.frombuffer(pack(presize(read_pixels(path.read_bytes(), path), self.resize), self.form), np.uint8)
+            data = pack(presize(read_pixels(path.read_bytes(), path), self.resize), self.form)
             self._rebuilt[row] = data
-        self._checked[row] = True
+            return data
+        self._sound[row] = True
         return data
 
     def _check_source(self, row: int) -> None:

@@ -106,25 +106,27 @@ def presize(pixels: Pixels, resize: Resize) -> Pixels:
         min(down.start + down.length * down.step, padded.shape[0]),
     )
     kept = _pillow_resize(padded, frame.shape, box)
-    if resize.method != "squish" and min(across.step, down.step) < 1:
-        _set_centre(kept, frame, pixels, resize)
+    if resize.method != "squish" and min(across.step, down.step) < ENLARGED:
+        return _with_centre(kept.copy(), frame, pixels, resize)
     return kept
 
 
+ENLARGED = 0.6  # source pixels an output pixel, below which rounding shows: two of 255 at 0.504
 EDGE = 2  # pixels at the rim of a window, where fastai's filter ends at the cut and ours sees beyond it
 
 
-def _set_centre(kept: Pixels, frame: Frame, pixels: Pixels, resize: Resize) -> None:
+def _with_centre(kept: Pixels, frame: Frame, pixels: Pixels, resize: Resize) -> Pixels:
     """Enlarging amplifies the rounding of Pillow's box (float32): take the centre from the very window of fastai."""
     height, width = resize.size
     window = _pillow_resize(_window(pixels, resize, (0.5, 0.5)), resize.size)
     top, left = frame.down.centre, frame.across.centre
     kept[top + EDGE : top + height - EDGE, left + EDGE : left + width - EDGE] = window[EDGE:-EDGE, EDGE:-EDGE]
+    return kept
 
 
 def _pillow_resize(pixels: Pixels, shape: tuple[int, int], box: tuple[float, ...] | None = None) -> Pixels:
     image = Image.fromarray(pixels).resize((shape[1], shape[0]), Image.Resampling.BILINEAR, box=box)
-    return np.array(image)
+    return np.asarray(image)
 
 
 def presize_window(pixels: Pixels, resize: Resize, at: Fractions, out: Pixels) -> None:
