@@ -61,6 +61,14 @@ def main() -> None:
         write_json(out, results)
 
 
+def output(command: Sequence[Any]) -> str:
+    """The last line that a command prints. Raises RuntimeError with the last line of its complaint."""
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, timeout=1800)
+    if done.returncode:
+        raise RuntimeError((done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1])
+    return done.stdout.strip().splitlines()[-1]
+
+
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -94,7 +102,7 @@ class Bench:
         if not folder.exists():
             size, method = PRESIZES[presize]
             script = [sys.executable, __file__, "--build", self.images, folder, json.dumps(size), method]
-            subprocess.run([*map(str, script)], check=True)
+            output(script)
         return folder
 
     def speeds(self, system: str, presize: str, python: str = sys.executable, count: int = 1) -> list[float]:
@@ -113,10 +121,7 @@ class Bench:
             "--method",
             method,
         ]
-        done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, timeout=900)
-        if done.returncode:
-            raise RuntimeError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "it failed silently")
-        return json.loads(done.stdout.strip().splitlines()[-1])
+        return json.loads(output(command))
 
     def side_by_side(self, section: str, presize: str, systems: dict[str, str], stock: str) -> None:
         """A row for each system ({name: python}), their rounds interleaved."""
@@ -185,8 +190,7 @@ def building(bench: Bench) -> None:
         folder = bench.folder / "caches" / f"again {number}"
         size, method = PRESIZES["crop 460"]
         script = [sys.executable, __file__, "--build", bench.images, folder, json.dumps(size), method]
-        seconds = float(subprocess.run([*map(str, script)], check=True, capture_output=True, text=True).stdout)
-        built.append(count / seconds)
+        built.append(count / float(output(script)))
         shutil.rmtree(folder)
     bench.add("building, crop 460", "fastai", stock, stock)
     bench.add("building, crop 460", "pipeline presize", built, stock)
@@ -220,26 +224,14 @@ def cold(bench: Bench) -> None:
     found: dict[str, list[float]] = {"pread, 8 threads": [], "plain memmap": [], "gather": []}
     for _ in range(bench.rounds):
         for name, speeds in found.items():
-            done = subprocess.run(
-                [sys.executable, HERE / "input_cold.py", name, bench.images, cache],
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            speeds.append(float(done.stdout))
+            speeds.append(float(output([sys.executable, HERE / "input_cold.py", name, bench.images, cache])))
     for name, speeds in found.items():
         bench.add("cold, crop 460 (stock: 8 threads of pread)", name, speeds, found["pread, 8 threads"])
 
 
 def augmenting(bench: Bench) -> None:
     """The batch augmentation alone, 460 -> 224, on uint8 batches that are there."""
-    done = subprocess.run(
-        [sys.executable, HERE / "input_augment.py", bench.images, str(bench.rounds)],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found = json.loads(done.stdout)
+    found = json.loads(output([sys.executable, HERE / "input_augment.py", bench.images, bench.rounds]))
     for kind in ("train", "valid"):
         stock = found[f"fastai {kind}"]
         for name in [name for name in found if name.endswith(kind)]:
@@ -252,8 +244,7 @@ def training(bench: Bench) -> None:
     for seed in range(5):
         for name, runs in found.items():
             command = [sys.executable, HERE / "input_training.py", name, bench.images, bench.cache("crop 460"), seed]
-            done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True)
-            runs.append(json.loads(done.stdout.strip().splitlines()[-1]))
+            runs.append(json.loads(output(command)))
     stock = [run["images_per_s"] for run in found["fastai"]]
     for name, runs in found.items():
         bench.add("training resnet18, 460 -> 128", name, [run["images_per_s"] for run in runs], stock)
@@ -264,9 +255,29 @@ def scale(bench: Bench) -> None:
     """What 1,000 to 100,000 images cost in memory, to the first batch, and an epoch."""
     for count in (1_000, 10_000, 100_000):
         command = [sys.executable, HERE / "input_scale.py", bench.folder / f"scale-{count}", count]
-        done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True)
-        bench.results["facts"][f"{count:,} images"] = json.loads(done.stdout.strip().splitlines()[-1])
+        bench.results["facts"][f"{count:,} images"] = json.loads(output(command))
         shutil.rmtree(bench.folder / f"scale-{count}")
+
+
+def gpu(bench: Bench) -> None:
+    """Training steps in fp16 with the cache, with stock fastai, and with the data on the GPU already."""
+    import torch
+
+    if not torch.cuda.is_available():
+        bench.results["skipped"]["gpu"] = "not measured: no CUDA device"
+        return
+    device = torch.cuda.get_device_name()
+    for arch, size in (("resnet26d", 128), ("convnext_small", 224)):
+        found = {}
+        for system in ("fastai", "pipeline", "ceiling"):
+            command = [sys.executable, HERE / "input_gpu.py", system, arch, size, bench.images, bench.cache("crop 460")]
+            found[system] = json.loads(output(command))
+            bench.results["facts"][f"{device}, {arch} {size}, {system}: share of time waiting"] = found[system][
+                "waiting"
+            ]
+        for system, measured in found.items():
+            speeds, stock = [measured["images_per_s"]], [found["fastai"]["images_per_s"]]
+            bench.add(f"training {arch} {size} fp16, {device}", system, speeds, stock)
 
 
 SECTIONS: dict[str, Callable[[Bench], None]] = {
@@ -278,6 +289,7 @@ SECTIONS: dict[str, Callable[[Bench], None]] = {
     "augmenting": augmenting,
     "training": training,
     "scale": scale,
+    "gpu": gpu,
 }
 
 

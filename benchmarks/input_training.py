@@ -15,8 +15,12 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import torch
 from fastai.callback.core import Callback
+from fastai.callback.progress import ProgressCallback  # noqa: F401 - patches no_bar into Learner
+from fastai.callback.schedule import SchedCos  # noqa: F401 - patches fit_one_cycle into Learner
 from fastai.data.block import CategoryBlock, DataBlock
+from fastai.data.core import DataLoaders
 from fastai.data.transforms import Normalize
+from fastai.learner import Learner
 from fastai.metrics import error_rate
 from fastai.torch_core import set_seed
 from fastai.vision.augment import Resize, aug_transforms
@@ -64,19 +68,33 @@ def main() -> None:
     print(json.dumps({"images_per_s": len(files) / seconds, "error": round(float(learn.recorder.values[-1][-1]), 4)}))
 
 
-def by_fastai(files: list[Path], images: Path, cache: Path):
+def by_fastai(files: list[Path], images: Path, cache: Path) -> Learner:
+    loaders = by_fastai_loaders(files, images, cache)
+    return vision_learner(loaders, "resnet18", pretrained=False, metrics=error_rate, ps=0.5)
+
+
+def by_fastai_loaders(
+    files: list[Path], images: Path, cache: Path, size: int = SIZE, batch_size: int = BATCH
+) -> DataLoaders:
     block = DataBlock(
         blocks=(ImageBlock, CategoryBlock),
         get_y=species,
         splitter=halves,
         item_tfms=Resize(460),
-        batch_tfms=[*aug_transforms(size=SIZE, min_scale=0.75), Normalize.from_stats(*imagenet_stats)],
+        batch_tfms=[*aug_transforms(size=size, min_scale=0.75), Normalize.from_stats(*imagenet_stats)],
     )
-    loaders = block.dataloaders(files, bs=BATCH, num_workers=2)
-    return vision_learner(loaders, "resnet18", pretrained=False, metrics=error_rate, ps=0.5)
+    return block.dataloaders(files, bs=batch_size, num_workers=2)
 
 
-def by_pipeline(files: list[Path], images: Path, cache: Path):
+def by_pipeline(files: list[Path], images: Path, cache: Path) -> Learner:
+    return _pipeline_learner(files, images, cache, SIZE, BATCH)
+
+
+def by_pipeline_loaders(files: list[Path], images: Path, cache: Path, size: int, batch_size: int) -> DataLoaders:
+    return _pipeline_learner(files, images, cache, size, batch_size).dls
+
+
+def _pipeline_learner(files: list[Path], images: Path, cache: Path, size: int, batch_size: int) -> Learner:
     from pipeline.config import Augment, Model
     from pipeline.predictions import TargetSpec
     from pipeline.vision.blocks import Sample
@@ -90,9 +108,9 @@ def by_pipeline(files: list[Path], images: Path, cache: Path):
         arch="resnet18",
         weights="none",
         resize={"size": 460},
-        size=SIZE,
+        size=size,
         augment=Augment(min_scale=0.75),
-        batch_size=BATCH,
+        batch_size=batch_size,
     )
     heads = [Head(TargetSpec("species", "category", ("cat", "dog")), "cross_entropy")]
     return build_learner(model, heads, train, valid, cache=Cache(cache, images))

@@ -62,3 +62,34 @@ def test_clothes_to_a_scored_submission(tmp_path):
     truth = pd.read_csv(solution).set_index("image_id").loc[submission.index]
     assert result.json["score"] == pytest.approx((submission["label"] == truth["label"]).mean(), abs=1e-6)
     assert result.json["score"] > 1.5 * truth["label"].value_counts(normalize=True).max()
+
+
+def test_presized_photos_are_fastais(tmp_path):
+    """Six hundred photos: squish bit-exact, crop and pad within rounding but for the rim of a window."""
+    import tarfile
+
+    import numpy as np
+    from fastai.vision.augment import Resize as StockResize
+    from fastai.vision.augment import ResizeMethod
+    from fastai.vision.core import PILImage
+
+    from pipeline.config import Resize
+    from pipeline.vision.presize import frame_of, presize, read_pixels
+
+    with tarfile.open(PETS) as archive:
+        archive.extractall(tmp_path, filter="data")
+    files = sorted(tmp_path.rglob("*.jpg"))
+    assert len(files) == 600
+    for method, of_fastai in (("squish", ResizeMethod.Squish), ("crop", ResizeMethod.Crop), ("pad", ResizeMethod.Pad)):
+        resize, stock = Resize(size=[460, 460], method=method), StockResize(460, method=of_fastai)
+        means = []
+        for path in files if method == "crop" else files[::5]:
+            pixels = read_pixels(path.read_bytes(), path)
+            assert np.array_equal(pixels, np.asarray(PILImage.create(path)))
+            frame = frame_of(pixels.shape[1], pixels.shape[0], resize)
+            top, left = frame.down.centre, frame.across.centre
+            ours = presize(pixels, resize)[top : top + 460, left : left + 460]
+            difference = np.abs(ours - np.asarray(stock(PILImage.create(path), split_idx=1)).astype(int))
+            assert difference[2:-2, 2:-2].max() <= (0 if method == "squish" else 1), path
+            means.append(difference.mean())
+        assert np.mean(means) < 0.03
