@@ -185,7 +185,7 @@ _add_stage("ensemble", "Blend the models, with weights fitted on out-of-fold row
 
 
 @app.command()
-def submit(
+def submit(  # noqa: PLR0913
     comp: Comp = "demo",
     root: Root = HERE,
     sets: Sets = None,
@@ -193,9 +193,29 @@ def submit(
     force: Force = False,
     debug: Debug = False,
     member: Annotated[str, typer.Option("--model", help="Submit this model in place of the ensemble.")] = "ensemble",
+    send: Annotated[bool, typer.Option("--send", help="Send it to Kaggle and wait for the score.")] = False,
+    message: Annotated[str, typer.Option("-m", "--message", help="What Kaggle shows beside the score.")] = "",
+    late: Annotated[bool, typer.Option("--late", help="Send it though the competition has ended.")] = False,
+    kernel: Annotated[
+        str | None, typer.Option("--kernel", help="Hand in a kernel's submission.csv: OWNER/SLUG/VERSION.")
+    ] = None,
 ) -> None:
-    """Write the submission file, checked against the sample."""
-    _stage("submit", comp, root, sets, as_json, force=force, member=member)
+    """Write the submission file, checked against the sample; with --send, hand it in and keep its score."""
+    if not send:
+        if message or late or kernel:
+            raise RequestError("--message, --late and --kernel go with --send")
+        _stage("submit", comp, root, sets, as_json, force=force, member=member)
+        return
+    from pipeline.stages.send import kernel_version
+    from pipeline.stages.send import send as hand_in
+
+    version = kernel_version(kernel) if kernel else None
+    if version is None:
+        _stage("submit", comp, root, sets, as_json=False, force=force, member=member)
+    with _working(comp, root, sets) as (competition, workspace, log):
+        sent = hand_in(competition, workspace, log, message or "pipeline", late, version)
+    if as_json:
+        print(json.dumps({"competition": competition.slug, **sent}))
 
 
 @app.command()
