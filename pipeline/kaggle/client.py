@@ -26,6 +26,18 @@ LATER = (429, 500, 502, 503, 504)
 WEB = "https://www.kaggle.com"
 
 
+class Refused(WorkFailed):
+    """Kaggle answered with an error; `status` is its number."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class NotThere(RequestError):
+    """Kaggle knows nothing of that name (404)."""
+
+
 class Unsure(WorkFailed):
     """A call that must not be made twice failed on the way back: it may have been carried out."""
 
@@ -103,9 +115,13 @@ class Kaggle:
 
     def clean(self, text: str) -> str:
         """`text` without our secrets, in one line, and not a whole page."""
+        return " ".join(self.hide(text).split())[:300]
+
+    def hide(self, text: str) -> str:
+        """`text` without our secrets."""
         for secret in self._secrets():
             text = text.replace(secret, "***")
-        return " ".join(text.split())[:300]
+        return text
 
     def _secrets(self) -> tuple[str, ...]:
         renewed = getattr(self._client, "api_token", None)  # of a login by browser
@@ -144,8 +160,11 @@ class Kaggle:
         return asked if asked <= LONGEST else None
 
     def _error(self, error: requests.RequestException, doing: str, competition: str | None) -> PipelineError:
-        wrong = error.response is not None and error.response.status_code == 404
-        return (RequestError if wrong else WorkFailed)(self._explain(error, doing, competition))
+        message = self._explain(error, doing, competition)
+        if error.response is None:
+            return WorkFailed(message)
+        code = error.response.status_code
+        return NotThere(message) if code == 404 else Refused(message, code)
 
     def _explain(self, error: requests.RequestException, doing: str, competition: str | None) -> str:
         """What happened and what to do, in one line without addresses that hold signatures."""

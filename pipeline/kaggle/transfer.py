@@ -88,7 +88,7 @@ def _fetch(kaggle: Kaggle, ask: Ask, part: Path, doing: str, progress: Progress)
     """One attempt: leaves the whole file in `part`, or raises _Cut."""
     try:
         response = ask()
-    except _Expired as expired:
+    except Expired as expired:
         raise _Cut(str(expired)) from None
     with response:
         total = _length(response)
@@ -147,8 +147,14 @@ def _save(response: requests.Response, part: Path, start: int, total: int | None
         raise _Cut(f"{done:,} bytes came in place of {total:,}")
 
 
-class _Expired(Exception):
+class Expired(Exception):
     """A signed address was refused."""
+
+
+def refuse_expired(response: requests.Response) -> None:
+    """Raise Expired where the storage refuses an address."""
+    if response.status_code in (400, 401, 403):
+        raise Expired("the signed address had expired")
 
 
 def asking(kaggle: Kaggle, rpc: Callable[[Any], Any], request: Any, doing: str, competition: str) -> Any:
@@ -161,9 +167,8 @@ def asking(kaggle: Kaggle, rpc: Callable[[Any], Any], request: Any, doing: str, 
         try:
             return rpc(request)
         except requests.HTTPError as error:
-            redirected = error.response is not None and bool(error.response.history)
-            if redirected and error.response.status_code in (400, 401, 403):
-                raise _Expired("the signed address had expired") from None
+            if error.response is not None and error.response.history:
+                refuse_expired(error.response)
             raise
 
     return kaggle.persist(attempt, doing, competition)

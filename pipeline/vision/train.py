@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from fastai.callback.schedule import valley
 from fastai.learner import Learner
 
 from pipeline.config import Model
-from pipeline.errors import WorkFailed
+from pipeline.errors import TimeIsUp, WorkFailed
 from pipeline.log import Log
 from pipeline.vision.blocks import Sample
 from pipeline.vision.callbacks import (
@@ -22,6 +23,7 @@ from pipeline.vision.callbacks import (
     Checkpoint,
     History,
     SeedEpochs,
+    StopInTime,
     epoch_line,
     load_checkpoint,
     read_checkpoint,
@@ -60,7 +62,7 @@ def phases_of(model: Model, lr: float | Sequence[float]) -> list[Phase]:
     return [*phases, Phase(model.epochs, False, slice(lr / 2 / 100, lr / 2), 0.3, 5.0)]
 
 
-def train_fold(
+def train_fold(  # noqa: PLR0913
     train: Sequence[Sample],
     valid: Sequence[Sample],
     heads: Sequence[Head],
@@ -69,14 +71,17 @@ def train_fold(
     folder: Path,
     log: Log,
     label: str,
+    deadline: float = math.inf,
 ) -> None:
     """Train one fold and write `weights.safetensors` and `history.csv` into `folder`.
 
     After each epoch a checkpoint is kept there; a fold that was killed goes on from it, to the same bytes.
-    `seed` is anything printable that names this fold. Raises WorkFailed if the loss is no longer a number.
+    `seed` is anything printable that names this fold. Raises WorkFailed if the loss is no longer a number, and
+    TimeIsUp after the last epoch that ends before `deadline` (of time.monotonic), where there are more.
     """
     checkpoint = folder / "checkpoint" / "epoch.safetensors"
-    identity = _identity(train, valid, heads, model, seed)
+    # Without the paths: a checkpoint goes on under another root, and on another machine.
+    identity = _identity([[(s.id, s.labels) for s in part] for part in (train, valid)], heads, model, seed)
     kept = read_checkpoint(checkpoint, identity)
     seed_everything(*seed, "network")
     learn = build_learner(model, heads, train, valid, weights="none" if kept else None)
@@ -88,6 +93,7 @@ def train_fold(
         lr = find_rate(learn, folder, seed) if model.lr == "auto" else model.lr
     phases = phases_of(model, lr)
     total = sum(phase.epochs for phase in phases)
+    stop = StopInTime(deadline, rows, total)
     with log.bar(label) as progress:
         for number, phase in list(enumerate(phases))[at:]:
             about = {"identity": identity, "phase": number, "lr": lr}
@@ -97,11 +103,14 @@ def train_fold(
                 History(rows, epoch_line(log, label, total)),
                 Checkpoint(checkpoint, rows, about),
                 BatchBar(progress, before, total),
+                stop,
             ]
             if number == at and kept:
                 _fit(learn, phase, watch, done, checkpoint)
             else:
                 _fit(learn, phase, watch)
+            if stop.stopped:
+                raise TimeIsUp(f"{label}  stopped after epoch {len(rows)}/{total}")
     if not np.isfinite(rows[-1]["train_loss"]):
         raise WorkFailed(f"{label}: the loss is {rows[-1]['train_loss']}; lower the model's lr ({lr}) and train again")
     save_weights(folder / "weights.safetensors", learn.model, {"arch": model.arch})
