@@ -1,6 +1,7 @@
 """What several tests need: a log that remembers, competition files out of text, a small raw image folder."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,6 +145,22 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     pauses: list[float] = []
     monkeypatch.setattr(client, "_sleep", pauses.append)
     return pauses
+
+
+@pytest.fixture(scope="session")
+def our_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This package as a wheel, built once for all tests."""
+    from pipeline.kaggle.wheels import build_wheel
+
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def built_once(our_wheel: Path) -> Iterator[None]:
+    """Bundles take the wheel that is built already."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("pipeline.stages.bundle.build_wheel", lambda folder: Path(shutil.copy(our_wheel, folder)))
+        yield
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import json
 SETTINGS = json.loads('''{settings}''')"""
 
 FIND = """# The bundle, in any of Kaggle's layouts, each file checked by its hash.
-import hashlib, os, subprocess, sys
+import hashlib, json, os, subprocess, sys
 from pathlib import Path
 
 INPUT = Path(os.environ.get("PIPELINE_KAGGLE_INPUT", "/kaggle/input"))

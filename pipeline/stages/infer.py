@@ -13,7 +13,7 @@ from pipeline.blending import combine
 from pipeline.config import Competition, Model
 from pipeline.data.audit import inspect_images
 from pipeline.data.labels import priors
-from pipeline.data.manifest import build_manifest
+from pipeline.data.manifest import find_test_rows
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.kaggle.manifest import Entry
 from pipeline.log import Log
@@ -68,8 +68,8 @@ def _test_rows(comp: Competition, workspace: Workspace, log: Log) -> pd.DataFram
     """The mounted test images with `readable`, sorted by id."""
     if comp.data.test is None:
         raise RequestError("data.test: a kernel predicts a test set, and the file names none")
-    manifest = build_manifest(workspace.raw, comp.data, comp.targets, workspace.raw / comp.submission.sample)
-    test = manifest[manifest["split"] == "test"].sort_values("id", ignore_index=True)
+    sample = workspace.raw / comp.submission.sample
+    test = find_test_rows(workspace.raw, comp.data, sample).sort_values("id", ignore_index=True)
     with log.bar("check test images") as progress:
         facts = inspect_images([workspace.raw / path for path in test["path"]], workers=4, progress=progress)
     return test.assign(readable=facts["readable"].to_numpy())
