@@ -364,6 +364,20 @@ def test_stopped_in_time_the_next_push_goes_on_and_ends_with_the_same_bytes(kern
         assert there[name] == (comp.parent / "root" / name).read_bytes()
 
 
+def test_training_stops_in_time_here_too(comp):
+    train = ("train", comp, "--root", comp.parent / "root")
+    result = pipeline(*train, "--minutes", "0")
+    assert result.code == 0, result.err
+    assert "stopped after epoch 1/2: 0 minutes are over, 2 fold(s) not done; run the same again" in last(result)
+    assert status(comp)["models"][0]["folds_done"] == 0
+    result = pipeline(*train, "--minutes", "0")  # every call gets further
+    assert "goes on after epoch 1" in result.err
+    assert "train resnet fold 2 was not begun" in last(result)
+    assert status(comp)["models"][0]["folds_done"] == 1
+    assert pipeline(*train, "--minutes", "60").code == 0
+    assert status(comp)["models"][0]["folds_done"] == 2
+
+
 def test_a_checkpoint_from_there_goes_on_here(kernel, comp, server, on_kaggle):
     kernel("push")
     on_kaggle(server, minutes=0)
