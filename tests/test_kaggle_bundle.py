@@ -11,10 +11,13 @@ from packaging.version import Version
 
 from pipeline.competitions import load
 from pipeline.errors import RequestError, WorkFailed
+from pipeline.freshness import digest
 from pipeline.kaggle.image import fatal, read_image, refuse_known_bad
 from pipeline.kaggle.manifest import flat_name, read_manifest, refuse_damage
 from pipeline.kaggle.notebook import codes_of, notebook
 from pipeline.kaggle.wheels import add_lacking, build_wheel, lacking, requirements_of
+from pipeline.stages import bundle as bundling
+from pipeline.workspace import Workspace
 from tests.command import pipeline
 from tests.kaggle_tiny import run, write_index, write_on_kaggle, write_wheel
 
@@ -177,6 +180,12 @@ def test_a_bundle_without_folds_says_what_comes_next(tmp_path):
     assert "a bundle needs data, check and folds; `pipeline data` comes next" in result.err
 
 
+def test_other_kinds_are_trained_here(comp, log):
+    ratings = load(str(comp)).model_copy(update={"kind": "ratings"})
+    with pytest.raises(RequestError, match=r"kernels are for image competitions; tiny is of kind 'ratings'"):
+        bundling.bundle(ratings, Workspace(comp.parent / "root", "tiny"), log)
+
+
 def test_a_competition_elsewhere_needs_no_bundle(comp):
     result = bundle(comp, "--set", "source.path=x")
     assert result.code == 2
@@ -278,6 +287,9 @@ def test_the_notebook_finds_and_checks_the_bundle_in_every_layout(comp, tmp_path
     mounted = shutil.copytree(folder, tmp_path / "input" / layout)
     assert execute(find, settings)["BUNDLE"] == mounted
     assert "all as they were" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="is another version than the one that was pushed"):
+        execute(find, settings | {"bundle": "0" * 64})
+    assert execute(find, settings | {"bundle": digest(mounted / "bundle.json")})["BUNDLE"] == mounted
     (mounted / "competition.toml").write_text("slug = 'other'")
     with pytest.raises(SystemExit, match=r"competition.toml in .* is not the file that was bundled"):
         execute(find, settings)

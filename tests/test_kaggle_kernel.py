@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.competitions import load
 from pipeline.data import fetch as fetching
+from pipeline.freshness import digest
 from pipeline.kaggle import dataset as datasets
 from pipeline.stages import session
 from pipeline.stages.kernel import dataset_slug, kernel_slug
@@ -88,7 +89,9 @@ def test_a_push_says_every_setting_aloud(kernel, comp, server):
         "version": 1,
     }
     assert {key: value for key, value in pushed.items() if key != "text"} == expected
-    assert '"folds": [0, 1]' in json.loads(pushed["text"])["cells"][1]["source"]
+    told = json.loads(pushed["text"])["cells"][1]["source"]
+    assert '"folds": [0, 1]' in told
+    assert digest(bundle / "bundle.json") in told
     assert (result.json["owner"], result.json["version"], result.json["folds"]) == ("ada", 1, [0, 1])
     assert server.count("GetDatasetStatus") >= 3
 

@@ -8,6 +8,7 @@ from pipeline.kaggle.client import Kaggle, NotThere, Refused, Unsure
 from pipeline.kaggle.transfer import upload
 
 POLL = 30.0  # the longest pause between two looks, in seconds
+LOOKS = 4  # at a listing, before a file counts as lost
 READY, FAILED = "READY", ("FAILED", "DELETED")
 
 
@@ -65,18 +66,22 @@ def wait_ready(kaggle: Kaggle, owner: str, slug: str, minutes: float) -> None:
 
 
 def refuse_incomplete(kaggle: Kaggle, owner: str, slug: str, folder: Path) -> None:
-    """Raise WorkFailed unless the dataset lists every file of the folder, in its size."""
-    listed = _files(kaggle, owner, slug)
-    wrong = [
-        path.name
-        for path in sorted(folder.iterdir())
-        if path.is_file() and listed.get(path.name) != path.stat().st_size
-    ]
-    if wrong:
-        raise WorkFailed(
-            f"dataset {owner}/{slug} lacks {len(wrong)} of its files, or has them in another size "
-            f"({', '.join(wrong[:3])}); push again"
-        )
+    """Raise WorkFailed unless the dataset lists every file of the folder, in its size.
+
+    For a moment Kaggle may still speak of the version before: it is asked a few times.
+    """
+    sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
+    for again in range(LOOKS, 0, -1):
+        listed = _files(kaggle, owner, slug)
+        wrong = [name for name, size in sizes.items() if listed.get(name) != size]
+        if not wrong:
+            return
+        if again > 1:
+            kaggle.sleep(POLL)
+    raise WorkFailed(
+        f"dataset {owner}/{slug} lacks {len(wrong)} of its files, or has them in another size "
+        f"({', '.join(wrong[:3])}); push again"
+    )
 
 
 def _files(kaggle: Kaggle, owner: str, slug: str) -> dict[str, int]:

@@ -24,6 +24,8 @@ mine = [folder for folder in found if json.loads((folder / "bundle.json").read_t
 if not mine:
     raise SystemExit(f"no bundle of {SETTINGS['slug']} below {INPUT}: add the dataset to the notebook's inputs")
 BUNDLE = mine[0]
+if SETTINGS.get("bundle", "") not in ("", hashlib.sha256((BUNDLE / "bundle.json").read_bytes()).hexdigest()):
+    raise SystemExit(f"{BUNDLE} is another version than the one that was pushed: update the dataset, run again")
 about = json.loads((BUNDLE / "bundle.json").read_text())
 for file in about["files"]:
     path = BUNDLE / file["name"]

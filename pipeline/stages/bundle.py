@@ -32,6 +32,8 @@ def bundle(comp: Competition, workspace: Workspace, log: Log, image: Path | None
     of each. Raises WorkFailed where the image cannot run it, RequestError where data and folds are not done.
     """
     competition_of(comp)
+    if comp.kind != "image":
+        raise RequestError(f"kernels are for image competitions; {comp.slug} is of kind {comp.kind!r}: train it here")
     _need_folds(comp, workspace)
     held = read_image(image)
     _preflight(refuse_known_bad(held), log)
@@ -144,7 +146,7 @@ def _add_artifacts(comp: Competition, workspace: Workspace, making: Path) -> dic
         if name in places:
             raise WorkFailed(f"two files of the bundle would be named {name}: {place} and {places[name]}")
         places[name] = place
-        _link(path, making / name)
+        link_or_copy(path, making / name)
     return places
 
 
@@ -158,7 +160,7 @@ def _add_weights(models: list[Model], making: Path, log: Log) -> None:
             if not path.is_file():
                 raise RequestError(f"model {model.name!r}: no file of weights at {path}")
             if not (making / path.name).exists():
-                _link(path, making / path.name)
+                link_or_copy(path, making / path.name)
         elif not (making / f"{model.arch}.safetensors").exists():
             from pipeline.vision.model import save_pretrained
 
@@ -166,7 +168,8 @@ def _add_weights(models: list[Model], making: Path, log: Log) -> None:
             save_pretrained(model.arch, making / f"{model.arch}.safetensors")
 
 
-def _link(path: Path, target: Path) -> None:
+def link_or_copy(path: Path | str, target: Path | str) -> None:
+    """A second name for a file, or a copy where that cannot be; what is bundled is never written to."""
     try:
         os.link(path, target)
     except OSError:  # another file system

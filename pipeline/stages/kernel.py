@@ -85,7 +85,7 @@ def push(comp: Competition, workspace: Workspace, log: Log, chosen: Chosen) -> d
     _publish(kaggle, comp, workspace, folder, owner)
     before = read_json(record_of(workspace, chosen.stage))
     again = bool(before and before["owner"] == owner and chosen.stage == "train")
-    settings = {"slug": comp.slug, "stage": chosen.stage, "minutes": chosen.minutes}
+    settings = {"slug": comp.slug, "stage": chosen.stage, "minutes": chosen.minutes, "bundle": digest(folder / NAME)}
     if chosen.stage == "train":
         settings |= {"model": chosen.model, "folds": numbers}
     slug = kernel_slug(comp, chosen.stage)

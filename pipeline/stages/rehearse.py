@@ -22,7 +22,7 @@ from pipeline.kaggle.notebook import codes_of, notebook
 from pipeline.kaggle.sandbox import Folders, environment, fence_off, make_environment, run_cells
 from pipeline.kaggle.wheels import requirements_of
 from pipeline.log import Log
-from pipeline.stages.bundle import refuse_stale
+from pipeline.stages.bundle import link_or_copy, refuse_stale
 from pipeline.stages.kernel import Chosen, dataset_slug, fits, kernel_slug
 from pipeline.stages.send import competition_of
 from pipeline.stages.train import chosen_folds, chosen_models
@@ -90,7 +90,7 @@ def _lay_out(
     for entry in sorted(workspace.raw.iterdir()):
         if not entry.name.startswith("."):
             (mounted / entry.name).symlink_to(entry.resolve())
-    shutil.copytree(bundle, place.input / "datasets" / "you" / dataset_slug(comp))
+    shutil.copytree(bundle, place.input / "datasets" / "you" / dataset_slug(comp), copy_function=link_or_copy)
     if (place.working / "session.json").is_file():
         earlier = place.input / "notebooks" / "you" / kernel_slug(comp, stage)
         earlier.parent.mkdir(parents=True)
@@ -105,7 +105,9 @@ def packages_of(bundle: Path, line: str) -> list[str]:
     _, said = read_manifest(bundle)
     (wheel,) = bundle.glob("pipeline-*.whl")
     names = {str(canonicalize_name(one.name)) for one in requirements_of(wheel)} | set(ALSO)
-    pins = {name: f"=={version}" for name, version in said["image"].items() if name in names} | LINES[line]
+    pins = {name: f"=={version.partition('+')[0]}" for name, version in said["image"].items() if name in names} | LINES[
+        line
+    ]
     return [f"{name}{pin}" for name, pin in sorted(pins.items())]
 
 
