@@ -4,7 +4,7 @@ PYTHON ?= python3
 ARGS   ?=
 VENV    = .venv
 BIN     = $(VENV)/bin
-STAGES  = run data check folds train predict ensemble submit score status
+STAGES  = run data check folds presize train predict ensemble submit score status
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-real lint lock bench-road kernel new $(STAGES)
@@ -40,6 +40,9 @@ check: setup  ## audit every image
 
 folds: setup  ## split train for cross-validation
 	$(BIN)/pipeline folds $(COMP) $(ARGS)
+
+presize: setup  ## decode and resize every image once, for all models and epochs
+	$(BIN)/pipeline presize $(COMP) $(ARGS)
 
 train: setup  ## train every model on every fold
 	$(BIN)/pipeline train $(COMP) $(ARGS)

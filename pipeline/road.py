@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.config import Competition
 from pipeline.freshness import State
 from pipeline.log import Log
-from pipeline.stages import check, data, ensemble, folds, predict, score, send, submit, train
+from pipeline.stages import check, data, ensemble, folds, predict, presize, score, send, submit, train
 from pipeline.workspace import Workspace, read_json
 
 Stage = Callable[[Competition, Workspace, Log, bool], bool]
@@ -16,6 +16,7 @@ STAGES: dict[str, Stage] = {
     "data": data.data,
     "check": check.check,
     "folds": folds.folds,
+    "presize": presize.presize,
     "train": train.train,
     "predict": predict.predict,
     "ensemble": ensemble.ensemble,
@@ -99,6 +100,7 @@ def states_of(comp: Competition, workspace: Workspace) -> dict[str, State]:
         "data": data.step(comp, workspace).state(),
         "check": check.step(comp, workspace).state(),
         "folds": folds.step(comp, workspace).state(),
+        "presize": presize.step(comp, workspace).state(),
         "train": _worst(training),
         "predict": _worst(predicting),
         "ensemble": ensemble.step(comp, workspace).state(),
@@ -106,7 +108,7 @@ def states_of(comp: Competition, workspace: Workspace) -> dict[str, State]:
     }
     states: dict[str, State] = {}
     for name in stages_of(comp):
-        upset = any(state != "done" for state in states.values())
+        upset = any(state != "done" for stage, state in states.items() if stage != "presize")  # a mere cache
         states[name] = "stale" if upset and own[name] == "done" else own[name]
     return states
 

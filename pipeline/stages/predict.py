@@ -16,6 +16,7 @@ from pipeline.freshness import Step, digest
 from pipeline.log import Log
 from pipeline.metrics import METRICS, reported
 from pipeline.predictions import NO_FOLD, Predictions, TargetSpec
+from pipeline.stages import presize
 from pipeline.stages import train as training
 from pipeline.workspace import Workspace, write_json
 
@@ -35,6 +36,7 @@ def predict(
         _need_trained(comp, workspace, model)
         if step(comp, workspace, model).done() and not force:
             continue
+        presize.ensure(comp, workspace, log)
         for fold in range(comp.folds.n):
             if force or not fold_step(comp, workspace, model, fold).done():
                 _predict_fold(comp, workspace, model, fold, log)
@@ -107,6 +109,7 @@ def _predict_fold(comp: Competition, workspace: Workspace, model: Model, fold: i
         model,
         training.seed_of(comp, model, fold),
         folder / "weights.safetensors",
+        presize.open_cache(workspace, comp, model.presize, log),
     )
     expected = {spec.name: priors(spec, rows[spec.name]) for spec in specs}
     unread = test["id"][~test["readable"]].to_list()

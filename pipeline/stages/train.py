@@ -1,5 +1,6 @@
 """train: every model on every fold. A finished fold is never trained again while nothing it depends on changes."""
 
+import hashlib
 import math
 import time
 from collections.abc import Collection, Sequence
@@ -15,13 +16,14 @@ from pipeline.errors import RequestError, TimeIsUp
 from pipeline.freshness import Step, digest
 from pipeline.log import Log
 from pipeline.predictions import TargetSpec
+from pipeline.stages import presize
 from pipeline.stages.folds import read_folds, training_rows
 from pipeline.workspace import Workspace, write_text
 
 if TYPE_CHECKING:
     from fastai.learner import Learner
 
-VERSION = 1
+VERSION = 2
 
 
 def train(
@@ -44,6 +46,7 @@ def train(
     if not todo:
         return False
     check_archs([model for model, _ in todo])
+    presize.ensure(comp, workspace, log)
     rows, specs, fold_of = load_rows(comp, workspace)
     for done, (model, number) in enumerate(todo):
         try:
@@ -72,10 +75,19 @@ def step(comp: Competition, workspace: Workspace, model: Model, fold: int) -> St
         "targets": [target.model_dump(include={"name", "kind", "loss", "weight"}) for target in comp.targets],
         "seed": comp.seed,
         "manifest": digest(workspace.manifest),
+        "images": images_digest(workspace),
         "folds": digest(workspace.folds),
     }
     folder = workspace.fold(model.name, fold)
     return Step(folder / "trained.json", inputs, (folder / "weights.safetensors", folder / "history.csv"))
+
+
+def images_digest(workspace: Workspace) -> str | None:
+    """What the audit found in the training images, as one digest; None before the audit."""
+    if not (workspace.manifest.is_file() and workspace.facts.is_file()):
+        return None
+    rows = training_rows(workspace)
+    return hashlib.sha256("".join(rows["id"] + "\0" + rows["sha256"] + "\n").encode()).hexdigest()
 
 
 def chosen_models(comp: Competition, only: str | None) -> list[Model]:
@@ -135,6 +147,7 @@ def reopen(comp: Competition, workspace: Workspace, name: str, fold: int) -> "Le
         samples_of(rows[~held_out], specs, workspace.raw),
         samples_of(rows[held_out], specs, workspace.raw),
         weights="none",
+        cache=presize.open_cache(workspace, comp, model.presize, Log()),
     )
     load_weights(workspace.fold(name, fold) / "weights.safetensors", learn.model)
     return learn
@@ -166,6 +179,7 @@ def _train_one(  # noqa: PLR0913
         workspace.fold(model.name, fold),
         log,
         f"train {model.name} fold {fold + 1}/{comp.folds.n}",
+        presize.open_cache(workspace, comp, model.presize, log),
         deadline,
     )
     step(comp, workspace, model, fold).record(seconds=round(time.monotonic() - started, 2))

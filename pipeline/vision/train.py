@@ -18,6 +18,7 @@ from pipeline.config import Model
 from pipeline.errors import TimeIsUp, WorkFailed
 from pipeline.log import Log
 from pipeline.vision.blocks import Sample
+from pipeline.vision.cache import Cache
 from pipeline.vision.callbacks import (
     BatchBar,
     Checkpoint,
@@ -71,20 +72,23 @@ def train_fold(  # noqa: PLR0913
     folder: Path,
     log: Log,
     label: str,
+    cache: Cache | None = None,
     deadline: float = math.inf,
 ) -> None:
     """Train one fold and write `weights.safetensors` and `history.csv` into `folder`.
 
     After each epoch a checkpoint is kept there; a fold that was killed goes on from it, to the same bytes.
-    `seed` is anything printable that names this fold. Raises WorkFailed if the loss is no longer a number, and
-    TimeIsUp after the last epoch that ends before `deadline` (of time.monotonic), where there are more.
+    `seed` is anything printable that names this fold; `cache` holds the presized images. Raises WorkFailed if the
+    loss is no longer a number, and TimeIsUp after the last epoch that ends before `deadline` (of time.monotonic),
+    where there are more.
     """
     checkpoint = folder / "checkpoint" / "epoch.safetensors"
     # Without the paths: a checkpoint goes on under another root, and on another machine.
-    identity = _identity([[(s.id, s.labels) for s in part] for part in (train, valid)], heads, model, seed)
+    samples = [[(sample.id, sample.labels) for sample in part] for part in (train, valid)]
+    identity = _identity(samples, heads, model, seed, cache.form if cache else "files")
     kept = read_checkpoint(checkpoint, identity)
     seed_everything(*seed, "network")
-    learn = build_learner(model, heads, train, valid, weights="none" if kept else None)
+    learn = build_learner(model, heads, train, valid, weights="none" if kept else None, cache=cache)
     if kept:
         rows, lr, at, done = kept["rows"], kept["lr"], kept["phase"], kept["epoch"] + 1
         log.say(f"{label}  goes on after epoch {len(rows)}")
