@@ -87,7 +87,9 @@ def images_digest(workspace: Workspace) -> str | None:
     if not (workspace.manifest.is_file() and workspace.facts.is_file()):
         return None
     rows = training_rows(workspace)
-    return hashlib.sha256("".join(rows["id"] + "\0" + rows["sha256"] + "\n").encode()).hexdigest()
+    # Joined in Python: pandas 2, as on Kaggle's image, drops a NUL that it adds to a column.
+    lines = (f"{id}\0{sha}\n" for id, sha in zip(rows["id"], rows["sha256"], strict=True))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def chosen_models(comp: Competition, only: str | None) -> list[Model]:
