@@ -7,7 +7,7 @@ BIN     = $(VENV)/bin
 STAGES  = run data check folds presize train predict ensemble submit score status
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real lint lock bench-road bench-input new $(STAGES)
+.PHONY: help setup demo test test-real lint lock bench-road bench-input kernel new $(STAGES)
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -61,6 +61,9 @@ score: setup  ## grade the submission; ARGS='--solution FILE' where the answers 
 
 status: setup  ## how far each stage and model is
 	$(BIN)/pipeline status $(COMP) $(ARGS)
+
+kernel: setup  ## train on Kaggle: make kernel VERB=bundle (push, wait, pull, rehearse)
+	$(BIN)/pipeline kernel $(VERB) $(COMP) $(ARGS)
 
 new: setup  ## write a commented competition file: make new SLUG=my-competition
 	$(BIN)/pipeline new $(SLUG)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.log import Log
     from pipeline.workspace import Workspace
 
+kernel = typer.Typer(help="Train and predict on Kaggle.", no_args_is_help=True, rich_markup_mode=None)
 app = typer.Typer(
     help="From a raw image competition to a checked, scored submission.",
     no_args_is_help=True,
@@ -27,6 +28,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.add_typer(kernel, name="kernel")
+
 Comp = Annotated[str, typer.Argument(metavar="[COMP]", help="A shipped competition, or a path to a TOML file.")]
 Root = Annotated[Path, typer.Option("--root", help="Where data/, runs/ and submissions/ live.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the file.")]
@@ -34,6 +37,8 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard 
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 Force = Annotated[bool, typer.Option("--force", help="Do it again even if nothing changed.")]
 ModelName = Annotated[str | None, typer.Option("--model", help="Only this model.")]
+KernelStage = Annotated[str, typer.Option("--stage", help="train, or infer.")]
+Folds = Annotated[str | None, typer.Option("--folds", help="Only these folds: 3, 0-4 or 0,2.")]
 CacheGb = Annotated[
     float | None,
     typer.Option("--cache-gb", help="Presized pixels may take this many GB; beyond it JPEGs are kept. Half the disk."),
@@ -173,7 +178,7 @@ def presize(  # noqa: PLR0913 - the options of a command
 
 
 @app.command()
-def train(
+def train(  # noqa: PLR0913
     comp: Comp = "demo",
     root: Root = HERE,
     sets: Sets = None,
@@ -182,9 +187,12 @@ def train(
     debug: Debug = False,
     model: ModelName = None,
     fold: Annotated[int | None, typer.Option("--fold", help="Only this fold, from 0.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", min=0, help="Stop at an epoch's end before this many are over.")
+    ] = None,
 ) -> None:
     """Train every model on every fold, going on where it was stopped."""
-    _stage("train", comp, root, sets, as_json, force=force, only_model=model, only_fold=fold)
+    _stage("train", comp, root, sets, as_json, force=force, only_model=model, only_fold=fold, minutes=minutes)
 
 
 @app.command()
@@ -205,7 +213,7 @@ _add_stage("ensemble", "Blend the models, with weights fitted on out-of-fold row
 
 
 @app.command()
-def submit(
+def submit(  # noqa: PLR0913
     comp: Comp = "demo",
     root: Root = HERE,
     sets: Sets = None,
@@ -213,9 +221,29 @@ def submit(
     force: Force = False,
     debug: Debug = False,
     member: Annotated[str, typer.Option("--model", help="Submit this model in place of the ensemble.")] = "ensemble",
+    send: Annotated[bool, typer.Option("--send", help="Send it to Kaggle and wait for the score.")] = False,
+    message: Annotated[str, typer.Option("-m", "--message", help="What Kaggle shows beside the score.")] = "",
+    late: Annotated[bool, typer.Option("--late", help="Send it though the competition has ended.")] = False,
+    kernel: Annotated[
+        str | None, typer.Option("--kernel", help="Hand in a kernel's submission.csv: OWNER/SLUG/VERSION.")
+    ] = None,
 ) -> None:
-    """Write the submission file, checked against the sample."""
-    _stage("submit", comp, root, sets, as_json, force=force, member=member)
+    """Write the submission file, checked against the sample; with --send, hand it in and keep its score."""
+    if not send:
+        if message or late or kernel:
+            raise RequestError("--message, --late and --kernel go with --send")
+        _stage("submit", comp, root, sets, as_json, force=force, member=member)
+        return
+    from pipeline.stages.send import kernel_version
+    from pipeline.stages.send import send as hand_in
+
+    version = kernel_version(kernel) if kernel else None
+    if version is None:
+        _stage("submit", comp, root, sets, as_json=False, force=force, member=member)
+    with _working(comp, root, sets) as (competition, workspace, log):
+        sent = hand_in(competition, workspace, log, message or "pipeline", late, version)
+    if as_json:
+        print(json.dumps({"competition": competition.slug, **sent}))
 
 
 @app.command()
@@ -271,3 +299,109 @@ def new(
 
     path = write_new(slug, root)
     print(f"wrote {path}; edit it, then `pipeline data {path}`")
+
+
+@kernel.command("bundle")
+def kernel_bundle(
+    comp: Comp = "demo",
+    root: Root = HERE,
+    sets: Sets = None,
+    as_json: Json = False,
+    debug: Debug = False,
+    image: Annotated[Path | None, typer.Option("--image", help="`pip freeze` of the image, in place of ours.")] = None,
+) -> None:
+    """Put wheels, settings, folds and weights into one folder for an offline kernel."""
+    from pipeline.stages.bundle import bundle
+
+    with _working(comp, root, sets) as (competition, workspace, log):
+        folder = bundle(competition, workspace, log, image)
+    if as_json:
+        print(json.dumps({"competition": competition.slug, "bundle": str(folder)}))
+
+
+@kernel.command("push")
+def kernel_push(  # noqa: PLR0913
+    comp: Comp = "demo",
+    root: Root = HERE,
+    sets: Sets = None,
+    as_json: Json = False,
+    debug: Debug = False,
+    stage: KernelStage = "train",
+    folds: Folds = None,
+    model: ModelName = None,
+    minutes: Annotated[float, typer.Option("--minutes", min=1, help="Stop at an epoch's end before these.")] = 660.0,
+    gpu: Annotated[bool, typer.Option("--gpu/--cpu", help="T4 x2, or none.")] = True,
+    internet: Annotated[bool, typer.Option("--internet", help="With a network.")] = False,
+) -> None:
+    """Upload the bundle as a private dataset, and start a private kernel on it."""
+    from pipeline.stages.kernel import choose, push
+
+    with _working(comp, root, sets) as (competition, workspace, log):
+        kept = push(competition, workspace, log, choose(stage, folds, model, minutes, gpu, internet))
+    if as_json:
+        print(json.dumps({"competition": competition.slug, **kept}))
+
+
+@kernel.command("wait")
+def kernel_wait(
+    comp: Comp = "demo",
+    root: Root = HERE,
+    sets: Sets = None,
+    as_json: Json = False,
+    debug: Debug = False,
+    stage: KernelStage = "train",
+) -> None:
+    """Show the log of the pushed kernel until it is over."""
+    from pipeline.stages.kernel import wait
+
+    competition, workspace, log = _open(comp, root, sets)
+    kept = wait(workspace, log, stage)
+    if as_json:
+        print(json.dumps({"competition": competition.slug, **kept}))
+
+
+@kernel.command("pull")
+def kernel_pull(
+    comp: Comp = "demo",
+    root: Root = HERE,
+    sets: Sets = None,
+    as_json: Json = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace folds that are done here.")] = False,
+    debug: Debug = False,
+    stage: KernelStage = "train",
+) -> None:
+    """Fetch the kernel's output; what it trained counts as trained here."""
+    from pipeline.stages.kernel import pull
+
+    with _working(comp, root, sets) as (competition, workspace, log):
+        result = pull(competition, workspace, log, stage, force)
+    if as_json:
+        print(json.dumps({"competition": competition.slug, **result}))
+
+
+@kernel.command("rehearse")
+def kernel_rehearse(  # noqa: PLR0913
+    comp: Comp = "demo",
+    root: Root = HERE,
+    sets: Sets = None,
+    as_json: Json = False,
+    debug: Debug = False,
+    stage: KernelStage = "train",
+    folds: Folds = None,
+    model: ModelName = None,
+    minutes: Annotated[float, typer.Option("--minutes", min=0, help="Stop at an epoch's end before these.")] = 660.0,
+    line: Annotated[
+        str, typer.Option("--line", help="image: its versions; next: fastai 2.8.12, fastcore 2.")
+    ] = "image",
+    python: Annotated[str, typer.Option("--python", help="Kaggle's Python: a version or a path.")] = "3.12",
+    gigabytes: Annotated[float, typer.Option("--working-gb", help="What Kaggle keeps of the output.")] = 20.0,
+) -> None:
+    """Run the bundle's notebook here as on Kaggle: fresh environment, no network, Kaggle's folders."""
+    from pipeline.stages.kernel import choose
+    from pipeline.stages.rehearse import rehearse
+
+    with _working(comp, root, sets) as (competition, workspace, log):
+        chosen = choose(stage, folds, model, minutes)
+        result = rehearse(competition, workspace, log, chosen, line, python, gigabytes)
+    if as_json:
+        print(json.dumps({"competition": competition.slug, **result}))

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from pipeline.metrics import METRICS
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-RESERVED_MODEL_NAMES = {"ensemble", "report", "explain"}
+RESERVED_MODEL_NAMES = {"ensemble", "report", "explain", "kernel"}
 # Columns of the manifest, folds.csv and the files of predictions, which hold a column for each target too.
 RESERVED_TARGET_NAMES = {"id", "split", "path", "bytes", "fold", "readable", "group"}
 

@@ -25,6 +25,10 @@ class WorkFailed(PipelineError):
     exit_code = 1
 
 
+class TimeIsUp(Exception):
+    """No error: training was asked to end by now, and did so at an epoch's end. The text says where."""
+
+
 class RequestError(PipelineError):
     """The command, the competition file or the data it names is wrong."""
 

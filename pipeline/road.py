@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.config import Competition
 from pipeline.freshness import State
 from pipeline.log import Log
-from pipeline.stages import check, data, ensemble, folds, predict, presize, score, submit, train
+from pipeline.stages import check, data, ensemble, folds, predict, presize, score, send, submit, train
 from pipeline.workspace import Workspace, read_json
 
 Stage = Callable[[Competition, Workspace, Log, bool], bool]
@@ -88,6 +88,7 @@ def status(comp: Competition, workspace: Workspace) -> dict[str, Any]:
             "weights": read_json(blend / "weights.json") or {},
         },
         "submission": submission_of(workspace),
+        **({"leaderboard": sent} if (sent := send.leaderboard(comp, workspace)) else {}),
     }
 
 

@@ -46,6 +46,19 @@ def print_status(status: dict[str, Any]) -> None:
         table.add_row("ensemble", weights, "", _cv(status["ensemble"]["cv"]), "")
     console.print(table)
     console.print(f"submission: {status['submission'] or 'none yet'}")
+    if "leaderboard" in status:
+        console.print(_leaderboard(status["leaderboard"]))
+
+
+def _leaderboard(sent: Sequence[dict[str, Any]]) -> Table:
+    """CV against leaderboard, as it went."""
+    table = Table()
+    for name in ("sent", "submission", "cv", "public", "private"):
+        table.add_column(name)
+    for row in sent:
+        scores = [_number(row[key]) for key in ("cv", "public", "private")]
+        table.add_row(row["date"] or row["status"], row["submission"], *scores)
+    return table
 
 
 def print_score(result: dict[str, Any]) -> None:

@@ -1,7 +1,8 @@
 """What several tests need: a log that remembers, competition files out of text, a small raw image folder."""
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +14,10 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch loads: the tests' networks a
 
 from pipeline import competitions
 from pipeline.config import Competition
+from pipeline.kaggle.client import Kaggle
 from pipeline.log import Log
 from pipeline.workspace import Workspace
+from tests.kaggle_server import TOKEN, KaggleServer
 
 MODEL = '[[models]]\nname = "m"\narch = "test_resnet"\nweights = "none"\n'
 
@@ -132,3 +135,56 @@ def tiny(tmp_path: Path) -> Tiny:
     file.write_text(TINY.format(raw=raw))
     root.mkdir()
     return made
+
+
+@pytest.fixture
+def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that talking to Kaggle would have made."""
+    from pipeline.kaggle import client
+
+    pauses: list[float] = []
+    monkeypatch.setattr(client, "_sleep", pauses.append)
+    return pauses
+
+
+@pytest.fixture(scope="session")
+def our_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This package as a wheel, built once for all tests."""
+    from pipeline.kaggle.wheels import build_wheel
+
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def built_once(our_wheel: Path) -> Iterator[None]:
+    """Bundles take the wheel that is built already."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("pipeline.stages.bundle.build_wheel", lambda folder: Path(shutil.copy(our_wheel, folder)))
+        yield
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KaggleServer]:
+    """A local Kaggle that the real client in this process talks to, with an account of its own."""
+    from kagglesdk import kaggle_env
+
+    for name in [name for name in os.environ if name.startswith("KAGGLE_") or name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")
+    monkeypatch.setenv("KAGGLE_API_TOKEN", TOKEN)
+    started = KaggleServer().start()
+    monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.LOCAL, started.url)
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def kaggle_of(log: CollectingLog, slept: list[float]) -> Callable[[], Kaggle]:
+    """A connection with the credentials that the environment holds by then."""
+    return lambda: Kaggle(log)
+
+
+@pytest.fixture
+def kaggle(server: KaggleServer, kaggle_of: Callable[[], Kaggle]) -> Kaggle:
+    return kaggle_of()

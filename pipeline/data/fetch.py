@@ -1,4 +1,4 @@
-"""Getting the raw files: from a path, a URL, the drawn demo, or a Kaggle competition that is already here."""
+"""Getting the raw files: from a path, a URL, the drawn demo, or a Kaggle competition, mounted or downloaded."""
 
 import os
 import shutil
@@ -15,6 +15,7 @@ from pipeline.workspace import Workspace, explained, sync_folder, write_json
 
 ARCHIVE_ENDINGS = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 KAGGLE_INPUT = Path("/kaggle/input")
+INPUT_VARIABLE = "PIPELINE_KAGGLE_INPUT"  # where Kaggle's inputs are mounted in a rehearsal
 
 
 def fetch(source: Source, workspace: Workspace, stamp: dict[str, Any], log: Log) -> None:
@@ -67,7 +68,7 @@ def _fill(source: Source, making: Path, workspace: Workspace, log: Log) -> None:
         case "demo":
             _draw(source.demo, making, workspace, log)
         case "kaggle":
-            _from_path(_kaggle_files(source.kaggle, workspace), "source.kaggle", making, log)
+            _from_kaggle(source.kaggle, workspace, making, log)
 
 
 def _old(raw: Path) -> Path:
@@ -138,17 +139,53 @@ def _draw(seed: int, making: Path, workspace: Workspace, log: Log) -> None:
     os.rename(answers, making / ".pipeline" / workspace.solution.name)
 
 
-def _kaggle_files(competition: str, workspace: Workspace) -> Path:
-    """Where Kaggle mounted the competition, or where the user put its archive."""
-    places = [
-        KAGGLE_INPUT / "competitions" / competition,
-        KAGGLE_INPUT / competition,
-        workspace.raw.parent / f"{competition}.zip",
-    ]
-    for place in places:
-        if place.exists():
-            return place
-    raise WorkFailed(
-        f"no files of the Kaggle competition {competition!r}; download its archive to {places[-1]} "
-        f"(kaggle competitions download -c {competition}), or give it with --set source.path=FILE"
-    )
+def kaggle_input() -> Path:
+    """Where Kaggle mounts inputs: /kaggle/input, but for a rehearsal."""
+    return Path(os.environ.get(INPUT_VARIABLE) or KAGGLE_INPUT)
+
+
+def mounted_competition(competition: str) -> Path | None:
+    """Where Kaggle mounted a competition, in the layout of 2026 or the one before."""
+    places = [kaggle_input() / "competitions" / competition, kaggle_input() / competition]
+    return next((place for place in places if place.is_dir()), None)
+
+
+def _from_kaggle(competition: str, workspace: Workspace, making: Path, log: Log) -> None:
+    """Use what is mounted, or the archive that lies beside the raw folder; download only where there is neither."""
+    archive = workspace.raw.parent / f"{competition}.zip"
+    mounted = mounted_competition(competition)
+    if mounted is not None or archive.exists():
+        log.say(f"data: using {mounted or archive}, which is here already; nothing is downloaded")
+        if mounted is not None:
+            _link(mounted, making)
+        else:
+            _unpack_download(archive, making, log)
+        return
+    if os.environ.get("KAGGLE_KERNEL_RUN_TYPE"):
+        raise WorkFailed(
+            f"the competition {competition!r} is not mounted below {kaggle_input()}; add it to the notebook's inputs"
+        )
+    _download_competition(competition, archive, log)
+    _unpack_download(archive, making, log)
+    archive.unlink()
+
+
+def _unpack_download(archive: Path, making: Path, log: Log) -> None:
+    try:
+        _from_path(archive, "source.kaggle", making, log)
+    except WorkFailed as error:
+        raise WorkFailed(f"{error} (once {archive} is removed, `pipeline data` downloads it anew)") from None
+
+
+def _download_competition(competition: str, archive: Path, log: Log) -> None:
+    from pipeline.kaggle.client import Kaggle
+    from pipeline.kaggle.competition import download_files
+    from pipeline.kaggle.credentials import NoCredentials
+
+    try:
+        download_files(Kaggle(log), competition, archive)
+    except NoCredentials as error:
+        raise WorkFailed(
+            f"no files of the Kaggle competition {competition!r} here, and {error}; or download its archive to "
+            f"{archive} (kaggle competitions download -c {competition}), or give it with --set source.path=FILE"
+        ) from None

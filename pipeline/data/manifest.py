@@ -26,7 +26,7 @@ def build_manifest(raw: Path, data: Data, targets: Sequence[Target], sample: Pat
     labels = {target.name: _labels(target, rows, table, data) for target in targets}
     parts = [rows.assign(split="train", **labels)]
     if data.test is not None:
-        parts.append(_test_rows(raw, data, sample).assign(split="test"))
+        parts.append(find_test_rows(raw, data, sample).assign(split="test"))
     manifest = pd.concat(parts, ignore_index=True)
     manifest = manifest.sort_values(["split", "id"], ascending=[False, True], ignore_index=True)
     manifest["bytes"] = [_size(raw, path) for path in manifest["path"]]
@@ -68,7 +68,8 @@ def _train_rows(raw: Path, data: Data) -> tuple[pd.DataFrame, pd.DataFrame | Non
     return pd.DataFrame({"id": table[data.id], "path": paths}), table
 
 
-def _test_rows(raw: Path, data: Data, sample: Path | None) -> pd.DataFrame:
+def find_test_rows(raw: Path, data: Data, sample: Path | None) -> pd.DataFrame:
+    """The test images alone: columns id and path. Arguments and errors as in `build_manifest`."""
     if "{" not in data.test:
         rows = _walk(raw, data.test, "data.test")
     else:

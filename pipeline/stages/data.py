@@ -20,7 +20,7 @@ VERSION = 1
 
 def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False) -> bool:
     """Fetch the raw files if they are not here; read them into the manifest. Returns whether it did any."""
-    fetched = _fetch_if_needed(comp, workspace, log, force)
+    fetched = fetch_if_needed(comp, workspace, log, force)
     making = step(comp, workspace)
     if making.done() and not force and not fetched:
         return False
@@ -61,7 +61,8 @@ def sample_path(comp: Competition, workspace: Workspace) -> Path | None:
     return path if path.is_file() else None
 
 
-def _fetch_if_needed(comp: Competition, workspace: Workspace, log: Log, force: bool) -> bool:
+def fetch_if_needed(comp: Competition, workspace: Workspace, log: Log, force: bool = False) -> bool:
+    """Get the raw files unless they are here. Returns whether it did. Raises RequestError for files of others."""
     stamp = {"source": identity(comp.source)}
     known = read_json(workspace.meta / "fetched.json") or {}
     same = known.get("source") == stamp["source"]

@@ -50,7 +50,8 @@ def submit(comp: Competition, workspace: Workspace, log: Log, force: bool = Fals
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
     metrics = read_json(folder / "metrics.json") or {}
     made = {"member": member, "cv": metrics.get("tta_cv") or metrics.get("cv"), "fingerprint": writing.inputs}
-    write_json(path.with_suffix(".json"), {**made, "class_shifts": shifts, "scores": {}})
+    scores = (read_json(path.with_suffix(".json")) or {}).get("scores", {})  # the same file may have been sent
+    write_json(path.with_suffix(".json"), {**made, "class_shifts": shifts, "scores": scores})
     _remember(workspace, path.name)
     writing.record()
     log.say(f"submit: {workspace.show(path)} ({len(table):,} rows, checked against {comp.submission.sample})")

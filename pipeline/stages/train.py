@@ -1,8 +1,9 @@
 """train: every model on every fold. A finished fold is never trained again while nothing it depends on changes."""
 
 import hashlib
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ import tomli_w
 
 from pipeline.config import Competition, Model
 from pipeline.data.labels import specs_of
-from pipeline.errors import RequestError
+from pipeline.errors import RequestError, TimeIsUp
 from pipeline.freshness import Step, digest
 from pipeline.log import Log
 from pipeline.predictions import TargetSpec
@@ -31,22 +32,39 @@ def train(
     log: Log,
     force: bool = False,
     only_model: str | None = None,
-    only_fold: int | None = None,
+    only_fold: int | Collection[int] | None = None,
+    minutes: float | None = None,
 ) -> bool:
-    """Train what is not up to date, one model and fold after the other. Returns whether it did anything."""
+    """Train what is not up to date, one model and fold after the other. Returns whether it did anything.
+
+    After `minutes` it stops at the end of an epoch, and says so; the next call goes on from there.
+    """
+    deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
     models = chosen_models(comp, only_model)
-    numbers = range(comp.folds.n) if only_fold is None else [only_fold]
-    if only_fold is not None and only_fold not in range(comp.folds.n):
-        raise RequestError(f"--fold {only_fold}: folds are numbered 0 to {comp.folds.n - 1}")
+    numbers = chosen_folds(comp, only_fold)
     todo = [(model, k) for model in models for k in numbers if force or not step(comp, workspace, model, k).done()]
     if not todo:
         return False
     check_archs([model for model, _ in todo])
     presize.ensure(comp, workspace, log)
     rows, specs, fold_of = load_rows(comp, workspace)
-    for model, number in todo:
-        _train_one(comp, workspace, model, number, rows, specs, fold_of, log)
+    for done, (model, number) in enumerate(todo):
+        try:
+            if done:  # the first one trains an epoch in any case, so that every call gets further
+                _refuse_start(workspace, model, number, deadline)
+            _train_one(comp, workspace, model, number, rows, specs, fold_of, log, deadline)
+        except TimeIsUp as stopped:
+            log.say(f"{stopped}: {minutes:g} minutes are over, {len(todo) - done} fold(s) not done; run the same again")
+            break
     return True
+
+
+def _refuse_start(workspace: Workspace, model: Model, number: int, deadline: float) -> None:
+    """Raise TimeIsUp unless an epoch, as long as the longest so far of any fold, would end before `deadline`."""
+    histories = workspace.model(model.name).glob("fold-*/history.csv")
+    longest = max((pd.read_csv(path)["seconds"].max() for path in histories), default=0.0)
+    if time.monotonic() + longest > deadline:
+        raise TimeIsUp(f"train {model.name} fold {number + 1} was not begun")
 
 
 def step(comp: Competition, workspace: Workspace, model: Model, fold: int) -> Step:
@@ -69,7 +87,9 @@ def images_digest(workspace: Workspace) -> str | None:
     if not (workspace.manifest.is_file() and workspace.facts.is_file()):
         return None
     rows = training_rows(workspace)
-    return hashlib.sha256("".join(rows["id"] + "\0" + rows["sha256"] + "\n").encode()).hexdigest()
+    # Joined in Python: pandas 2, as on Kaggle's image, drops a NUL that it adds to a column.
+    lines = (f"{id}\0{sha}\n" for id, sha in zip(rows["id"], rows["sha256"], strict=True))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def chosen_models(comp: Competition, only: str | None) -> list[Model]:
@@ -80,6 +100,15 @@ def chosen_models(comp: Competition, only: str | None) -> list[Model]:
     if not chosen:
         raise RequestError(f"--model {only}: the file's models are {', '.join(model.name for model in comp.models)}")
     return chosen
+
+
+def chosen_folds(comp: Competition, only: int | Collection[int] | None) -> list[int]:
+    """All folds' numbers, or those asked for. Raises RequestError for one that there is not."""
+    numbers = range(comp.folds.n) if only is None else sorted({only} if isinstance(only, int) else only)
+    for number in numbers:
+        if number not in range(comp.folds.n):
+            raise RequestError(f"--fold {number}: folds are numbered 0 to {comp.folds.n - 1}")
+    return list(numbers)
 
 
 def check_archs(models: Sequence[Model]) -> None:
@@ -126,7 +155,7 @@ def reopen(comp: Competition, workspace: Workspace, name: str, fold: int) -> "Le
     return learn
 
 
-def _train_one(
+def _train_one(  # noqa: PLR0913
     comp: Competition,
     workspace: Workspace,
     model: Model,
@@ -135,6 +164,7 @@ def _train_one(
     specs: Sequence[TargetSpec],
     fold_of: np.ndarray,
     log: Log,
+    deadline: float = math.inf,
 ) -> None:
     from pipeline.vision.fold import heads_of, samples_of
     from pipeline.vision.train import train_fold
@@ -152,6 +182,7 @@ def _train_one(
         log,
         f"train {model.name} fold {fold + 1}/{comp.folds.n}",
         presize.open_cache(workspace, comp, model.presize, log),
+        deadline,
     )
     step(comp, workspace, model, fold).record(seconds=round(time.monotonic() - started, 2))
 

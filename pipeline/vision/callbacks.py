@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from fastai.callback.core import Callback
-from fastai.learner import CancelBatchException
+from fastai.learner import CancelBatchException, CancelFitException
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -165,6 +165,22 @@ def _laid_out_as(param: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     if value.shape != param.shape:
         return value.to(param.device)
     return torch.empty_like(param).copy_(value)
+
+
+class StopInTime(EpochWatcher):
+    """Ends the fit after an epoch, once another one as long as the longest would not end before `deadline`."""
+
+    order = 95  # after Checkpoint: the next run takes this epoch up
+
+    def __init__(self, deadline: float, rows: list[dict[str, Any]], total: int) -> None:
+        self.deadline, self.rows, self.total = deadline, rows, total
+        self.stopped = False
+
+    def after_trained_epoch(self) -> None:
+        longest = max(row["seconds"] for row in self.rows)
+        if len(self.rows) < self.total and time.monotonic() + longest > self.deadline:
+            self.stopped = True
+            raise CancelFitException()
 
 
 class BatchBar(Callback):

@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import io
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,8 +131,9 @@ def _create(arch: str, weights: str, size: tuple[int, int]) -> nn.Module:
         options["img_size"] = size
     if weights == "none":
         return timm.create_model(arch, pretrained=False, **options)
-    if weights != "pretrained":
-        return _create_from_file(arch, Path(weights), options)
+    bundled = bundled_weights(arch, weights)
+    if bundled is not None or weights != "pretrained":
+        return _create_from_file(arch, bundled or Path(weights), options)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             return timm.create_model(arch, pretrained=True, **options)
@@ -140,6 +142,30 @@ def _create(arch: str, weights: str, size: tuple[int, int]) -> nn.Module:
             f"the pretrained weights of {arch} cannot be had ({_first_line(error)}); connect to a network, or set "
             "the model's weights to a .safetensors file or to 'none'"
         ) from error
+
+
+def save_pretrained(arch: str, path: Path) -> None:
+    """Write an architecture's pretrained weights to safetensors, as timm names them. Raises WorkFailed."""
+    check_arch(arch)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            model = timm.create_model(arch, pretrained=True)
+    except Exception as error:
+        raise WorkFailed(
+            f"the pretrained weights of {arch} cannot be had ({_first_line(error)}); connect to a network"
+        ) from error
+    save_weights(path, model, {"arch": arch})
+
+
+def bundled_weights(arch: str, weights: str) -> Path | None:
+    """The file that stands for a model's weights where there is no network: in the folder PIPELINE_WEIGHTS,
+    named for the architecture (pretrained), or as the file that `weights` names. None without such a folder.
+    """
+    folder = os.environ.get("PIPELINE_WEIGHTS")
+    if not folder:
+        return None
+    path = Path(folder) / (f"{arch}.safetensors" if weights == "pretrained" else Path(weights).name)
+    return path if path.is_file() else None
 
 
 def _create_from_file(arch: str, file: Path, options: dict) -> nn.Module:

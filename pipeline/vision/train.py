@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from fastai.callback.schedule import valley
 from fastai.learner import Learner
 
 from pipeline.config import Model
-from pipeline.errors import WorkFailed
+from pipeline.errors import TimeIsUp, WorkFailed
 from pipeline.log import Log
 from pipeline.vision.blocks import Sample
 from pipeline.vision.cache import Cache
@@ -23,6 +24,7 @@ from pipeline.vision.callbacks import (
     Checkpoint,
     History,
     SeedEpochs,
+    StopInTime,
     epoch_line,
     load_checkpoint,
     read_checkpoint,
@@ -71,15 +73,19 @@ def train_fold(  # noqa: PLR0913
     log: Log,
     label: str,
     cache: Cache | None = None,
+    deadline: float = math.inf,
 ) -> None:
     """Train one fold and write `weights.safetensors` and `history.csv` into `folder`.
 
     After each epoch a checkpoint is kept there; a fold that was killed goes on from it, to the same bytes.
     `seed` is anything printable that names this fold; `cache` holds the presized images. Raises WorkFailed if the
-    loss is no longer a number.
+    loss is no longer a number, and TimeIsUp after the last epoch that ends before `deadline` (of time.monotonic),
+    where there are more.
     """
     checkpoint = folder / "checkpoint" / "epoch.safetensors"
-    identity = _identity(train, valid, heads, model, seed, cache.form if cache else "files")
+    # Without the paths: a checkpoint goes on under another root, and on another machine.
+    samples = [[(sample.id, sample.labels) for sample in part] for part in (train, valid)]
+    identity = _identity(samples, heads, model, seed, cache.form if cache else "files")
     kept = read_checkpoint(checkpoint, identity)
     seed_everything(*seed, "network")
     learn = build_learner(model, heads, train, valid, weights="none" if kept else None, cache=cache)
@@ -91,6 +97,7 @@ def train_fold(  # noqa: PLR0913
         lr = find_rate(learn, folder, seed) if model.lr == "auto" else model.lr
     phases = phases_of(model, lr)
     total = sum(phase.epochs for phase in phases)
+    stop = StopInTime(deadline, rows, total)
     with log.bar(label) as progress:
         for number, phase in list(enumerate(phases))[at:]:
             about = {"identity": identity, "phase": number, "lr": lr}
@@ -100,11 +107,14 @@ def train_fold(  # noqa: PLR0913
                 History(rows, epoch_line(log, label, total)),
                 Checkpoint(checkpoint, rows, about),
                 BatchBar(progress, before, total),
+                stop,
             ]
             if number == at and kept:
                 _fit(learn, phase, watch, done, checkpoint)
             else:
                 _fit(learn, phase, watch)
+            if stop.stopped:
+                raise TimeIsUp(f"{label}  stopped after epoch {len(rows)}/{total}")
     if not np.isfinite(rows[-1]["train_loss"]):
         raise WorkFailed(f"{label}: the loss is {rows[-1]['train_loss']}; lower the model's lr ({lr}) and train again")
     save_weights(folder / "weights.safetensors", learn.model, {"arch": model.arch})

@@ -1,0 +1,185 @@
+"""bundle: all that a kernel needs and Kaggle's image lacks, in one flat folder."""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from pipeline.config import Competition, Model
+from pipeline.errors import RequestError, WorkFailed
+from pipeline.freshness import Step, digest
+from pipeline.kaggle.image import fatal, read_image, refuse_known_bad
+from pipeline.kaggle.manifest import flat_name, read_manifest, write_manifest
+from pipeline.kaggle.notebook import notebook
+from pipeline.kaggle.wheels import add_lacking, build_wheel, source_tree
+from pipeline.log import Log
+from pipeline.stages import check, data, ensemble, folds, train
+from pipeline.stages.send import competition_of
+from pipeline.workspace import Workspace, explained, sync_folder
+
+COMPETITION = "competition.toml"
+MINUTES = 660.0  # of the 12 hours of a session, an hour is left for what comes before and after training
+
+
+def bundle(comp: Competition, workspace: Workspace, log: Log, image: Path | None = None) -> Path:
+    """Fill runs/<slug>/kernel/bundle anew, in one rename; returns the folder.
+
+    Inside are our wheel and those that the image lacks, the competition file, the manifest and folds as they are
+    here (so that a fold trained there counts as trained here), weights, a notebook, and bundle.json with the hash
+    of each. Raises WorkFailed where the image cannot run it, RequestError where data and folds are not done.
+    """
+    competition_of(comp)
+    if comp.kind != "image":
+        raise RequestError(f"kernels are for image competitions; {comp.slug} is of kind {comp.kind!r}: train it here")
+    _need_folds(comp, workspace)
+    held = read_image(image)
+    _preflight(refuse_known_bad(held), log)
+    target = folder_of(workspace)
+    making = target.with_name(f".{target.name}.new")
+    with explained(making):
+        shutil.rmtree(making, ignore_errors=True)
+        making.mkdir(parents=True)
+        try:
+            wheel = build_wheel(making)
+            added = add_lacking(wheel, held, making, log)
+            places = _add_artifacts(comp, workspace, making)
+            _add_weights(comp.models, making, log)
+            settings = {"slug": comp.slug, "stage": "train", "minutes": MINUTES}
+            (making / COMPETITION).write_text(_whole(comp), encoding="utf-8")
+            (making / "notebook.ipynb").write_text(notebook(settings), encoding="utf-8")
+            about = {**state(comp, workspace), "image": {name: str(version) for name, version in held.items()}}
+            write_manifest(making, places, about | {"added": [str(one.requirement) for one in added]})
+            _swap(making, target)
+        finally:
+            shutil.rmtree(making, ignore_errors=True)
+    size = sum(path.stat().st_size for path in target.iterdir())
+    log.say(f"bundle: {workspace.show(target)}, {len(list(target.iterdir()))} files, {size / 1e6:.1f} MB")
+    return target
+
+
+def folder_of(workspace: Workspace) -> Path:
+    return workspace.runs / "kernel" / "bundle"
+
+
+def state(comp: Competition, workspace: Workspace) -> dict[str, Any]:
+    """What a bundle is made from: the competition file, the code, the artifacts. Another state needs another bundle."""
+    sources = hashlib.sha256()
+    for path in sorted((source_tree() / "pipeline").rglob("*")):
+        if path.suffix in (".py", ".toml", ".txt"):
+            sources.update(f"{path.relative_to(source_tree())}\n".encode() + path.read_bytes())
+    return {
+        "slug": comp.slug,
+        "made": sources.hexdigest()[:12],
+        "competition": hashlib.sha256(_whole(comp).encode()).hexdigest(),
+        "artifacts": {place: _mark(path) for place, path in sorted(_artifacts(comp, workspace).items())},
+    }
+
+
+def _mark(path: Path) -> str | None:
+    """A digest; that of weights is in the stamp beside them."""
+    return None if path.suffix == ".safetensors" else digest(path)
+
+
+def refuse_stale(comp: Competition, workspace: Workspace) -> Path:
+    """The bundle's folder. Raises RequestError where there is none, or one of another state."""
+    folder = folder_of(workspace)
+    if not folder.is_dir():
+        raise RequestError("there is no bundle yet; run `pipeline kernel bundle` first")
+    _, said = read_manifest(folder)
+    now = state(comp, workspace)
+    changed = [key for key, value in now.items() if said.get(key) != value]
+    if changed:
+        names = {"made": "the code", "competition": "the competition file", "artifacts": "what is trained"}
+        raise RequestError(
+            f"the bundle is older than {names.get(changed[0], f'the {changed[0]}')}; run `pipeline kernel bundle` again"
+        )
+    return folder
+
+
+def _whole(comp: Competition) -> str:
+    """The competition file with every default written out and every override applied."""
+    return tomli_w.dumps(comp.model_dump(exclude_none=True, mode="json"))
+
+
+def _need_folds(comp: Competition, workspace: Workspace) -> None:
+    for name, step in (
+        ("data", data.step(comp, workspace)),
+        ("check", check.step(comp, workspace)),
+        ("folds", folds.step(comp, workspace)),
+    ):
+        if not step.done():
+            raise RequestError(f"a bundle needs data, check and folds; `pipeline {name}` comes next")
+
+
+def _preflight(sentences: list[str], log: Log) -> None:
+    stopping = fatal(sentences)
+    if stopping:
+        raise WorkFailed(f"preflight: {stopping[0]}")
+    for sentence in sentences:
+        log.warn(sentence)
+
+
+def _trained(comp: Competition, workspace: Workspace, models: list[Model], numbers: range) -> list[Step]:
+    return [train.step(comp, workspace, model, k) for model in models for k in numbers]
+
+
+def _artifacts(comp: Competition, workspace: Workspace) -> dict[str, Path]:
+    """Files by their place below a root: what the data stages made, and, once every fold is trained, the weights."""
+    meta = [workspace.manifest, workspace.facts, workspace.audit, workspace.folds]
+    meta += [workspace.meta / f"{name}.json" for name in ("data", "check", "folds")]
+    steps = _trained(comp, workspace, comp.models, range(comp.folds.n))
+    if all(step.done() for step in steps):
+        meta += [path for step in steps for path in (step.stamp, *step.outputs)]
+        if ensemble.step(comp, workspace).done():
+            meta.append(workspace.ensemble / "weights.json")
+    return {path.relative_to(workspace.root).as_posix(): path for path in meta}
+
+
+def _add_artifacts(comp: Competition, workspace: Workspace, making: Path) -> dict[str, str]:
+    """Link or copy the artifacts into the folder; returns places by name."""
+    places = {}
+    for place, path in _artifacts(comp, workspace).items():
+        name = flat_name(place)
+        if name in places:
+            raise WorkFailed(f"two files of the bundle would be named {name}: {place} and {places[name]}")
+        places[name] = place
+        link_or_copy(path, making / name)
+    return places
+
+
+def _add_weights(models: list[Model], making: Path, log: Log) -> None:
+    """The weights that models start from, as `<arch>.safetensors`, or under the name that the file says."""
+    for model in models:
+        if model.weights == "none":
+            continue
+        if model.weights != "pretrained":
+            path = Path(model.weights)
+            if not path.is_file():
+                raise RequestError(f"model {model.name!r}: no file of weights at {path}")
+            if not (making / path.name).exists():
+                link_or_copy(path, making / path.name)
+        elif not (making / f"{model.arch}.safetensors").exists():
+            from pipeline.vision.model import save_pretrained
+
+            log.say(f"bundle: the pretrained weights of {model.arch}")
+            save_pretrained(model.arch, making / f"{model.arch}.safetensors")
+
+
+def link_or_copy(path: Path | str, target: Path | str) -> None:
+    """A second name for a file, or a copy where that cannot be; what is bundled is never written to."""
+    try:
+        os.link(path, target)
+    except OSError:  # another file system
+        shutil.copy2(path, target)
+
+
+def _swap(making: Path, target: Path) -> None:
+    for path in making.iterdir():
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+    shutil.rmtree(target, ignore_errors=True)
+    os.rename(making, target)
+    sync_folder(target.parent)

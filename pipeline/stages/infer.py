@@ -1,0 +1,119 @@
+"""infer: a submission from trained folds alone, of whatever test set is mounted (a code competition swaps it)."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline import predictions
+from pipeline.blending import combine
+from pipeline.config import Competition, Model
+from pipeline.data.audit import inspect_images
+from pipeline.data.labels import priors
+from pipeline.data.manifest import find_test_rows
+from pipeline.errors import RequestError, WorkFailed
+from pipeline.kaggle.manifest import Entry
+from pipeline.log import Log
+from pipeline.predictions import NO_FOLD, Predictions
+from pipeline.stages.data import fetch_if_needed
+from pipeline.stages.submission import columns_of, fill_in, read_sample
+from pipeline.stages.submit import check_submission
+from pipeline.stages.train import load_rows, seed_of
+from pipeline.workspace import Workspace, read_json, write_text
+
+
+def infer(
+    comp: Competition, workspace: Workspace, bundle: Path, entries: Sequence[Entry], target: Path, log: Log
+) -> None:
+    """Predict the mounted test images with every bundled fold, blend as the ensemble does, write `target`.
+
+    The classes and their shares are those of the bundled manifest; the test images and the sample are the mounted
+    ones. Raises WorkFailed where folds are missing, or the file does not match the sample.
+    """
+    files = {entry.place: bundle / entry.name for entry in entries if entry.place}
+    weights = _weights_of(comp, workspace, files)
+    fetch_if_needed(comp, workspace, log)
+    for path in (workspace.manifest, workspace.facts, workspace.folds):
+        shutil.copyfile(files[path.relative_to(workspace.root).as_posix()], path)
+    test = _test_rows(comp, workspace, log)
+    members = {model.name: _predict(comp, workspace, model, weights[model.name], test, log) for model in comp.models}
+    specs = members[comp.models[0].name].specs
+    id_column, sample = read_sample(comp, workspace)
+    columns = columns_of(comp, [name for name in sample.columns if name != id_column])
+    table = fill_in(id_column, sample, columns, _blend(comp, files, workspace, members))
+    check_submission(table, id_column, sample, columns, specs)
+    write_text(target, table.to_csv(index=False, lineterminator="\n"))
+    log.say(f"infer: {target} ({len(table):,} rows, checked against {comp.submission.sample})")
+
+
+def _weights_of(comp: Competition, workspace: Workspace, files: dict[str, Path]) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for model in comp.models:
+        paths = [workspace.fold(model.name, k) / "weights.safetensors" for k in range(comp.folds.n)]
+        places = [path.relative_to(workspace.root).as_posix() for path in paths]
+        lost = [k for k, place in enumerate(places) if place not in files]
+        if lost:
+            raise WorkFailed(
+                f"infer: the bundle has no trained weights of {model.name} fold {lost[0]}; train every fold (or pull "
+                "those trained on Kaggle), then bundle and push again"
+            )
+        found[model.name] = [files[place] for place in places]
+    return found
+
+
+def _test_rows(comp: Competition, workspace: Workspace, log: Log) -> pd.DataFrame:
+    """The mounted test images with `readable`, sorted by id."""
+    if comp.data.test is None:
+        raise RequestError("data.test: a kernel predicts a test set, and the file names none")
+    sample = workspace.raw / comp.submission.sample
+    test = find_test_rows(workspace.raw, comp.data, sample).sort_values("id", ignore_index=True)
+    with log.bar("check test images") as progress:
+        facts = inspect_images([workspace.raw / path for path in test["path"]], workers=4, progress=progress)
+    return test.assign(readable=facts["readable"].to_numpy())
+
+
+def _predict(
+    comp: Competition,
+    workspace: Workspace,
+    model: Model,
+    weights: Sequence[Path],
+    test: pd.DataFrame,
+    log: Log,
+) -> Predictions:
+    """The mean over the folds of one model; an image that cannot be read gets the classes' shares."""
+    from pipeline.vision.fold import heads_of, samples_of, unlabelled
+    from pipeline.vision.predict import predict_fold
+
+    rows, specs, fold_of = load_rows(comp, workspace)
+    seen, unread = test[test["readable"]], test["id"][~test["readable"]].to_list()
+    if seen.empty:
+        raise WorkFailed(f"infer: none of the {len(test)} mounted test images can be read")
+    # fastai wants labels for its loaders, and opens an image; the training images need not be mounted.
+    some = [replace(samples_of(rows.head(1), specs, workspace.raw)[0], path=workspace.raw / seen["path"].iloc[0])]
+    ids = np.asarray([*seen["id"], *unread], dtype=str)
+    parts = []
+    for fold, path in enumerate(weights):
+        log.say(f"infer {model.name} fold {fold + 1}/{len(weights)}: {len(seen):,} images")
+        heads = heads_of(comp.targets, specs, rows[fold_of != fold])
+        _, got = predict_fold(some, unlabelled(seen, workspace.raw), heads, model, seed_of(comp, model, fold), path)
+        values = {
+            spec.name: np.concatenate([got.tta[spec.name], np.tile(priors(spec, rows[spec.name]), (len(unread), 1))])
+            for spec in specs
+        }
+        parts.append(Predictions(ids, np.full(len(ids), NO_FOLD), specs, values))
+    return predictions.blend(parts, [1.0] * len(parts))
+
+
+def _blend(
+    comp: Competition, files: dict[str, Path], workspace: Workspace, members: dict[str, Predictions]
+) -> Predictions:
+    place = (workspace.ensemble / "weights.json").relative_to(workspace.root).as_posix()
+    weights = read_json(files[place]) if place in files else None
+    if weights is None and len(members) > 1:
+        raise WorkFailed(
+            "infer: the bundle has no ensemble weights; run `pipeline ensemble`, then bundle and push again"
+        )
+    return combine(comp.ensemble.method, members, weights or {comp.models[0].name: 1.0})

@@ -1,0 +1,126 @@
+"""session: what runs inside of a kernel on Kaggle, started by the bundle's notebook.
+
+`python -m pipeline.stages.session BUNDLE SETTINGS`, SETTINGS being JSON: {"slug", "stage": train | infer, "minutes",
+"model", "folds"}. Work goes on below a scratch folder, whose runs/ are in the kernel's output.
+"""
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pipeline.competitions import load
+from pipeline.config import Competition
+from pipeline.data.fetch import kaggle_input, mounted_competition
+from pipeline.errors import PipelineError, WorkFailed
+from pipeline.kaggle.manifest import Entry, refuse_damage
+from pipeline.log import Log
+from pipeline.stages import check, data, folds, train
+from pipeline.stages.bundle import COMPETITION
+from pipeline.stages.infer import infer
+from pipeline.workspace import Workspace, read_json, write_json
+
+WORKING, SCRATCH = "/kaggle/working", "/kaggle/temp"  # what is kept after the session, and what is not
+SUMMARY = "session.json"
+
+
+def main(bundle: Path, settings: dict[str, Any]) -> int:
+    """Run a session; returns the exit code."""
+    started, log = time.monotonic(), Log()
+    try:
+        os.environ["PIPELINE_WEIGHTS"] = str(bundle)
+        comp = load(str(bundle / COMPETITION))
+        workspace = open_workspace(comp)
+        entries = refuse_damage(bundle)
+        if settings["stage"] == "infer":
+            infer(comp, workspace, bundle, entries, working() / "submission.csv", log)
+        else:
+            _train(comp, workspace, bundle, entries, settings, started, log)
+    except PipelineError as error:
+        log.say(f"error: {error}")
+        return error.exit_code
+    return 0
+
+
+def working() -> Path:
+    return Path(os.environ.get("PIPELINE_KAGGLE_WORKING") or WORKING)
+
+
+def open_workspace(comp: Competition) -> Workspace:
+    """A root in the scratch folder whose runs/ lie in the kernel's output."""
+    root = Path(os.environ.get("PIPELINE_KAGGLE_SCRATCH") or SCRATCH) / "pipeline"
+    runs = working() / "runs"
+    for folder in (root, runs):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not (root / "runs").exists():
+        (root / "runs").symlink_to(runs)
+    return Workspace(root, comp.slug)
+
+
+def _train(
+    comp: Competition,
+    workspace: Workspace,
+    bundle: Path,
+    entries: list[Entry],
+    settings: dict[str, Any],
+    started: float,
+    log: Log,
+) -> None:
+    _take_data(comp, workspace, bundle, entries, log)
+    _take_runs(comp, workspace, log)
+    place(bundle, (entry for entry in entries if entry.place.startswith("runs/")), workspace.root)
+    minutes = float(settings["minutes"]) - (time.monotonic() - started) / 60
+    only, numbers = settings.get("model"), settings.get("folds")
+    train.train(comp, workspace, log, only_model=only, only_fold=numbers, minutes=max(0.0, minutes))
+    models, chosen = train.chosen_models(comp, only), train.chosen_folds(comp, numbers)
+    done = {m.name: [k for k in chosen if train.step(comp, workspace, m, k).done()] for m in models}
+    left = {m.name: [k for k in chosen if k not in done[m.name]] for m in models}
+    write_json(working() / SUMMARY, {"slug": comp.slug, "stage": "train", "done": done, "left": left})
+    said = ", ".join(f"{name} folds {folds}" for name, folds in left.items() if folds)
+    log.say(f"session: not done yet: {said}; push again to go on" if said else "session: every fold is done")
+
+
+def place(bundle: Path, entries: Iterable[Entry], root: Path) -> None:
+    """Copy entries to where they belong, unless something is there already."""
+    for entry in entries:
+        target = root / entry.place
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(bundle / entry.name, target)
+
+
+def _take_data(comp: Competition, workspace: Workspace, bundle: Path, entries: list[Entry], log: Log) -> None:
+    """Link the mounted competition, with the manifest and folds as they were bundled.
+
+    Raises WorkFailed where the mounted files are not the bundled manifest's: every fold would be another one.
+    """
+    data.fetch_if_needed(comp, workspace, log)
+    shutil.rmtree(workspace.meta, ignore_errors=True)
+    place(bundle, (entry for entry in entries if entry.place.startswith("data/")), workspace.root)
+    for step in (data.step(comp, workspace), check.step(comp, workspace), folds.step(comp, workspace)):
+        if not step.done():
+            raise WorkFailed(
+                f"what is mounted at {mounted_competition(comp.source.kaggle or '')} is not what the bundle was made "
+                f"from ({step.reason()}); run `pipeline data` on the newest files, then bundle and push again"
+            )
+
+
+def _take_runs(comp: Competition, workspace: Workspace, log: Log) -> None:
+    """Go on from the output of an earlier version of this kernel, or of another one, where one is mounted."""
+    for pattern in ("notebooks/*/*", "*"):
+        for earlier in sorted(kaggle_input().glob(f"{pattern}/{SUMMARY}")):
+            if (read_json(earlier) or {}).get("slug") != comp.slug:
+                continue
+            for folder in sorted((earlier.parent / "runs" / comp.slug).glob("*/fold-*")):
+                target = workspace.runs / folder.parent.name / folder.name
+                if not target.exists():
+                    shutil.copytree(folder, target, copy_function=shutil.copyfile)
+                    log.say(f"session: taking up {folder.parent.name} {folder.name} from {earlier.parent.name}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), json.loads(sys.argv[2])))
