@@ -99,6 +99,7 @@ def _pipeline_learner(files: list[Path], images: Path, cache: Path, size: int, b
     from pipeline.predictions import TargetSpec
     from pipeline.vision.blocks import Sample
     from pipeline.vision.cache import Cache
+    from pipeline.vision.gather import PixelSource
     from pipeline.vision.heads import Head
     from pipeline.vision.learner import build_learner
 
@@ -113,7 +114,7 @@ def _pipeline_learner(files: list[Path], images: Path, cache: Path, size: int, b
         batch_size=batch_size,
     )
     heads = [Head(TargetSpec("species", "category", ("cat", "dog")), "cross_entropy")]
-    return build_learner(model, heads, train, valid, cache=Cache(cache, images))
+    return build_learner(model, heads, train, valid, pixels=PixelSource(model.presize, Cache(cache, images)))
 
 
 if __name__ == "__main__":

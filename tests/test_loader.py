@@ -139,6 +139,17 @@ def test_images_that_are_not_in_the_cache_come_from_their_files(images, cached, 
     assert (batch[:2] - direct[:2]).abs()[..., 2:-2, 2:-2].max() * 255 <= 2.01
 
 
+def test_exactly_read_files_give_the_pixels_of_a_cache(images, cached):
+    import random
+
+    batches = []
+    for pixels in (cached, PixelSource(SQUARE, exact=True)):
+        loader = load(images, pixels).train.new(shuffle=False)
+        loader.rng = random.Random(2)
+        batches.append(torch.cat([x.clone() for x, _ in loader]))
+    assert torch.equal(*batches)
+
+
 def test_an_image_that_is_no_file_is_taken_as_it_is(images, cached):
     picture = UprightImage.create(images[3].path)
     block = DataBlock(

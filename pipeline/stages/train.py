@@ -137,6 +137,7 @@ def reopen(comp: Competition, workspace: Workspace, name: str, fold: int) -> "Le
     Raises RequestError for a model that the file does not name, WorkFailed for weights that are not there.
     """
     from pipeline.vision.fold import heads_of, samples_of
+    from pipeline.vision.gather import PixelSource
     from pipeline.vision.learner import build_learner
     from pipeline.vision.model import load_weights
 
@@ -149,7 +150,7 @@ def reopen(comp: Competition, workspace: Workspace, name: str, fold: int) -> "Le
         samples_of(rows[~held_out], specs, workspace.raw),
         samples_of(rows[held_out], specs, workspace.raw),
         weights="none",
-        cache=presize.open_cache(workspace, comp, model.presize, Log()),
+        pixels=PixelSource(model.presize, presize.open_cache(workspace, comp, model.presize, Log())),
     )
     load_weights(workspace.fold(name, fold) / "weights.safetensors", learn.model)
     return learn

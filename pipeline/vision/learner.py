@@ -13,7 +13,6 @@ from pipeline.config import Model
 from pipeline.errors import RequestError
 from pipeline.predictions import TargetSpec
 from pipeline.vision.blocks import Sample, build_loaders
-from pipeline.vision.cache import Cache
 from pipeline.vision.callbacks import Accumulate
 from pipeline.vision.gather import PixelSource
 from pipeline.vision.heads import Head, JointLabels, JointLoss
@@ -29,12 +28,12 @@ def build_learner(
     valid: Sequence[Sample],
     *,
     weights: str | None = None,
-    cache: Cache | None = None,
+    pixels: PixelSource | None = None,
 ) -> Learner:
     """A Learner on which fastai's own methods work: get_preds, tta, predict, show_batch, show_results, lr_find.
 
-    `weights` replaces the model's own ('none' when trained ones will be loaded). Images come from `cache`, of the
-    model's presize, and where it has none from their files.
+    `weights` replaces the model's own ('none' when trained ones will be loaded). Images come from `pixels`; without
+    it from their files, decoded anew for each batch.
     """
     keep_freed_memory()
     specs = [head.spec for head in heads]
@@ -43,7 +42,7 @@ def build_learner(
         train,
         valid,
         heads,
-        pixels=PixelSource(model.presize, cache),
+        pixels=pixels or PixelSource(model.presize),
         size=model.size,
         augment=model.augment,
         batch_size=model.batch_size // model.accumulate,

@@ -12,6 +12,7 @@ from pipeline.config import Model
 from pipeline.vision.blocks import Sample
 from pipeline.vision.cache import Cache
 from pipeline.vision.callbacks import seed_everything
+from pipeline.vision.gather import PixelSource
 from pipeline.vision.heads import Head
 from pipeline.vision.learner import build_learner
 from pipeline.vision.model import load_weights
@@ -37,19 +38,22 @@ def predict_fold(
     """Predict the held-out and the test samples with a fold's weights.
 
     `seed` names the fold: the augmentations of TTA are drawn from it. The held-out samples have labels, which
-    fastai wants for its loaders; nothing here looks at them.
+    fastai wants for its loaders; nothing here looks at them. Without a `cache` the pixels are those that it would hold.
     """
-    learn = build_learner(model, heads, held_out, held_out, weights="none", cache=cache)
+    pixels = PixelSource(model.presize, cache, exact=True)
+    learn = build_learner(model, heads, held_out, held_out, weights="none", pixels=pixels)
     load_weights(weights, learn.model)
     learn.model.eval()
-    seed_everything(*seed, "tta")
-    return tuple(_predict(learn, heads, part, model.tta) for part in (held_out, test))
+    return tuple(_predict(learn, heads, part, model.tta, seed) for part in (held_out, test))
 
 
-def _predict(learn: Learner, heads: Sequence[Head], samples: Sequence[Sample], tta: int) -> Predicted:
+def _predict(
+    learn: Learner, heads: Sequence[Head], samples: Sequence[Sample], tta: int, seed: tuple[object, ...]
+) -> Predicted:
     if not samples:
         empty = {head.spec.name: np.zeros((0, head.spec.width), dtype=np.float32) for head in heads}
         return Predicted(empty, empty)
+    seed_everything(*seed, "tta")  # what is drawn for the test images does not depend on the others
     loader = learn.dls.test_dl(list(samples))
     with learn.no_logging():
         if tta:

@@ -129,6 +129,14 @@ def _pillow_resize(pixels: Pixels, shape: tuple[int, int], box: tuple[float, ...
     return np.asarray(image)
 
 
+def cut_window(pixels: Pixels, resize: Resize, at: Fractions, out: Pixels) -> None:
+    """One window out of the whole frame: the pixels that a cache would give."""
+    height, width = pixels.shape[:2]
+    frame = frame_of(width, height, resize)
+    top, left = corner(frame.shape, (frame.down.centre, frame.across.centre), resize.size, at)
+    np.copyto(out, presize(pixels, resize)[top : top + resize.size[0], left : left + resize.size[1]])
+
+
 def presize_window(pixels: Pixels, resize: Resize, at: Fractions, out: Pixels) -> None:
     """One window as fastai cuts it, straight from the source into `out`: the quick way where nothing is kept.
 

@@ -30,6 +30,7 @@ from pipeline.vision.callbacks import (
     read_checkpoint,
     seed_everything,
 )
+from pipeline.vision.gather import PixelSource
 from pipeline.vision.heads import Head
 from pipeline.vision.learner import build_learner
 from pipeline.vision.model import save_weights
@@ -88,7 +89,9 @@ def train_fold(  # noqa: PLR0913
     identity = _identity(samples, heads, model, seed, cache.form if cache else "files")
     kept = read_checkpoint(checkpoint, identity)
     seed_everything(*seed, "network")
-    learn = build_learner(model, heads, train, valid, weights="none" if kept else None, cache=cache)
+    learn = build_learner(
+        model, heads, train, valid, weights="none" if kept else None, pixels=PixelSource(model.presize, cache)
+    )
     if kept:
         rows, lr, at, done = kept["rows"], kept["lr"], kept["phase"], kept["epoch"] + 1
         log.say(f"{label}  goes on after epoch {len(rows)}")
