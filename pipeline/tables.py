@@ -13,9 +13,11 @@ def print_closing(rows: Sequence[dict[str, Any]], score: dict[str, Any] | None) 
     table.add_column("model")
     shown = rows[0]["tta_cv"] or rows[0]["cv"]
     firsts = [(target, next(iter(values))) for target, values in shown.items()]
+    kinds = ["cv", "tta_cv"] if any(row["tta_cv"] for row in rows) else ["cv"]
     for target, metric in firsts:
         table.add_column(f"{target}\n{metric}", justify="right")
-        table.add_column("\nwith TTA", justify="right")
+        if "tta_cv" in kinds:
+            table.add_column("\nwith TTA", justify="right")
     table.add_column("\nseconds", justify="right")
     parts = [p for p in ("public", "private") if score and score.get(p) is not None] or (["score"] if score else [])
     for part in parts:
@@ -23,7 +25,7 @@ def print_closing(rows: Sequence[dict[str, Any]], score: dict[str, Any] | None) 
     for row in rows:
         cells = []
         for target, metric in firsts:
-            cells += [_number(row[kind].get(target, {}).get(metric)) for kind in ("cv", "tta_cv")]
+            cells += [_number(row[kind].get(target, {}).get(metric)) for kind in kinds]
         cells.append(f"{row['seconds']:.0f}" if row["seconds"] is not None else "")
         table.add_row(row["name"], *cells, *[_number(row.get(part)) for part in parts])
     _console().print(table)

@@ -37,10 +37,10 @@ def ensemble(comp: Competition, workspace: Workspace, log: Log, force: bool = Fa
     weights = fit_weights(method, members, gain)
     oof = cross_fit(method, members, gain)
     write_json(folder / "weights.json", weights)
-    oof.save(folder / "oof.parquet", method=method, versions=predicting.versions())
+    oof.save(folder / "oof.parquet", method=method, versions=predicting.versions(comp))
     if comp.has_test:
         tests = {m.name: predictions.load(workspace.model(m.name) / "test.parquet") for m in comp.models}
-        combine(method, tests, weights).save(folder / "test.parquet", method=method, versions=predicting.versions())
+        combine(method, tests, weights).save(folder / "test.parquet", method=method, versions=predicting.versions(comp))
     cv = predicting.cross_validate(comp, workspace, oof)
     write_json(folder / "metrics.json", {"cv": cv, "method": method})
     step(comp, workspace).record()

@@ -12,6 +12,7 @@ from pipeline.config import Competition, Model
 from pipeline.data.labels import specs_of
 from pipeline.errors import RequestError
 from pipeline.freshness import Step, digest
+from pipeline.kinds import Fold, kind_of
 from pipeline.log import Log
 from pipeline.predictions import TargetSpec
 from pipeline.stages.folds import read_folds, training_rows
@@ -39,7 +40,7 @@ def train(
     todo = [(model, k) for model in models for k in numbers if force or not step(comp, workspace, model, k).done()]
     if not todo:
         return False
-    check_archs([model for model, _ in todo])
+    kind_of(comp).check_models([model for model, _ in todo])
     rows, specs, fold_of = load_rows(comp, workspace)
     for model, number in todo:
         _train_one(comp, workspace, model, number, rows, specs, fold_of, log)
@@ -50,11 +51,12 @@ def step(comp: Competition, workspace: Workspace, model: Model, fold: int) -> St
     """One fold of one model: its part of the file, the labels, and the split."""
     inputs = {
         "version": VERSION,
-        "model": model.model_dump(exclude={"name", "tta"}),
+        "model": model.model_dump(exclude=kind_of(comp).FREE),
         "targets": [target.model_dump(include={"name", "kind", "loss", "weight"}) for target in comp.targets],
         "seed": comp.seed,
         "manifest": digest(workspace.manifest),
         "folds": digest(workspace.folds),
+        **kind_of(comp).side_inputs(comp.data, model, workspace.raw),
     }
     folder = workspace.fold(model.name, fold)
     return Step(folder / "trained.json", inputs, (folder / "weights.safetensors", folder / "history.csv"))
@@ -68,14 +70,6 @@ def chosen_models(comp: Competition, only: str | None) -> list[Model]:
     if not chosen:
         raise RequestError(f"--model {only}: the file's models are {', '.join(model.name for model in comp.models)}")
     return chosen
-
-
-def check_archs(models: Sequence[Model]) -> None:
-    """Raise RequestError for an architecture that timm does not know, before the first hour of training."""
-    from pipeline.vision.model import check_arch
-
-    for model in models:
-        check_arch(model.arch)
 
 
 def load_rows(comp: Competition, workspace: Workspace) -> tuple[pd.DataFrame, tuple[TargetSpec, ...], np.ndarray]:
@@ -123,23 +117,35 @@ def _train_one(
     fold_of: np.ndarray,
     log: Log,
 ) -> None:
-    from pipeline.vision.fold import heads_of, samples_of
-    from pipeline.vision.train import train_fold
-
     write_text(workspace.model(model.name) / "config.toml", resolved(comp, model))
-    held_out = fold_of == fold
     started = time.monotonic()
-    train_fold(
-        samples_of(rows[~held_out], specs, workspace.raw),
-        samples_of(rows[held_out], specs, workspace.raw),
-        heads_of(comp.targets, specs, rows[~held_out]),
-        model,
-        seed_of(comp, model, fold),
-        workspace.fold(model.name, fold),
-        log,
-        f"train {model.name} fold {fold + 1}/{comp.folds.n}",
-    )
+    work = fold_of_rows(comp, workspace, model, fold, (rows, specs, fold_of), "train")
+    kind_of(comp).train_fold(work, log)
     step(comp, workspace, model, fold).record(seconds=round(time.monotonic() - started, 2))
+
+
+def fold_of_rows(
+    comp: Competition,
+    workspace: Workspace,
+    model: Model,
+    number: int,
+    loaded: tuple[pd.DataFrame, tuple[TargetSpec, ...], np.ndarray],
+    verb: str,
+) -> Fold:
+    """What one fold is trained and predicted from, out of what `load_rows` gave."""
+    rows, specs, fold_of = loaded
+    return Fold(
+        model=model,
+        data=comp.data,
+        targets=comp.targets,
+        specs=specs,
+        train=rows[fold_of != number],
+        held_out=rows[fold_of == number],
+        raw=workspace.raw,
+        folder=workspace.fold(model.name, number),
+        seed=seed_of(comp, model, number),
+        label=f"{verb} {model.name} fold {number + 1}/{comp.folds.n}",
+    )
 
 
 def resolved(comp: Competition, model: Model) -> str:
