@@ -4,7 +4,7 @@ PYTHON ?= python3
 ARGS   ?=
 VENV    = .venv
 BIN     = $(VENV)/bin
-STAGES  = run data check folds train predict ensemble submit score status
+STAGES  = run data check folds train predict ensemble submit score status recommend explain
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-real lint lock bench-road new $(STAGES)
@@ -58,6 +58,12 @@ score: setup  ## grade the submission; ARGS='--solution FILE' where the answers 
 
 status: setup  ## how far each stage and model is
 	$(BIN)/pipeline status $(COMP) $(ARGS)
+
+recommend: setup  ## rating competitions: make recommend COMP=movielens ARGS='--user 42'
+	$(BIN)/pipeline recommend $(COMP) $(ARGS)
+
+explain: setup  ## rating competitions: what biases and factors learned, with pictures
+	$(BIN)/pipeline explain $(COMP) $(ARGS)
 
 new: setup  ## write a commented competition file: make new SLUG=my-competition
 	$(BIN)/pipeline new $(SLUG)

@@ -56,6 +56,32 @@ def print_score(result: dict[str, Any]) -> None:
     _console().print(f"{result['metric']} {result['score']:.5f}{parts}  ({result['submission']})")
 
 
+def print_recommended(result: dict[str, Any]) -> None:
+    """Items with their predicted ratings, best first."""
+    whose = f"user {result['user']}" if result["user"] else f"{len(result['given'])} ratings given"
+    table = Table(title=f"for {whose}, by {result['model']}", title_justify="left")
+    table.add_column("rating", justify="right")
+    table.add_column("item")
+    for row in result["rows"]:
+        table.add_row(f"{row['rating']:.2f}", row["title"])
+    _console().print(table)
+
+
+def print_explained(result: dict[str, Any]) -> None:
+    """The biases, the neighbours, and where the pictures are."""
+    console = _console()
+    for key in ("highest_bias", "lowest_bias"):
+        rows = "; ".join(f"{row['title']} {row['bias']:+.2f}" for row in result[key])
+        console.print(f"[bold]{key.replace('_', ' ')}[/]: {rows}", soft_wrap=True)
+    for item, near in result["neighbours"].items():
+        console.print(f"[bold]like {item}[/]: {'; '.join(row['title'] for row in near)}", soft_wrap=True)
+    for part, facts in result["served"].items():
+        worst = "; ".join(f"{row['name']} {row['rmse']:.2f}" for row in facts["worst"][:5])
+        console.print(f"[bold]{part}s served worst[/] (RMSE): {worst}", soft_wrap=True)
+    for path in result["pictures"]:
+        console.print(path, soft_wrap=True)
+
+
 def _cv(cv: dict[str, dict[str, float]]) -> str:
     firsts = [(target, *next(iter(values.items()))) for target, values in cv.items()]
     return "\n".join(f"{target} {metric} {value:.4f}" for target, metric, value in firsts)

@@ -27,7 +27,7 @@ from pipeline.workspace import write_with
 
 KEEP_EVERY = 2.0  # seconds between checkpoints at least; a fit is often over before the first
 PERIODS = (86400, 1)  # seconds: a user's mood of a day, and of a moment (films rated on one page)
-SAMPLES = 40  # kept of a gibbs model
+SAMPLES = 80  # kept of a gibbs model
 MOST_LEVELS = 20  # of an ordered probit
 Features = tuple[np.ndarray | None, np.ndarray | None]  # (rows, any) of users and items, in the order of inner ids
 Tell = Callable[[int, float], None]  # (epoch or sweep, RMSE on the training rows)
@@ -149,7 +149,8 @@ def fit_sgd(
         keeper.offer(epoch + 1, tensors)
     last = per_epoch * model.epochs
     learned = {"user": with_mean(users.finish(last, schedule)), "item": with_mean(items.finish(last, schedule))}
-    about = {"method": "network" if network else "dot", "low": low, "span": span}
+    noise = keeper.rows[-1]["train_rmse"] if keeper.rows else math.sqrt(float(squared) / len(seen))
+    about = {"method": "network" if network else "dot", "low": low, "span": span, "noise": noise}
     return Trained(seen.users, seen.items, learned | (network.weights() if network else {}), about)
 
 
@@ -221,6 +222,7 @@ def fit_gibbs(
         _tell_finite(tell, number, float(state["alpha"]) ** -0.5, model)
         keeper.offer(number + 1, lambda: _held(state, samples, names))
     about: dict[str, Any] = {"method": "gibbs", "periods": list(PERIODS) if model.time else [], "center": center}
+    about["noise"] = float(state["alpha"]) ** -0.5
     about |= {"lowest": float(levels[0]), "highest": float(levels[-1])}
     if model.ordinal:
         about["levels"] = levels.tolist()
