@@ -250,14 +250,13 @@ def recommend(
     user: Annotated[str | None, typer.Option("--user", help="A user of the data.")] = None,
     ratings: Annotated[str | None, typer.Option("--new", help='Of somebody new: "Toy Story=5,Fargo=4".')] = None,
     model: ModelName = None,
-    top: Annotated[int, typer.Option("--top", min=1, help="How many items.")] = 10,
 ) -> None:
     """Rating competitions: the items that a user would rate highest."""
     from pipeline.stages.recommend import recommend as choose
 
     with _working(comp, root, sets) as (competition, workspace, _):
         _need_run(comp, workspace, "recommend")
-        result = choose(competition, workspace, user, ratings, model, top)
+        result = choose(competition, workspace, user, ratings, model)
     if as_json:
         print(json.dumps(result))
         return

@@ -73,8 +73,9 @@ def print_explained(result: dict[str, Any]) -> None:
     for key in ("highest_bias", "lowest_bias"):
         rows = "; ".join(f"{row['title']} {row['bias']:+.2f}" for row in result[key])
         console.print(f"[bold]{key.replace('_', ' ')}[/]: {rows}", soft_wrap=True)
-    for item, near in result["neighbours"].items():
-        console.print(f"[bold]like {item}[/]: {'; '.join(row['title'] for row in near)}", soft_wrap=True)
+    for asked in result["neighbours"]:
+        near = "; ".join(row["title"] for row in asked["near"])
+        console.print(f"[bold]like {asked['title']}[/]: {near}", soft_wrap=True)
     for part, facts in result["served"].items():
         worst = "; ".join(f"{row['name']} {row['rmse']:.2f}" for row in facts["worst"][:5])
         console.print(f"[bold]{part}s served worst[/] (RMSE): {worst}", soft_wrap=True)

@@ -51,7 +51,7 @@ def encode(column: pd.Series) -> np.ndarray:
             return _binned(dates.dt.year + dates.dt.dayofyear / 366, column.index)
     if set(filled) <= {"0", "1"}:
         return (said == "1").to_numpy(dtype=np.float64)[:, None]
-    words = said.str.get_dummies(sep=LISTED)
+    words = said.str.get_dummies(sep=LISTED).drop(columns="", errors="ignore")
     return words.to_numpy(dtype=np.float64) if words.shape[1] <= MOST_WORDS else np.zeros((len(column), 0))
 
 

@@ -28,10 +28,15 @@ def train_rows(fold: Fold, log: Log) -> None:
         features = tuple(read_features(fold.raw, fold.data, own, name) for own, name in pairs)
     keeper = Keeper(fold.folder / "checkpoint" / "fit.safetensors", _identity(fold, features))
     every = max(1, fold.model.epochs // LINES)
-    started = time.monotonic()
+    started, resumed = time.monotonic(), None
     with log.bar(fold.label) as progress:
 
         def tell(epoch: int, rmse: float) -> None:
+            nonlocal resumed
+            if resumed is None:
+                resumed = epoch > 0
+                if resumed:
+                    log.say(f"{fold.label}  goes on after epoch {epoch}")
             if len(keeper.rows) <= epoch:
                 keeper.rows.append({"epoch": epoch, "train_rmse": round(rmse, 6)})
             progress(epoch + 1, fold.model.epochs)

@@ -29,17 +29,17 @@ def draw_biases(path: Path, table: pd.DataFrame, count: int = 12) -> None:
     _write(path, figure)
 
 
-def draw_neighbours(path: Path, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """For each title, the items whose factors point most nearly the same way."""
+def draw_neighbours(path: Path, found: Sequence[Mapping[str, Any]]) -> None:
+    """For each item, those whose factors point most nearly the same way."""
     rows = (len(found) + 1) // 2
     figure = Figure(figsize=(11, 2.0 * rows), layout="constrained")
-    for number, (title, near) in enumerate(found.items()):
+    for number, asked in enumerate(found):
         axes = figure.add_subplot(rows, 2, number + 1)
-        places = np.arange(len(near))[::-1]
-        axes.barh(places, [row["cosine"] for row in near], color=HIGH)
-        axes.set_yticks(places, [_short(row["title"], 30) for row in near], fontsize=8)
+        places = np.arange(len(asked["near"]))[::-1]
+        axes.barh(places, [row["cosine"] for row in asked["near"]], color=HIGH)
+        axes.set_yticks(places, [_short(row["title"], 30) for row in asked["near"]], fontsize=8)
         axes.set_xlim(0, 1)
-        axes.set_title(_short(title, 40), loc="left", fontsize=10)
+        axes.set_title(_short(asked["title"], 40), loc="left", fontsize=10)
         _bare(axes)
     figure.suptitle("Nearest by the angle between factors (cosine)", x=0.01, ha="left")
     _write(path, figure)
@@ -100,7 +100,7 @@ def _apart(places: np.ndarray) -> list[tuple[int, np.ndarray]]:
     scaled = (places - places.mean(axis=0)) / span
     kept: list[tuple[int, np.ndarray]] = []
     for row in np.argsort(-np.abs(scaled).max(axis=1), kind="stable"):
-        clear = all(abs(scaled[row, 0] - o[0]) > 0.14 or abs(scaled[row, 1] - o[1]) > 0.022 for _, o in kept)
+        clear = all(abs(scaled[row, 0] - o[0]) > 0.17 or abs(scaled[row, 1] - o[1]) > 0.022 for _, o in kept)
         if clear:
             kept.append((int(row), scaled[row]))
     return kept

@@ -40,10 +40,10 @@ def explain(
     asked = [item] if item is not None else list(table.index[:EXAMPLES])
     if asked[0] not in table.index:
         raise RequestError(f"--item {item}: no such item among those that every fold was trained on")
-    found = {asked_for: neighbours(table, asked_for, POPULAR) for asked_for in asked}
+    found = [{"item": i, "title": table["title"][i], "near": neighbours(table, i, POPULAR)} for i in asked]
     log.say(f"explain: {name}, {len(table):,} items; drawing into {workspace.show(folder)}")
     pictures.draw_biases(folder / "bias.png", table)
-    pictures.draw_neighbours(folder / "neighbours.png", {table["title"][key]: near for key, near in found.items()})
+    pictures.draw_neighbours(folder / "neighbours.png", found)
     places = components(table, PLOTTED)
     pictures.draw_components(folder / "components.png", places)
     ordered = table.sort_values("bias", kind="stable")[["title", "bias"]]
