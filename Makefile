@@ -7,7 +7,7 @@ BIN     = $(VENV)/bin
 STAGES  = run data check folds train predict ensemble submit score status recommend explain
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real lint lock bench-road new $(STAGES)
+.PHONY: help setup demo test test-real lint lock bench-road bench-collab new $(STAGES)
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -70,6 +70,9 @@ new: setup  ## write a commented competition file: make new SLUG=my-competition
 
 bench-road: setup  ## wall time and scores beside a plain fastai script (about an hour on two cores)
 	$(BIN)/python benchmarks/road.py $(ARGS)
+
+bench-collab: setup  ## rating models beside Surprise, myFM, fastai and LensKit (about ten minutes on two cores)
+	$(BIN)/python benchmarks/collab.py $(ARGS)
 
 lock: setup  ## resolve the pins anew
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \

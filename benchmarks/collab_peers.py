@@ -102,7 +102,7 @@ def myfm_all(train: pd.DataFrame, test: pd.DataFrame, raw: Path) -> Result:
     ):
         counts = np.asarray(seen.sum(1)).ravel()
         implicit = sparse.diags(1 / np.sqrt(np.maximum(counts, 1))) @ seen
-        told = OneHotEncoder(handle_unknown="ignore").fit_transform(about.astype(str))
+        told = OneHotEncoder(handle_unknown="ignore").fit_transform(about.astype(str).to_numpy())
         blocks.append(sparse.hstack([sparse.identity(len(ids)), implicit, told]).tocsr())
     day = OneHotEncoder(handle_unknown="ignore")
     day.fit(train[["timestamp"]] // 86400)

@@ -80,7 +80,7 @@ class RatingsModel(Section):
     # sgd
     range: bool | Range = True  # of predictions, through a sigmoid: from the data, given, or none
     bias: bool = True
-    weight_decay: Annotated[float, Field(ge=0)] = 0.03  # as meant for batches of 64, whatever the batch size
+    weight_decay: Annotated[float, Field(ge=0)] = 0.02  # as meant for batches of 64, whatever the batch size
     batch_size: Annotated[int, Field(ge=1)] = 1024
     lr: Rate = 0.01
     layers: list[Annotated[int, Field(ge=1)]] = Field(default=[])  # hidden layers in place of the dot product

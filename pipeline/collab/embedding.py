@@ -1,7 +1,8 @@
 """Embeddings trained by gradient steps: dot product, range, bias, decay; or two-layer network on top of them.
 
-Only the rows that a batch touches are computed: what Adam and weight decay would have done to a row meanwhile is
-made up for when it is next touched, so that a step costs the same among a thousand users and a million.
+Users and items are rows of one table. In a large one only the rows that a batch touches are computed: what Adam and
+weight decay would have done to a row meanwhile is made up for when it is next touched, so that a step costs the same
+among a hundred thousand users and a million. A small table is quicker stepped as a whole.
 """
 
 import math
@@ -41,34 +42,48 @@ def _cosine(first: float, last: float, share: torch.Tensor) -> torch.Tensor:
 
 
 class Rows:
-    """A table of embeddings (rows, 1 + factors), the bias in front, with Adam's moments and each row's last step."""
+    """A table of embeddings (rows, 1 + factors), the bias in front, with Adam's moments and each row's last step.
 
-    def __init__(self, rows: int, factors: int, rng: torch.Generator, bias: bool) -> None:
+    Stepped as a whole where `whole` is given, which it should be for a table of few rows for its batches.
+    """
+
+    def __init__(self, rows: int, factors: int, rng: torch.Generator, bias: bool, whole: bool = False) -> None:
+        self.whole = whole
         self.values = torch.randn(rows, factors + 1, generator=rng) * SPREAD
         if not bias:
             self.values[:, 0] = 0
         self.mean, self.square = torch.zeros_like(self.values), torch.zeros_like(self.values)
         self.last = torch.zeros(rows, dtype=torch.int64)
 
-    def tensors(self, name: str) -> dict[str, torch.Tensor]:
-        return {f"{name}.{key}": getattr(self, key) for key in ("values", "mean", "square", "last")}
+    def tensors(self) -> dict[str, torch.Tensor]:
+        return {f"rows.{key}": getattr(self, key) for key in ("values", "mean", "square", "last")}
 
-    def load(self, name: str, tensors: dict[str, torch.Tensor]) -> None:
+    def load(self, tensors: dict[str, torch.Tensor]) -> None:
         for key in ("values", "mean", "square", "last"):
-            setattr(self, key, tensors[f"{name}.{key}"])
+            setattr(self, key, tensors[f"rows.{key}"])
+
+    def step_whole(self, ids: torch.Tensor, grads: torch.Tensor, at: "Moment") -> None:
+        """Adam with decoupled decay on all rows; `grads` belong to the rows `ids`, which may repeat."""
+        summed = torch.zeros_like(self.values).index_add_(0, ids, grads)
+        self.mean.lerp_(summed, 1 - MOMENTUM)
+        self.square.mul_(SQUARES).addcmul_(summed, summed, value=1 - SQUARES)
+        denominator = torch.sqrt(self.square, out=summed).mul_(at.second**-0.5).add_(EPS)
+        self.values.mul_(at.shrink).addcdiv_(self.mean, denominator, value=-at.rate / at.first)
+        self.last.fill_(at.step)
 
     def fetch(self, rows: torch.Tensor, step: int, schedule: Schedule) -> tuple[torch.Tensor, ...]:
         """Values and moments of these rows as they are after `step`, the steps that passed them by made up for."""
         last = self.last[rows]
         passed = (step - last).to(torch.float32)[:, None]
         since = last.clamp_min(1).to(torch.float32)[:, None]
-        values, mean, square = self.values[rows], self.mean[rows], self.square[rows]
         ratio = MOMENTUM / SQUARES**0.5  # of one missed step of Adam to the one before
         missed = ratio * (1 - ratio**passed) / (1 - ratio)
         rate = schedule.rates[((last + step + 1) // 2).clamp_max(step)][:, None]
-        move = rate * missed * (mean / (1 - MOMENTUM**since)) / ((square / (1 - SQUARES**since)).sqrt() + EPS)
-        shrunk = values * torch.exp(schedule.decay[last] - schedule.decay[step]).to(torch.float32)[:, None]
-        return shrunk - move, mean * MOMENTUM**passed, square * SQUARES**passed
+        scale = rate * missed * (1 - SQUARES**since).sqrt() / (1 - MOMENTUM**since)
+        shrink = torch.exp(schedule.decay[last] - schedule.decay[step]).to(torch.float32)[:, None]
+        values, mean, square = self.values[rows], self.mean[rows], self.square[rows]
+        values.mul_(shrink).sub_((mean / square.sqrt().add_(EPS)).mul_(scale))
+        return values, mean.mul_(MOMENTUM**passed), square.mul_(SQUARES**passed)
 
     def step(self, rows: torch.Tensor, fetched: tuple[torch.Tensor, ...], grads: torch.Tensor, at: "Moment") -> None:
         """Adam with decoupled decay (Loshchilov and Hutter 2019) on the rows that were fetched."""
@@ -76,8 +91,8 @@ class Rows:
         mean = mean.mul_(MOMENTUM).add_(grads, alpha=1 - MOMENTUM)
         square = square.mul_(SQUARES).addcmul_(grads, grads, value=1 - SQUARES)
         self.mean[rows], self.square[rows], self.last[rows] = mean, square, at.step
-        move = mean / at.first / ((square / at.second).sqrt() + EPS)
-        self.values[rows] = values.mul_(at.shrink).sub_(move, alpha=at.rate)
+        denominator = square.sqrt().mul_(at.second**-0.5).add_(EPS)
+        self.values[rows] = values.mul_(at.shrink).addcdiv_(mean, denominator, value=-at.rate / at.first)
 
     def finish(self, step: int, schedule: Schedule) -> torch.Tensor:
         """All values as they are after `step`."""
@@ -126,22 +141,23 @@ def dot_gradients(
 
 
 def batch_step(
-    users: Rows,
-    items: Rows,
+    rows: Rows,
     batch: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
     at: Moment,
     schedule: Schedule,
     gradients: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], Gradients],
 ) -> torch.Tensor:
-    """One step on a batch of inner user ids, inner item ids and ratings; returns the sum of squared errors."""
-    tables, fetched = [], []
-    for rows, ids in ((users, batch[0]), (items, batch[1])):
-        unique, inverse = torch.unique(ids, return_inverse=True)
-        tables.append((rows, unique, inverse))
-        fetched.append(rows.fetch(unique, at.step - 1, schedule))
-    mine, theirs = (state[0][inverse] for state, (_, _, inverse) in zip(fetched, tables, strict=True))
-    squared, *grads = gradients(mine, theirs, batch[2])
-    for (rows, unique, inverse), state, grad in zip(tables, fetched, grads, strict=True):
-        summed = torch.zeros_like(state[0]).index_add_(0, inverse, grad)
-        rows.step(unique, state, summed, at)
+    """One step on a batch of rows of users, rows of items and ratings; returns the sum of squared errors."""
+    ids, size = torch.cat(batch[:2]), len(batch[2])
+    if rows.whole:
+        values = rows.values[ids]
+        squared, mine, theirs = gradients(values[:size], values[size:], batch[2])
+        rows.step_whole(ids, torch.cat([mine, theirs]), at)
+        return squared
+    unique, inverse = torch.unique(ids, return_inverse=True)
+    fetched = rows.fetch(unique, at.step - 1, schedule)
+    values = fetched[0][inverse]
+    squared, mine, theirs = gradients(values[:size], values[size:], batch[2])
+    summed = torch.zeros_like(fetched[0]).index_add_(0, inverse, torch.cat([mine, theirs]))
+    rows.step(unique, fetched, summed, at)
     return squared

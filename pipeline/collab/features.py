@@ -48,7 +48,7 @@ def encode(column: pd.Series) -> np.ndarray:
     if numbers.isna().all() and filled.str.contains(r"\d").all():
         dates = pd.to_datetime(filled, errors="coerce", format="mixed")
         if dates.notna().all():
-            return _binned(dates.dt.year + dates.dt.dayofyear / 366, column.index)
+            return _binned(dates.dt.year + dates.dt.day_of_year / 366, column.index)
     if set(filled) <= {"0", "1"}:
         return (said == "1").to_numpy(dtype=np.float64)[:, None]
     words = said.str.get_dummies(sep=LISTED).drop(columns="", errors="ignore")

@@ -27,6 +27,7 @@ from pipeline.workspace import write_with
 
 KEEP_EVERY = 2.0  # seconds between checkpoints at least; a fit is often over before the first
 PERIODS = (86400, 1)  # seconds: a user's mood of a day, and of a moment (films rated on one page)
+WHOLE = 8  # rows for each rating of a batch, up to which the table is stepped as a whole
 SAMPLES = 80  # kept of a gibbs model
 MOST_LEVELS = 20  # of an ordered probit
 Features = tuple[np.ndarray | None, np.ndarray | None]  # (rows, any) of users and items, in the order of inner ids
@@ -117,8 +118,8 @@ def fit_sgd(
     low, span = span_of(seen, model)
     per_epoch = math.ceil(len(seen) / model.batch_size)
     schedule = Schedule.one_cycle(per_epoch * model.epochs, model.lr, model.weight_decay, model.batch_size)
-    rng = generator(*seed, "start")
-    users, items = (Rows(len(ids.raw), model.factors, rng, model.bias) for ids in (seen.users, seen.items))
+    users, many = len(seen.users.raw), len(seen.users.raw) + len(seen.items.raw)
+    table = Rows(many, model.factors, generator(*seed, "start"), model.bias, many <= WHOLE * model.batch_size)
     network = _Network(model, seed) if model.layers else None
     if network:
         gradients = partial(network.gradients, low=low, span=span)
@@ -128,13 +129,12 @@ def fit_sgd(
     kept = keeper.restore()
     if kept:
         done, tensors = kept
-        users.load("user", tensors)
-        items.load("item", tensors)
+        table.load(tensors)
         if network:
             network.load(tensors)
 
     def tensors() -> dict[str, torch.Tensor]:
-        return users.tensors("user") | items.tensors("item") | (network.state() if network else {})
+        return table.tensors() | (network.state() if network else {})
 
     for epoch in range(done, model.epochs):
         order = torch.randperm(len(seen), generator=generator(*seed, epoch), dtype=torch.int64)
@@ -143,12 +143,12 @@ def fit_sgd(
             at = Moment.at(epoch * per_epoch + number + 1, schedule)
             if network:
                 network.set_rate(at.rate)
-            parts = (seen.user[batch], seen.item[batch], seen.rating[batch])
-            squared += batch_step(users, items, parts, at, schedule, gradients)
+            parts = (seen.user[batch], seen.item[batch] + users, seen.rating[batch])
+            squared += batch_step(table, parts, at, schedule, gradients)
         _tell_finite(tell, epoch, math.sqrt(float(squared) / len(seen)), model)
         keeper.offer(epoch + 1, tensors)
-    last = per_epoch * model.epochs
-    learned = {"user": with_mean(users.finish(last, schedule)), "item": with_mean(items.finish(last, schedule))}
+    values = table.finish(per_epoch * model.epochs, schedule)
+    learned = {"user": with_mean(values[:users]), "item": with_mean(values[users:])}
     noise = keeper.rows[-1]["train_rmse"] if keeper.rows else math.sqrt(float(squared) / len(seen))
     about = {"method": "network" if network else "dot", "low": low, "span": span, "noise": noise}
     return Trained(seen.users, seen.items, learned | (network.weights() if network else {}), about)
