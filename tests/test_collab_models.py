@@ -12,7 +12,7 @@ from pipeline.collab import gibbs
 from pipeline.collab.config import RatingsModel
 from pipeline.collab.embedding import MOMENTUM, SQUARES, Moment, Rows, Schedule, batch_step, dot_gradients
 from pipeline.collab.foldin import fold_in
-from pipeline.collab.model import load, one_thread, save
+from pipeline.collab.model import load, save
 from pipeline.collab.network import build_layers, network_gradients
 from pipeline.collab.train import Observations, fit, span_of
 from pipeline.errors import RequestError, WorkFailed
@@ -274,12 +274,15 @@ def test_a_kernel_is_taken_apart(largest):
     torch.testing.assert_close(whole, torch.tensor(scaled @ scaled.T, dtype=torch.float32), atol=0.1, rtol=0)
 
 
-def test_small_work_runs_on_one_thread_and_gives_the_others_back():
-    before = torch.get_num_threads()
+@pytest.mark.parametrize("settings", [SMALL, DRAWN], ids=["dot", "gibbs"])
+def test_small_work_runs_on_one_thread_and_gives_the_others_back(split, settings):
+    """Two would wait for each other beside another busy process, at every one of many small steps."""
+    before, during = torch.get_num_threads(), set()
     torch.set_num_threads(2)
     try:
-        with one_thread():
-            assert torch.get_num_threads() == 1
+        tell = lambda epoch, rmse: during.add(torch.get_num_threads())  # noqa: E731
+        fit(split[0], RatingsModel(name="m", **settings), (0,), tell=tell)
+        assert during == {1}
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)

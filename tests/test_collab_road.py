@@ -206,6 +206,9 @@ def test_explain_draws_every_picture(walked, rated):
     drawn = pipeline("explain", rated.file, "--root", walked, "--json", "--model", "drawn")
     assert drawn.code == 0, drawn.err
     assert drawn.json["model"] == "drawn"
+    one = pipeline("explain", rated.file, "--root", walked, "--json", "--item", "film 4, the")
+    assert [row["item"] for row in one.json["neighbours"]] == ["f4"]
+    assert pipeline("explain", rated.file, "--root", walked, "--item", "nothing").code == 2
 
 
 def test_image_competitions_have_neither(tmp_path):

@@ -11,7 +11,7 @@ from pipeline.config import Competition
 from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.stages import train as training
-from pipeline.stages.recommend import need_ratings, open_model
+from pipeline.stages.recommend import item_called, need_ratings, open_model
 from pipeline.workspace import Workspace, write_json
 
 POPULAR = 300  # items that are neighbours of others; rarer ones lie anywhere
@@ -26,7 +26,7 @@ def explain(
     """Draw into runs/<slug>/explain/ and write explain.json beside the pictures; returns what that holds.
 
     The model is the named one, or the first that is trained by gradient steps on a dot product, whose factors stay
-    put. Raises RequestError for a model without factors of items, or an unknown `item` (a raw id).
+    put. Raises RequestError for an unknown `item` (a title or a raw id).
     """
     need_ratings(comp, "explain")
     from pipeline.collab import pictures
@@ -37,9 +37,8 @@ def explain(
     (model,) = training.chosen_models(comp, name)
     train, titles, folder = training.training_rows(workspace), titles_of(workspace.raw, comp.data), workspace.explain
     table = item_table(folds, train, titles)
-    asked = [item] if item is not None else list(table.index[:EXAMPLES])
-    if asked[0] not in table.index:
-        raise RequestError(f"--item {item}: no such item among those that every fold was trained on")
+    known = list(table.index)
+    asked = known[:EXAMPLES] if item is None else [item_called(item, known, titles, "--item")]
     found = [{"item": i, "title": table["title"][i], "near": neighbours(table, i, POPULAR)} for i in asked]
     log.say(f"explain: {name}, {len(table):,} items; drawing into {workspace.show(folder)}")
     pictures.draw_biases(folder / "bias.png", table)

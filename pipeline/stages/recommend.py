@@ -104,14 +104,14 @@ def parse_new(new: str, items: Sequence[str], titles: pd.Series, limits: tuple[f
             said = np.nan
         if not limits[0] <= said <= limits[1]:
             raise RequestError(f"--new: {found[1]} = {found[2]}, but ratings go from {limits[0]:g} to {limits[1]:g}")
-        given[_item_called(found[1], items, titles)] = said
+        given[item_called(found[1], items, titles, "--new")] = said
     if not given:
         raise RequestError('--new names no rating; write "Toy Story=5,Fargo=4"')
     return given
 
 
-def _item_called(said: str, items: Sequence[str], titles: pd.Series) -> str:
-    """The item of a title, with or without its year; or of a raw id."""
+def item_called(said: str, items: Sequence[str], titles: pd.Series, option: str) -> str:
+    """The item of a title, with or without its year; or of a raw id. Raises RequestError for none or several."""
     known = {item: str(titles.get(item, item)) for item in items}
     wanted = said.casefold()
     tests = [
@@ -126,10 +126,10 @@ def _item_called(said: str, items: Sequence[str], titles: pd.Series) -> str:
             return found[0]
         if found:
             several = ", ".join(repr(known[item]) for item in found[:4])
-            raise RequestError(f"--new: {said!r} may be {several}{', ...' if len(found) > 4 else ''}; say which")
+            raise RequestError(f"{option}: {said!r} may be {several}{', ...' if len(found) > 4 else ''}; say which")
     near = difflib.get_close_matches(said, [YEAR.sub("", title) for title in known.values()], 3)
     hint = f"; did you mean {' or '.join(map(repr, dict.fromkeys(near)))}?" if near else ""
-    raise RequestError(f"--new: no item is called {said!r}{hint}")
+    raise RequestError(f"{option}: no item is called {said!r}{hint}")
 
 
 def _folded(fold: "Trained", given: dict[str, float]) -> "Trained":
