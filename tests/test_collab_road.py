@@ -101,9 +101,9 @@ def test_the_same_seed_gives_the_same_bytes(walked, rated, tmp_path):
 
 @pytest.mark.parametrize("name", ["plain", "drawn"])
 def test_a_killed_fit_goes_on_to_the_same_bytes(rated, tmp_path, name):
-    """Epochs by the thousand, so that a kill falls between two of them; a checkpoint is kept after two seconds."""
+    """Epochs by the thousand, so that a kill falls between two of them; a checkpoint is kept every second."""
     number = {"plain": 0, "drawn": 1}[name]
-    epochs = {"plain": 700, "drawn": 1500}[name]
+    epochs = {"plain": 3000, "drawn": 2500}[name]
     sets = ["--set", f"models.{number}.epochs={epochs}"]
     roots = [tmp_path / "calm", tmp_path / "killed"]
     for root in roots:
@@ -114,6 +114,7 @@ def test_a_killed_fit_goes_on_to_the_same_bytes(rated, tmp_path, name):
     checkpoint = roots[1] / f"runs/rated/{name}/fold-0/checkpoint/fit.safetensors"
     while child.is_alive() and not checkpoint.is_file():
         time.sleep(0.02)
+    assert child.is_alive(), (tmp_path / "log").read_text()
     os.kill(child.pid, signal.SIGKILL)
     child.join()
     assert checkpoint.is_file(), (tmp_path / "log").read_text()

@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.collab.features import read_features
 from pipeline.collab.model import save
 from pipeline.collab.train import Keeper, Observations, fit
-from pipeline.kinds import Fold
+from pipeline.fold import Fold
 from pipeline.log import Log
 from pipeline.workspace import write_text
 

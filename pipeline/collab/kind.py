@@ -10,7 +10,7 @@ from pipeline.collab.config import RATING, RatingsCompetition, RatingsData, Rati
 from pipeline.collab.manifest import build_manifest
 from pipeline.collab.ratings import digest_of, find, ids_of, read_pairs, read_text
 from pipeline.errors import RequestError
-from pipeline.kinds import Fold, Values
+from pipeline.fold import Fold, Values
 from pipeline.log import Log
 
 PASSES = (("cv", ""),)

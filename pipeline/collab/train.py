@@ -25,7 +25,7 @@ from pipeline.collab.ratings import Ids
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.workspace import write_with
 
-KEEP_EVERY = 2.0  # seconds between checkpoints at least; a fit is often over before the first
+KEEP_EVERY = 1.0  # seconds between checkpoints at least; a fit is often over before the first
 PERIODS = (86400, 1)  # seconds: a user's mood of a day, and of a moment (films rated on one page)
 WHOLE = 8  # rows for each rating of a batch, up to which the table is stepped as a whole
 SAMPLES = 80  # kept of a gibbs model

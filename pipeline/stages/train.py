@@ -11,8 +11,9 @@ import tomli_w
 from pipeline.config import Competition, Model
 from pipeline.data.labels import specs_of
 from pipeline.errors import RequestError
+from pipeline.fold import Fold
 from pipeline.freshness import Step, digest
-from pipeline.kinds import Fold, kind_of
+from pipeline.kinds import kind_of
 from pipeline.log import Log
 from pipeline.predictions import TargetSpec
 from pipeline.stages.folds import read_folds, training_rows

@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline.config import Competition, Data, Model
 from pipeline.data.manifest import IMAGE_ENDINGS, build_manifest, empty_class_folders
 from pipeline.errors import RequestError
-from pipeline.kinds import Fold, Values
+from pipeline.fold import Fold, Values
 from pipeline.log import Log
 
 PLAIN = "plain"  # the folder of predictions without TTA
