@@ -28,19 +28,19 @@ def train_rows(fold: Fold, log: Log) -> None:
         features = tuple(read_features(fold.raw, fold.data, own, name) for own, name in pairs)
     keeper = Keeper(fold.folder / "checkpoint" / "fit.safetensors", _identity(fold, features))
     every = max(1, fold.model.epochs // LINES)
-    started, resumed = time.monotonic(), None
+    started, announced, said = time.monotonic(), 0, 0
     with log.bar(fold.label) as progress:
 
         def tell(epoch: int, rmse: float) -> None:
-            nonlocal resumed
-            if resumed is None:
-                resumed = epoch > 0
-                if resumed:
-                    log.say(f"{fold.label}  goes on after epoch {epoch}")
-            if len(keeper.rows) <= epoch:
+            nonlocal announced, said
+            if keeper.resumed > announced:
+                announced = keeper.resumed
+                log.say(f"{fold.label}  goes on after epoch {announced}")
+            if not keeper.rows or keeper.rows[-1]["epoch"] < epoch:
                 keeper.rows.append({"epoch": epoch, "train_rmse": round(rmse, 6)})
             progress(epoch + 1, fold.model.epochs)
-            if (epoch + 1) % every == 0:
+            if epoch + 1 >= said + every or epoch + 1 == fold.model.epochs:
+                said = epoch + 1
                 spent = time.monotonic() - started
                 log.say(f"{fold.label}  epoch {epoch + 1}/{fold.model.epochs}  train_rmse {rmse:.4f}  {spent:.1f} s")
 

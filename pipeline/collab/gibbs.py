@@ -74,7 +74,7 @@ def start(seen: Observed, factors: int, rng: torch.Generator) -> State:
 
 def sweep(state: State, seen: Observed, rng: torch.Generator) -> None:
     """Draw every part of the state once, in place, given all others."""
-    fitted = _fitted(state, seen)
+    fitted = fitted_of(state, seen)
     if seen.levels:
         _draw_cuts(state, seen, fitted, rng)
         y = _draw_latent(state, seen, fitted, rng)
@@ -119,7 +119,17 @@ def _product(mine: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
     return (mine[:, 1:] * theirs[:, 1:]).sum(1) + mine[:, 0] + theirs[:, 0]
 
 
-def _fitted(state: State, seen: Observed) -> torch.Tensor:
+def residuals(state: State, seen: Observed, levels: torch.Tensor) -> torch.Tensor:
+    """What the current draw leaves of each rating (n,); `levels` are the ratings of an ordered probit."""
+    fitted = fitted_of(state, seen)
+    if not seen.levels:
+        return seen.y - fitted
+    expected = levels[0] + torch.special.ndtr(fitted[:, None] - state["cuts"]) @ levels.diff()
+    return levels[seen.y] - expected
+
+
+def fitted_of(state: State, seen: Observed) -> torch.Tensor:
+    """The model's score of each rating (n,)."""
     fitted = _product(state["user"][seen.user.of], state["item"][seen.item.of])
     for number, group in enumerate(seen.groups):
         fitted = fitted + state[f"group{number}"][group.of]

@@ -29,6 +29,7 @@ KEEP_EVERY = 1.0  # seconds between checkpoints at least; a fit is often over be
 PERIODS = (86400, 1)  # seconds: a user's mood of a day, and of a moment (films rated on one page)
 WHOLE = 8  # rows for each rating of a batch, up to which the table is stepped as a whole
 SAMPLES = 80  # kept of a gibbs model
+LOOK_EVERY = 10  # sweeps between two looks at the error on the training rows
 MOST_LEVELS = 20  # of an ordered probit
 Features = tuple[np.ndarray | None, np.ndarray | None]  # (rows, any) of users and items, in the order of inner ids
 Tell = Callable[[int, float], None]  # (epoch or sweep, RMSE on the training rows)
@@ -70,6 +71,7 @@ class Keeper:
     identity: str = ""
     rows: list[dict[str, Any]] = field(default_factory=list)  # the history so far travels along
     saved: float = field(default_factory=time.monotonic)
+    resumed: int = 0  # epochs or sweeps that were done before
 
     def restore(self) -> tuple[int, dict[str, torch.Tensor]] | None:
         """(steps done, tensors) of the last checkpoint; None if there is none that fits."""
@@ -83,7 +85,7 @@ class Keeper:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except Exception:  # noqa: BLE001 - absent or torn in any way: the fit starts again
             return None
-        self.rows[:] = about["rows"]
+        self.rows[:], self.resumed = about["rows"], about["done"]
         return about["done"], tensors
 
     def offer(self, done: int, tensors: Callable[[], dict[str, torch.Tensor]]) -> None:
@@ -219,7 +221,9 @@ def fit_gibbs(
         gibbs.sweep(state, observed, generator(*seed, number))
         if number in chosen:
             samples.append({name: state[name].clone() for name in names})
-        _tell_finite(tell, number, float(state["alpha"]) ** -0.5, model)
+        if number % LOOK_EVERY == 0 or number == model.epochs - 1:
+            error = float(gibbs.residuals(state, observed, levels).square().mean().sqrt())
+            _tell_finite(tell, number, error, model)
         keeper.offer(number + 1, lambda: _held(state, samples, names))
     about: dict[str, Any] = {"method": "gibbs", "periods": list(PERIODS) if model.time else [], "center": center}
     about["noise"] = float(state["alpha"]) ** -0.5
