@@ -4,10 +4,10 @@ PYTHON ?= python3
 ARGS   ?=
 VENV    = .venv
 BIN     = $(VENV)/bin
-STAGES  = run data check folds train predict ensemble submit score status recommend explain
+STAGES  = run data check folds presize train predict ensemble submit score status recommend explain
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real lint lock bench-road bench-collab new $(STAGES)
+.PHONY: help setup demo test test-real lint lock bench-road bench-input bench-collab new $(STAGES)
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +41,9 @@ check: setup  ## audit every image
 folds: setup  ## split train for cross-validation
 	$(BIN)/pipeline folds $(COMP) $(ARGS)
 
+presize: setup  ## decode and resize every image once, for all models and epochs
+	$(BIN)/pipeline presize $(COMP) $(ARGS)
+
 train: setup  ## train every model on every fold
 	$(BIN)/pipeline train $(COMP) $(ARGS)
 
@@ -73,6 +76,9 @@ bench-road: setup  ## wall time and scores beside a plain fastai script (about a
 
 bench-collab: setup  ## rating models beside Surprise, myFM, fastai and LensKit (about ten minutes on two cores)
 	$(BIN)/python benchmarks/collab.py $(ARGS)
+
+bench-input: setup  ## images/s of the input path beside stock fastai and its peers (about half an hour)
+	$(BIN)/python benchmarks/input.py $(ARGS)
 
 lock: setup  ## resolve the pins anew
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \

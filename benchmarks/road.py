@@ -6,19 +6,16 @@ its whole road in a fresh folder, then `plain_fastai.py` trains each model on th
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from machine import describe_machine
 from rich.console import Console
 from rich.table import Table
 
@@ -172,26 +169,6 @@ def timed(comp: str, label: str, arguments: Sequence[str]) -> tuple[dict[str, An
         sys.exit(f"{comp}: {label} failed with exit code {done.returncode} after {seconds} s (see above)")
     say(f"== {comp}: {label} took {seconds} s")
     return json.loads(done.stdout), seconds
-
-
-def describe_machine() -> dict[str, Any]:
-    """What the numbers depend on."""
-    return {
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "cpu": cpu_model(),
-        "load": round(os.getloadavg()[0], 2),  # before the first run: seconds count only on a quiet machine
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "fastai", "timm")},
-        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-    }
-
-
-def cpu_model() -> str:
-    """The processor as the system names it."""
-    facts = Path("/proc/cpuinfo")
-    lines = facts.read_text().splitlines() if facts.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def print_side_by_side(results: Results) -> None:

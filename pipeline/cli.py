@@ -34,6 +34,10 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard 
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 Force = Annotated[bool, typer.Option("--force", help="Do it again even if nothing changed.")]
 ModelName = Annotated[str | None, typer.Option("--model", help="Only this model.")]
+CacheGb = Annotated[
+    float | None,
+    typer.Option("--cache-gb", help="Presized pixels may take this many GB; beyond it JPEGs are kept. Half the disk."),
+]
 HERE = Path()
 
 
@@ -103,8 +107,8 @@ def _stage(name: str, comp: str, root: Path, sets: list[str] | None, as_json: bo
 
 
 def _ready(stage: str, state: str) -> bool:
-    """Training and predicting may be partly done: a single model or fold can go on from there."""
-    return state == "done" or stage in ("train", "predict")
+    """Training and predicting may be partly done: a single model or fold can go on; they presize what they lack."""
+    return state == "done" or stage in ("presize", "train", "predict")
 
 
 def _add_stage(name: str, text: str) -> None:
@@ -150,6 +154,22 @@ def run(
 _add_stage("data", "Fetch the raw files and read them into the manifest.")
 _add_stage("check", "Audit every image or rating: unreadable, mislabelled, duplicates, sparsity.")
 _add_stage("folds", "Split train for cross-validation; --force makes new folds.")
+
+
+@app.command()
+def presize(  # noqa: PLR0913 - the options of a command
+    comp: Comp = "demo",
+    root: Root = HERE,
+    sets: Sets = None,
+    as_json: Json = False,
+    force: Force = False,
+    debug: Debug = False,
+    cache_gb: CacheGb = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Delete caches that no model reads.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Read every byte of what is there, and compare.")] = False,
+) -> None:
+    """Decode and resize every image once, for all models, folds, epochs and TTA."""
+    _stage("presize", comp, root, sets, as_json, force=force, cache_gb=cache_gb, prune=prune, verify=verify)
 
 
 @app.command()

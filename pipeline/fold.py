@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,12 +11,15 @@ import pandas as pd
 from pipeline.config import Data, Model, Target
 from pipeline.predictions import TargetSpec
 
+if TYPE_CHECKING:
+    from pipeline.vision.cache import Cache
+
 Values = Mapping[str, np.ndarray]  # (n, width) of each target
 
 
 @dataclass(frozen=True)
 class Fold:
-    """What one fold of one model is trained and predicted from; `label` names it in the log."""
+    """What one fold of one model is trained and predicted from; `name` tells model and fold in the log."""
 
     model: Model
     data: Data
@@ -26,4 +30,5 @@ class Fold:
     raw: Path
     folder: Path
     seed: tuple[object, ...]
-    label: str
+    name: str
+    cache: "Cache | None" = None  # presized images

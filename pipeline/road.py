@@ -8,7 +8,7 @@ from pipeline.config import Competition
 from pipeline.freshness import State
 from pipeline.kinds import kind_of
 from pipeline.log import Log
-from pipeline.stages import check, data, ensemble, folds, predict, score, submit, train
+from pipeline.stages import check, data, ensemble, folds, predict, presize, score, submit, train
 from pipeline.workspace import Workspace, read_json
 
 Stage = Callable[[Competition, Workspace, Log, bool], bool]
@@ -17,6 +17,7 @@ STAGES: dict[str, Stage] = {
     "data": data.data,
     "check": check.check,
     "folds": folds.folds,
+    "presize": presize.presize,
     "train": train.train,
     "predict": predict.predict,
     "ensemble": ensemble.ensemble,
@@ -25,8 +26,9 @@ STAGES: dict[str, Stage] = {
 
 
 def stages_of(comp: Competition) -> list[str]:
-    """The stages of this competition: without a test set there is nothing to submit."""
-    return [name for name in STAGES if name != "submit" or comp.has_test]
+    """The stages of this competition: without a test set nothing to submit, without images nothing to presize."""
+    left_out = {"submit": not comp.has_test, "presize": comp.kind != "image"}
+    return [name for name in STAGES if not left_out.get(name)]
 
 
 def run(comp: Competition, workspace: Workspace, log: Log, force: bool = False) -> dict[str, Any]:
@@ -99,6 +101,7 @@ def states_of(comp: Competition, workspace: Workspace) -> dict[str, State]:
         "data": data.step(comp, workspace).state(),
         "check": check.step(comp, workspace).state(),
         "folds": folds.step(comp, workspace).state(),
+        "presize": presize.step(comp, workspace).state(),
         "train": _worst(training),
         "predict": _worst(predicting),
         "ensemble": ensemble.step(comp, workspace).state(),
@@ -106,7 +109,7 @@ def states_of(comp: Competition, workspace: Workspace) -> dict[str, State]:
     }
     states: dict[str, State] = {}
     for name in stages_of(comp):
-        upset = any(state != "done" for state in states.values())
+        upset = any(state != "done" for stage, state in states.items() if stage != "presize")  # a mere cache
         states[name] = "stale" if upset and own[name] == "done" else own[name]
     return states
 

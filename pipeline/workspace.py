@@ -47,6 +47,11 @@ class Workspace:
         return self.meta / "folds.csv"
 
     @property
+    def presized(self) -> Path:
+        """The presize caches, a folder for each key."""
+        return self.meta / "presize"
+
+    @property
     def solution(self) -> Path:
         """Known answers of the test images, where the pipeline itself drew or held them back."""
         return self.meta / "solution.csv"

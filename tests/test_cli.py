@@ -242,7 +242,7 @@ def test_new_writes_a_file_that_loads(tmp_path):
 def test_json_leaves_standard_output_to_one_object(comp):
     result = pipeline("run", comp, "--root", comp.parent, "--json")
     assert set(result.json) == {"competition", "did", "seconds", "rows", "submission", "score"}
-    assert result.json["did"] == ["data", "check", "folds", "train", "predict", "ensemble", "submit"]
+    assert result.json["did"] == ["data", "check", "folds", "presize", "train", "predict", "ensemble", "submit"]
     assert [row["name"] for row in result.json["rows"]] == ["resnet", "byobnet", "ensemble"]
 
 

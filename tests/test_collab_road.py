@@ -212,6 +212,12 @@ def test_explain_draws_every_picture(walked, rated):
     assert pipeline("explain", rated.file, "--root", walked, "--item", "nothing").code == 2
 
 
+def test_there_is_nothing_to_presize(walked, rated):
+    result = pipeline("presize", rated.file, "--root", walked)
+    assert result.code == 2
+    assert "goes with image competitions" in result.err
+
+
 def test_image_competitions_have_neither(tmp_path):
     result = pipeline("recommend", "demo", "--root", tmp_path, "--user", "1")
     assert result.code == 2

@@ -51,7 +51,7 @@ def samples(tmp_path_factory) -> list[Sample]:
 def learn(samples):
     torch.manual_seed(0)
     heads = [Head(COLOUR, "cross_entropy"), Head(SHAPE, "cross_entropy", 0.5)]
-    return build_learner(a_model(), heads, samples[:20], samples[20:], workers=0)
+    return build_learner(a_model(), heads, samples[:20], samples[20:])
 
 
 def test_the_loss_is_the_weighted_sum_of_the_heads_losses():
@@ -161,7 +161,7 @@ def test_other_kinds_of_target_train_and_show(samples):
     labelled = [
         Sample(s.id, s.path, (("big", "old") if i % 2 else (), 40.0 + i, s.labels[0])) for i, s in enumerate(samples)
     ]
-    learn = build_learner(a_model(), heads, labelled[:20], labelled[20:], workers=0)
+    learn = build_learner(a_model(), heads, labelled[:20], labelled[20:])
     with learn.no_logging(), learn.no_mbar():
         learn.fit(1, 1e-2)
     preds, labels = learn.get_preds()

@@ -89,7 +89,7 @@ def test_status_follows_the_contract(walked, comp):
     status = pipeline("status", comp, "--root", walked, "--json").json
     assert set(status) == {"competition", "kind", "stages", "models", "ensemble", "submission"}
     assert list(status["stages"].items()) == [
-        (name, "done") for name in ("data", "check", "folds", "train", "predict", "ensemble", "submit")
+        (name, "done") for name in ("data", "check", "folds", "presize", "train", "predict", "ensemble", "submit")
     ]
     model = status["models"][0]
     assert set(model) == {"name", "folds_done", "folds", "cv", "tta_cv", "seconds"}

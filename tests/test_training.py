@@ -13,6 +13,7 @@ from torch import nn
 
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.log import Log
+from pipeline.predictions import TargetSpec
 from pipeline.vision import train as training
 from pipeline.vision.callbacks import Accumulate, SeedEpochs, seed_everything
 from pipeline.vision.heads import Head
@@ -217,3 +218,32 @@ def test_a_pickle_in_place_of_weights_runs_nothing(tmp_path):
         with pytest.raises(WorkFailed):
             build_network("test_resnet", str(tmp_path / name), [COLOUR], (32, 32))
     assert not (tmp_path / "owned").exists()
+
+
+def test_bfloat16_on_a_cpu_changes_the_forward_pass_alone():
+    torch.manual_seed(0)
+    model = build_network("test_efficientnet", "none", [TargetSpec("x", "category", ("a", "b"))], (32, 32)).model.eval()
+    images = torch.randn(4, 3, 32, 32)
+    with torch.no_grad():
+        wide = model(images)
+        model.compute_in_bfloat16()
+        narrow = model(images)
+    assert narrow.dtype == torch.float32
+    assert not torch.equal(wide, narrow)
+    assert torch.allclose(wide, narrow, atol=0.05)
+    seen = []
+    for module in model.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(lambda m, _, out: seen.append((m.groups > 1, out.dtype)))
+    model(images).sum().backward()
+    assert set(seen) == {(True, torch.float32), (False, torch.bfloat16)}
+    assert {p.grad.dtype for p in model.parameters() if p.grad is not None} == {torch.float32}
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_an_error_in_a_forward_pass_leaves_no_autocast_behind():
+    model = build_network("test_efficientnet", "none", [TargetSpec("x", "category", ("a", "b"))], (32, 32)).model
+    model.compute_in_bfloat16()
+    with pytest.raises(RuntimeError):
+        model(torch.randn(4, 5, 32, 32))
+    assert not torch.is_autocast_enabled("cpu")

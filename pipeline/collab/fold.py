@@ -20,7 +20,7 @@ LINES = 5  # about so many an epoch's line is said of a long fit
 
 def train_rows(fold: Fold, log: Log) -> None:
     """Train one fold; after a kill it goes on from its checkpoint, to the same bytes."""
-    seen = Observations.of(fold.train)
+    seen, label = Observations.of(fold.train), f"train {fold.name}"
     features = (None, None)
     if fold.model.method == "gibbs" and fold.model.side:
         ids = (seen.users.raw, seen.items.raw)
@@ -29,20 +29,20 @@ def train_rows(fold: Fold, log: Log) -> None:
     keeper = Keeper(fold.folder / "checkpoint" / "fit.safetensors", _identity(fold, features))
     every = max(1, fold.model.epochs // LINES)
     started, announced, said = time.monotonic(), 0, 0
-    with log.bar(fold.label) as progress:
+    with log.bar(label) as progress:
 
         def tell(epoch: int, rmse: float) -> None:
             nonlocal announced, said
             if keeper.resumed > announced:
                 announced = keeper.resumed
-                log.say(f"{fold.label}  goes on after epoch {announced}")
+                log.say(f"{label}  goes on after epoch {announced}")
             if not keeper.rows or keeper.rows[-1]["epoch"] < epoch:
                 keeper.rows.append({"epoch": epoch, "train_rmse": round(rmse, 6)})
             progress(epoch + 1, fold.model.epochs)
             if epoch + 1 >= said + every or epoch + 1 == fold.model.epochs:
                 said = epoch + 1
                 spent = time.monotonic() - started
-                log.say(f"{fold.label}  epoch {epoch + 1}/{fold.model.epochs}  train_rmse {rmse:.4f}  {spent:.1f} s")
+                log.say(f"{label}  epoch {epoch + 1}/{fold.model.epochs}  train_rmse {rmse:.4f}  {spent:.1f} s")
 
         trained = fit(seen, fold.model, fold.seed, features, keeper, tell)
     save(fold.folder / "weights.safetensors", trained)

@@ -55,7 +55,7 @@ def _look_at_ratings(
     from pipeline.collab.audit import audit_ratings, refuse_outside, say_audit, titles_of
 
     refuse_outside(manifest, comp.models)
-    facts = manifest[["id", "split"]].assign(readable=True, group=ALONE)
+    facts = manifest[["id", "split"]].assign(readable=True, sha256="", group=ALONE)
     return facts, audit_ratings(manifest, titles_of(workspace.raw, comp.data)), say_audit
 
 

@@ -64,9 +64,11 @@ def _published(comp: Competition, workspace: Workspace) -> list[str | None]:
 
 
 def training_rows(workspace: Workspace) -> pd.DataFrame:
-    """The readable training rows of the manifest, sorted by id, with their near-duplicate `group`."""
+    """The readable training rows of the manifest, sorted by id, with `sha256` and near-duplicate `group`."""
     manifest, facts = pd.read_parquet(workspace.manifest), pd.read_parquet(workspace.facts)
-    merged = manifest.merge(facts[["id", "split", "readable", "group"]], on=["id", "split"], validate="one_to_one")
+    merged = manifest.merge(
+        facts[["id", "split", "readable", "sha256", "group"]], on=["id", "split"], validate="one_to_one"
+    )
     rows = merged[(merged["split"] == "train") & merged["readable"]]
     return rows.sort_values("id", ignore_index=True)
 

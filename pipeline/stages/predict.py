@@ -17,6 +17,7 @@ from pipeline.kinds import kind_of
 from pipeline.log import Log
 from pipeline.metrics import METRICS, reported
 from pipeline.predictions import NO_FOLD, Predictions, TargetSpec
+from pipeline.stages import presize
 from pipeline.stages import train as training
 from pipeline.workspace import Workspace, write_json
 
@@ -35,6 +36,7 @@ def predict(
         _need_trained(comp, workspace, model)
         if step(comp, workspace, model).done() and not force:
             continue
+        presize.ensure(comp, workspace, log)
         for fold in range(comp.folds.n):
             if force or not fold_step(comp, workspace, model, fold).done():
                 _predict_fold(comp, workspace, model, fold, log)
@@ -93,9 +95,9 @@ def _need_trained(comp: Competition, workspace: Workspace, model: Model) -> None
 def _predict_fold(comp: Competition, workspace: Workspace, model: Model, fold: int, log: Log) -> None:
     loaded = training.load_rows(comp, workspace)
     rows, specs, _ = loaded
-    work, test = training.fold_of_rows(comp, workspace, model, fold, loaded, "predict"), test_rows(workspace)
+    work, test = training.fold_of_rows(comp, workspace, model, fold, loaded, log), test_rows(workspace)
     readable = test[test["readable"]]
-    log.say(f"{work.label}: {len(work.held_out):,} held out, {len(readable):,} test")
+    log.say(f"predict {work.name}: {len(work.held_out):,} held out, {len(readable):,} test")
     started = time.monotonic()
     predicted = kind_of(comp).predict_fold(work, readable)
     expected = {spec.name: priors(spec, rows[spec.name]) for spec in specs}

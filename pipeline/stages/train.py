@@ -1,5 +1,6 @@
 """train: every model on every fold. A finished fold is never trained again while nothing it depends on changes."""
 
+import hashlib
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,13 +17,14 @@ from pipeline.freshness import Step, digest
 from pipeline.kinds import kind_of
 from pipeline.log import Log
 from pipeline.predictions import TargetSpec
+from pipeline.stages import presize
 from pipeline.stages.folds import read_folds, training_rows
 from pipeline.workspace import Workspace, write_text
 
 if TYPE_CHECKING:
     from fastai.learner import Learner
 
-VERSION = 1
+VERSION = 2
 
 
 def train(
@@ -42,6 +44,7 @@ def train(
     if not todo:
         return False
     kind_of(comp).check_models([model for model, _ in todo])
+    presize.ensure(comp, workspace, log)
     rows, specs, fold_of = load_rows(comp, workspace)
     for model, number in todo:
         _train_one(comp, workspace, model, number, rows, specs, fold_of, log)
@@ -56,11 +59,20 @@ def step(comp: Competition, workspace: Workspace, model: Model, fold: int) -> St
         "targets": [target.model_dump(include={"name", "kind", "loss", "weight"}) for target in comp.targets],
         "seed": comp.seed,
         "manifest": digest(workspace.manifest),
+        "images": images_digest(workspace) if comp.kind == "image" else None,
         "folds": digest(workspace.folds),
         **kind_of(comp).side_inputs(comp.data, model, workspace.raw),
     }
     folder = workspace.fold(model.name, fold)
     return Step(folder / "trained.json", inputs, (folder / "weights.safetensors", folder / "history.csv"))
+
+
+def images_digest(workspace: Workspace) -> str | None:
+    """What the audit found in the training images, as one digest; None before the audit."""
+    if not (workspace.manifest.is_file() and workspace.facts.is_file()):
+        return None
+    rows = training_rows(workspace)
+    return hashlib.sha256("".join(rows["id"] + "\0" + rows["sha256"] + "\n").encode()).hexdigest()
 
 
 def chosen_models(comp: Competition, only: str | None) -> list[Model]:
@@ -103,6 +115,7 @@ def reopen(comp: Competition, workspace: Workspace, name: str, fold: int) -> "Le
         samples_of(rows[~held_out], specs, workspace.raw),
         samples_of(rows[held_out], specs, workspace.raw),
         weights="none",
+        cache=presize.open_cache(workspace, comp, model.presize, Log()),
     )
     load_weights(workspace.fold(name, fold) / "weights.safetensors", learn.model)
     return learn
@@ -120,7 +133,7 @@ def _train_one(
 ) -> None:
     write_text(workspace.model(model.name) / "config.toml", resolved(comp, model))
     started = time.monotonic()
-    work = fold_of_rows(comp, workspace, model, fold, (rows, specs, fold_of), "train")
+    work = fold_of_rows(comp, workspace, model, fold, (rows, specs, fold_of), log)
     kind_of(comp).train_fold(work, log)
     step(comp, workspace, model, fold).record(seconds=round(time.monotonic() - started, 2))
 
@@ -131,7 +144,7 @@ def fold_of_rows(
     model: Model,
     number: int,
     loaded: tuple[pd.DataFrame, tuple[TargetSpec, ...], np.ndarray],
-    verb: str,
+    log: Log,
 ) -> Fold:
     """What one fold is trained and predicted from, out of what `load_rows` gave."""
     rows, specs, fold_of = loaded
@@ -145,7 +158,8 @@ def fold_of_rows(
         raw=workspace.raw,
         folder=workspace.fold(model.name, number),
         seed=seed_of(comp, model, number),
-        label=f"{verb} {model.name} fold {number + 1}/{comp.folds.n}",
+        name=f"{model.name} fold {number + 1}/{comp.folds.n}",
+        cache=presize.open_cache(workspace, comp, model.presize, log) if comp.kind == "image" else None,
     )
 
 

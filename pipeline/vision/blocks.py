@@ -1,7 +1,5 @@
 """fastai DataLoaders over samples: upright images in, joint labels out."""
 
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -10,18 +8,20 @@ from pathlib import Path
 import torch
 from fastai.data.block import DataBlock, TransformBlock
 from fastai.data.core import DataLoaders, show_results
-from fastai.data.transforms import CategoryMap, IntToFloatTensor, Normalize
+from fastai.data.transforms import CategoryMap
 from fastai.torch_basics import TensorBase, Transform, dispatch
 from fastai.vision.augment import Resize as ResizeTransform
-from fastai.vision.augment import aug_transforms
 from fastai.vision.core import PILImage, TensorImage
 from fastai.vision.data import get_grid
 from fastai.vision.learner import plot_top_losses
-from PIL import Image, ImageOps
+from PIL import Image
 
-from pipeline.config import Augment, Resize
-from pipeline.errors import WorkFailed
+from pipeline.config import Augment
+from pipeline.vision.augment import FusedAugment
+from pipeline.vision.gather import PixelSource, read_bytes
 from pipeline.vision.heads import Head, JointLabels
+from pipeline.vision.loader import pixel_block
+from pipeline.vision.presize import read_pixels
 
 Label = str | float | tuple[str, ...]
 
@@ -42,14 +42,7 @@ class UprightImage(PILImage):
     def create(cls, source: object) -> "UprightImage":
         if not isinstance(source, (str, Path)):
             return super().create(source)
-        try:
-            with Image.open(source) as image:
-                return cls(ImageOps.exif_transpose(image).convert("RGB"))
-        except (OSError, SyntaxError, ValueError) as error:
-            raise WorkFailed(
-                f"cannot read the image {source}: {error}; it was readable when it was audited, "
-                "so run `pipeline check --force`"
-            ) from error
+        return cls(Image.fromarray(read_pixels(read_bytes(source), source)))
 
 
 class TensorLabels(TensorBase):
@@ -133,19 +126,18 @@ def plot_top_losses(  # noqa: F811, PLR0913
         ctx.set_title(f"{' | '.join(predicted)} /\n{' | '.join(truth)} / {loss.item():.2f}")
 
 
-def build_loaders(  # noqa: PLR0913
+def build_loaders(
     train: Sequence[Sample],
     valid: Sequence[Sample],
     heads: Sequence[Head],
     *,
-    resize: Resize,
+    pixels: PixelSource,
     size: tuple[int, int],
     augment: Augment,
     batch_size: int,
     stats: tuple[Sequence[float], Sequence[float]],
-    workers: int | None = None,
 ) -> DataLoaders:
-    """fastai DataLoaders: presize on the CPU by item, augment and normalise by batch on the device.
+    """fastai DataLoaders: presized images from `pixels`, augmented and normalised by batch on the device.
 
     `stats` are the mean and standard deviation (3,) (3,) of the architecture. A training set smaller than a
     batch makes one batch: fastai would drop it and train on nothing.
@@ -153,45 +145,14 @@ def build_loaders(  # noqa: PLR0913
     joint = JointLabels(heads)
     block = DataBlock(
         blocks=(
-            TransformBlock(type_tfms=UprightImage.create, batch_tfms=IntToFloatTensor),
+            pixel_block(UprightImage.create, pixels),
             TransformBlock(type_tfms=EncodeLabels(joint)),
         ),
         n_inp=1,
         get_items=list,
         get_x=attrgetter("path"),
         splitter=lambda _: (list(range(len(train))), list(range(len(train), len(train) + len(valid)))),
-        item_tfms=ResizeTransform(resize.size, method=resize.method),
-        batch_tfms=[*batch_augmentations(augment, size), Normalize.from_stats(*stats)],
+        item_tfms=ResizeTransform(pixels.resize.size, method=pixels.resize.method),  # what `pixels` stands for
+        batch_tfms=FusedAugment(augment, size, stats),
     )
-    if workers is None:
-        workers = default_workers([*train, *valid])
-    return block.dataloaders(
-        [*train, *valid], bs=min(batch_size, max(1, len(train))), val_bs=2 * batch_size, num_workers=workers
-    )
-
-
-def batch_augmentations(augment: Augment, size: tuple[int, int]) -> list[Transform]:
-    """fastai's aug_transforms down to `size` (height, width) pixels."""
-    return aug_transforms(
-        size=size,
-        do_flip=augment.flip,
-        flip_vert=augment.flip_vert,
-        max_rotate=augment.max_rotate,
-        max_zoom=augment.max_zoom,
-        max_lighting=augment.max_lighting,
-        max_warp=augment.max_warp,
-        min_scale=augment.min_scale,
-    )
-
-
-WORTH_A_WORKER = 16_000  # mean bytes of an image file from which decoding takes longer than handing it over
-
-
-def default_workers(samples: Sequence[Sample]) -> int:
-    """Worker processes for loading: forking them pays for many or large images, and works on Linux only."""
-    if len(samples) < 200 or not sys.platform.startswith("linux"):
-        return 0
-    sizes = [os.path.getsize(sample.path) for sample in samples[:: len(samples) // 100]]
-    if sum(sizes) / len(sizes) < WORTH_A_WORKER:
-        return 0
-    return min(len(os.sched_getaffinity(0)), 8)
+    return block.dataloaders([*train, *valid], bs=min(batch_size, max(1, len(train))), val_bs=2 * batch_size)

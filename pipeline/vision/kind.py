@@ -67,7 +67,8 @@ def train_fold(fold: Fold, log: Log) -> None:
         fold.seed,
         fold.folder,
         log,
-        fold.label,
+        f"train {fold.name}",
+        fold.cache,
     )
 
 
@@ -83,5 +84,6 @@ def predict_fold(fold: Fold, test: pd.DataFrame) -> dict[str, tuple[Values, Valu
         fold.model,
         fold.seed,
         fold.folder / "weights.safetensors",
+        fold.cache,
     )
     return {"": (oof.tta, unseen.tta), PLAIN: (oof.plain, unseen.plain)}

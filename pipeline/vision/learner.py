@@ -1,5 +1,6 @@
 """A fastai Learner for one fold: loaders, network, loss, metrics, precision. A simple call on composable parts."""
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -12,7 +13,9 @@ from pipeline.config import Model
 from pipeline.errors import RequestError
 from pipeline.predictions import TargetSpec
 from pipeline.vision.blocks import Sample, build_loaders
+from pipeline.vision.cache import Cache
 from pipeline.vision.callbacks import Accumulate
+from pipeline.vision.gather import PixelSource
 from pipeline.vision.heads import Head, JointLabels, JointLoss
 from pipeline.vision.memory import keep_freed_memory
 from pipeline.vision.model import build_network
@@ -26,11 +29,12 @@ def build_learner(
     valid: Sequence[Sample],
     *,
     weights: str | None = None,
-    workers: int | None = None,
+    cache: Cache | None = None,
 ) -> Learner:
     """A Learner on which fastai's own methods work: get_preds, tta, predict, show_batch, show_results, lr_find.
 
-    `weights` replaces the model's own ('none' when trained ones will be loaded).
+    `weights` replaces the model's own ('none' when trained ones will be loaded). Images come from `cache`, of the
+    model's presize, and where it has none from their files.
     """
     keep_freed_memory()
     specs = [head.spec for head in heads]
@@ -39,13 +43,14 @@ def build_learner(
         train,
         valid,
         heads,
-        resize=model.presize,
+        pixels=PixelSource(model.presize, cache),
         size=model.size,
         augment=model.augment,
         batch_size=model.batch_size // model.accumulate,
         stats=network.stats,
-        workers=workers,
     )
+    if autocast_dtype(model.precision, loaders.device) == torch.bfloat16:
+        network.model.compute_in_bfloat16()
     joint = JointLabels(heads)
     learn = Learner(
         loaders,
@@ -63,18 +68,36 @@ def build_learner(
     return learn
 
 
-def uses_fp16(precision: str, device: torch.device) -> bool:
-    """fp16 autocast on CUDA. Raises RequestError where it was asked for and cannot be had."""
+def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
+    """What autocast computes in: fp16 on CUDA, bfloat16 on CPUs that multiply it natively, else nothing.
+
+    Raises RequestError where fp16 was asked for and cannot be had.
+    """
     if precision == "fp16" and device.type != "cuda":
         raise RequestError("precision = 'fp16' needs a CUDA device; 'auto' uses it where there is one")
-    return precision != "fp32" and device.type == "cuda"
+    if precision == "fp32":
+        return None
+    if device.type == "cuda":
+        return torch.float16
+    return torch.bfloat16 if device.type == "cpu" and multiplies_bfloat16() else None
+
+
+@functools.cache
+def multiplies_bfloat16() -> bool:
+    """Whether this CPU has instructions for it; without them bfloat16 is slower than fp32."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            flags = next((line for line in file if line.startswith(("flags", "Features"))), "")
+    except OSError:
+        return False
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags.split())
 
 
 def _callbacks(model: Model, device: torch.device) -> list:
     callbacks: list = []
     if model.accumulate > 1:
         callbacks.append(Accumulate(model.accumulate))
-    if uses_fp16(model.precision, device):
+    if autocast_dtype(model.precision, device) == torch.float16:
         callbacks.append(MixedPrecision())
     if model.mixup:
         callbacks.append(MixUp(model.mixup))

@@ -47,11 +47,44 @@ class Body(nn.Module):
         return self.model.forward_features(x) if self.gives_map else self.model(x)
 
 
+class BodyAndHeads(nn.Sequential):
+    """The two parts of a network; on a CPU that multiplies bfloat16 it may compute in that.
+
+    fastai's MixedPrecision asks for CUDA, and scales losses, which bfloat16 with its wide exponent does not need.
+    """
+
+    narrow = False
+
+    def compute_in_bfloat16(self) -> None:
+        """From now on autocast the forward pass; parameters, gradients and outputs stay in fp32.
+
+        Depthwise convolutions do too: their backward pass takes several times as long in bfloat16.
+        """
+        self.narrow = True
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d) and 1 < module.groups == module.in_channels:
+                module.register_forward_pre_hook(_leave_autocast)
+                module.register_forward_hook(_enter_autocast, always_call=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.narrow):
+            return super().forward(x).float()
+
+
+def _leave_autocast(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    torch.set_autocast_enabled("cpu", False)
+    return tuple(x.float() for x in inputs)
+
+
+def _enter_autocast(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    torch.set_autocast_enabled("cpu", True)
+
+
 @dataclass(frozen=True)
 class Network:
     """A model and the mean and standard deviation (RGB, of 1) that its architecture wants images normalised by."""
 
-    model: nn.Sequential
+    model: BodyAndHeads
     stats: tuple[Sequence[float], Sequence[float]]
 
 
@@ -76,7 +109,7 @@ def build_network(
         ) from error
     head = NamedHeads(body.features, specs, pool=body.gives_map, dropout=dropout)
     apply_init(head, nn.init.kaiming_normal_)
-    network = nn.Sequential(body, head).to(memory_format=torch.channels_last)
+    network = BodyAndHeads(body, head).to(memory_format=torch.channels_last)
     return Network(network, (model.default_cfg["mean"], model.default_cfg["std"]))
 
 

@@ -10,6 +10,7 @@ from fastai.learner import Learner
 
 from pipeline.config import Model
 from pipeline.vision.blocks import Sample
+from pipeline.vision.cache import Cache
 from pipeline.vision.callbacks import seed_everything
 from pipeline.vision.heads import Head
 from pipeline.vision.learner import build_learner
@@ -31,13 +32,14 @@ def predict_fold(
     model: Model,
     seed: tuple[object, ...],
     weights: Path,
+    cache: Cache | None = None,
 ) -> tuple[Predicted, Predicted]:
     """Predict the held-out and the test samples with a fold's weights.
 
     `seed` names the fold: the augmentations of TTA are drawn from it. The held-out samples have labels, which
     fastai wants for its loaders; nothing here looks at them.
     """
-    learn = build_learner(model, heads, held_out, held_out, weights="none")
+    learn = build_learner(model, heads, held_out, held_out, weights="none", cache=cache)
     load_weights(weights, learn.model)
     learn.model.eval()
     seed_everything(*seed, "tta")

@@ -17,6 +17,7 @@ from pipeline.config import Model
 from pipeline.errors import WorkFailed
 from pipeline.log import Log
 from pipeline.vision.blocks import Sample
+from pipeline.vision.cache import Cache
 from pipeline.vision.callbacks import (
     BatchBar,
     Checkpoint,
@@ -60,7 +61,7 @@ def phases_of(model: Model, lr: float | Sequence[float]) -> list[Phase]:
     return [*phases, Phase(model.epochs, False, slice(lr / 2 / 100, lr / 2), 0.3, 5.0)]
 
 
-def train_fold(
+def train_fold(  # noqa: PLR0913
     train: Sequence[Sample],
     valid: Sequence[Sample],
     heads: Sequence[Head],
@@ -69,17 +70,19 @@ def train_fold(
     folder: Path,
     log: Log,
     label: str,
+    cache: Cache | None = None,
 ) -> None:
     """Train one fold and write `weights.safetensors` and `history.csv` into `folder`.
 
     After each epoch a checkpoint is kept there; a fold that was killed goes on from it, to the same bytes.
-    `seed` is anything printable that names this fold. Raises WorkFailed if the loss is no longer a number.
+    `seed` is anything printable that names this fold; `cache` holds the presized images. Raises WorkFailed if the
+    loss is no longer a number.
     """
     checkpoint = folder / "checkpoint" / "epoch.safetensors"
-    identity = _identity(train, valid, heads, model, seed)
+    identity = _identity(train, valid, heads, model, seed, cache.form if cache else "files")
     kept = read_checkpoint(checkpoint, identity)
     seed_everything(*seed, "network")
-    learn = build_learner(model, heads, train, valid, weights="none" if kept else None)
+    learn = build_learner(model, heads, train, valid, weights="none" if kept else None, cache=cache)
     if kept:
         rows, lr, at, done = kept["rows"], kept["lr"], kept["phase"], kept["epoch"] + 1
         log.say(f"{label}  goes on after epoch {len(rows)}")

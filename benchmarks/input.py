@@ -1,0 +1,303 @@
+"""The input path beside stock fastai and its peers: images/s of loading, building, augmenting and training.
+
+`make bench-input`, or `.venv/bin/python benchmarks/input.py [SECTION ...]`. Every system runs in a process of its
+own; the rounds of all systems are interleaved and medians are kept, so that a busy minute strikes all of them.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from machine import describe_machine
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.config import Resize
+from pipeline.workspace import write_json
+
+HERE = Path(__file__).resolve().parent
+ARCHIVE = HERE.parent.parent / "shared" / "data" / "oxford-pets-mini.tgz"
+RESULTS = HERE / "results" / "input.json"
+PRESIZES = {
+    "crop 460": ([460, 460], "crop"),
+    "squish 480": ([480, 480], "squish"),
+    "crop 640x480": ([640, 480], "crop"),
+}
+# What a peer needs beside torch; each gets an environment of its own.
+PEERS = {"litdata": ["litdata"], "dali": ["nvidia-dali-cuda130"], "ffcv": ["ffcv"]}
+Row = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(SECTIONS)}; all by default")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, help="default: results/input.json for all sections, else nothing")
+    args = parser.parse_args()
+    unknown = set(args.sections) - set(SECTIONS)
+    if unknown or not ARCHIVE.is_file():
+        sys.exit(f"unknown section {', '.join(unknown)}" if unknown else f"no {ARCHIVE}: the photos that it times")
+    results: dict[str, Any] = {"machine": describe_machine(), "rows": [], "facts": {}, "skipped": {}}
+    with tempfile.TemporaryDirectory(prefix="bench-input-") as folder:
+        bench = Bench(Path(folder), args.rounds, results)
+        for name in args.sections or SECTIONS:
+            say(f"{name} ...")
+            SECTIONS[name](bench)
+    print_table(results)
+    out = args.out or (RESULTS if not args.sections else None)
+    if out:
+        write_json(out, results)
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+class Bench:
+    """The photos, their caches, and the rows so far."""
+
+    def __init__(self, folder: Path, rounds: int, results: dict[str, Any]) -> None:
+        self.folder, self.rounds, self.results = folder, rounds, results
+        with tarfile.open(ARCHIVE) as archive:
+            archive.extractall(folder / "photos", filter="data")
+        self.images = next((folder / "photos").rglob("*.jpg")).parent
+
+    def add(self, section: str, name: str, speeds: Sequence[float], stock: Sequence[float] | None = None) -> None:
+        """A row: the median speed, and the median of the ratios round by round."""
+        ratios = [own / other for own, other in zip(speeds, stock or speeds, strict=False)]
+        speed = statistics.median(speeds)
+        self.results["rows"].append(
+            {
+                "section": section,
+                "name": name,
+                "images_per_s": round(speed, 1),
+                "ratio_to_stock": round(statistics.median(ratios), 2) if stock else None,
+                "ms_per_image": round(1000 / speed, 4),
+            }
+        )
+
+    def cache(self, presize: str) -> Path:
+        """A presize cache of the photos."""
+        folder = self.folder / "caches" / presize
+        if not folder.exists():
+            size, method = PRESIZES[presize]
+            script = [sys.executable, __file__, "--build", self.images, folder, json.dumps(size), method]
+            subprocess.run([*map(str, script)], check=True)
+        return folder
+
+    def speeds(self, system: str, presize: str, python: str = sys.executable, count: int = 1) -> list[float]:
+        """Images/s of some epochs of a system of input_systems.py."""
+        (height, width), method = PRESIZES[presize]
+        command = [python, HERE / "input_systems.py", system, "--images", self.images, "--cache", self.cache(presize)]
+        command += [
+            "--scratch",
+            self.folder,
+            "--rounds",
+            count,
+            "--height",
+            height,
+            "--width",
+            width,
+            "--method",
+            method,
+        ]
+        done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, timeout=900)
+        if done.returncode:
+            raise RuntimeError(done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "it failed silently")
+        return json.loads(done.stdout.strip().splitlines()[-1])
+
+    def side_by_side(self, section: str, presize: str, systems: dict[str, str], stock: str) -> None:
+        """A row for each system ({name: python}), their rounds interleaved."""
+        found: dict[str, list[float]] = {name: [] for name in systems}
+        for _ in range(self.rounds):
+            for name, python in list(systems.items()):
+                try:
+                    found[name].append(statistics.median(self.speeds(name, presize, python, count=3)))
+                except (RuntimeError, subprocess.TimeoutExpired) as error:
+                    self.results["skipped"][name] = str(error)[:200]
+                    del systems[name], found[name]
+        for name, speeds in found.items():
+            self.add(section, name, speeds, found[stock])
+
+
+def loading(bench: Bench) -> None:
+    """uint8 batches of 64, crop 460: stock, ours and the peers."""
+    systems = dict.fromkeys(
+        ["fastai", "memcpy", "gather", "pipeline", "pipeline-uncached", "torchvision", "timm"], sys.executable
+    )
+    for name, packages in PEERS.items():
+        try:
+            systems[name] = environment(bench.folder / "env" / name, packages)
+        except RuntimeError as error:
+            bench.results["skipped"][name] = str(error)
+    bench.side_by_side("loading, crop 460", "crop 460", systems, "fastai")
+
+
+def environment(folder: Path, packages: Sequence[str]) -> str:
+    """A virtual environment of the peer's own, with this project's torch; returns its python."""
+    from importlib.metadata import version
+
+    uv, python = Path(sys.executable).with_name("uv"), folder / "bin" / "python"
+    pins = [f"{name}=={version(name).partition('+')[0]}" for name in ("torch", "torchvision", "numpy", "pillow")]
+    for command in (
+        ["venv", "-q", "--python", sys.executable, folder],
+        ["pip", "install", "-q", "--python", python, *packages, *pins],
+    ):
+        done = subprocess.run([uv, *map(str, command)], capture_output=True, text=True, check=False, timeout=900)
+        if done.returncode:
+            reason = next((line for line in done.stderr.splitlines() if "Error" in line or "failed" in line), "")
+            raise RuntimeError(f"does not install: {reason.strip()[:120]}")
+    return str(python)
+
+
+def other_presizes(bench: Bench) -> None:
+    for presize in ("squish 480", "crop 640x480"):
+        systems = dict.fromkeys(["fastai", "memcpy", "gather", "pipeline", "pipeline-uncached"], sys.executable)
+        bench.side_by_side(f"loading, {presize}", presize, systems, "fastai")
+
+
+def whole_path(bench: Bench) -> None:
+    """460 -> 224 float batches, augmented and normalised."""
+    bench.side_by_side(
+        "path 460 -> 224", "crop 460", dict.fromkeys(["fastai-path", "pipeline-path"], sys.executable), "fastai-path"
+    )
+
+
+def building(bench: Bench) -> None:
+    """A cache from nothing, in stock epochs over the same images."""
+    bench.cache("crop 460")
+    built, stock = [], []
+    count = len(list(bench.images.rglob("*.jpg")))
+    for number in range(bench.rounds):
+        stock += bench.speeds("fastai", "crop 460")
+        folder = bench.folder / "caches" / f"again {number}"
+        size, method = PRESIZES["crop 460"]
+        script = [sys.executable, __file__, "--build", bench.images, folder, json.dumps(size), method]
+        seconds = float(subprocess.run([*map(str, script)], check=True, capture_output=True, text=True).stdout)
+        built.append(count / seconds)
+        shutil.rmtree(folder)
+    bench.add("building, crop 460", "fastai", stock, stock)
+    bench.add("building, crop 460", "pipeline presize", built, stock)
+
+
+def build(images: str, folder: str, size: str, method: str) -> None:
+    """Build a cache and print the seconds: in a process of its own, as the stage does it."""
+    from pipeline.vision.build import Source, build_cache
+
+    sources = []
+    for path in sorted(Path(images).rglob("*.jpg")):
+        with Image.open(path) as image:
+            sources.append(Source(path.name, hashlib.sha256(path.read_bytes()).hexdigest(), *image.size))
+    started = time.perf_counter()
+    threads = len(os.sched_getaffinity(0))
+    build_cache(
+        Path(folder),
+        Path(images),
+        sources,
+        Resize(size=json.loads(size), method=method),
+        "raw",
+        threads,
+        lambda *_: None,
+    )
+    print(time.perf_counter() - started)
+
+
+def cold(bench: Bench) -> None:
+    """Pixels that are on the disk only: the cache against eight threads that read, and against plain mapping."""
+    cache = bench.cache("crop 460")
+    found: dict[str, list[float]] = {"pread, 8 threads": [], "plain memmap": [], "gather": []}
+    for _ in range(bench.rounds):
+        for name, speeds in found.items():
+            done = subprocess.run(
+                [sys.executable, HERE / "input_cold.py", name, bench.images, cache],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            speeds.append(float(done.stdout))
+    for name, speeds in found.items():
+        bench.add("cold, crop 460 (stock: 8 threads of pread)", name, speeds, found["pread, 8 threads"])
+
+
+def augmenting(bench: Bench) -> None:
+    """The batch augmentation alone, 460 -> 224, on uint8 batches that are there."""
+    done = subprocess.run(
+        [sys.executable, HERE / "input_augment.py", bench.images, str(bench.rounds)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    for kind in ("train", "valid"):
+        stock = found[f"fastai {kind}"]
+        for name in [name for name in found if name.endswith(kind)]:
+            bench.add(f"batch augmentation 460 -> 224, {kind}", name, found[name], stock)
+
+
+def training(bench: Bench) -> None:
+    """An epoch of resnet18, 460 -> 128, end to end, and the error after some epochs over five seeds."""
+    found: dict[str, list[dict]] = {"fastai": [], "pipeline": []}
+    for seed in range(5):
+        for name, runs in found.items():
+            command = [sys.executable, HERE / "input_training.py", name, bench.images, bench.cache("crop 460"), seed]
+            done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True)
+            runs.append(json.loads(done.stdout.strip().splitlines()[-1]))
+    stock = [run["images_per_s"] for run in found["fastai"]]
+    for name, runs in found.items():
+        bench.add("training resnet18, 460 -> 128", name, [run["images_per_s"] for run in runs], stock)
+        bench.results["facts"][f"training resnet18: error of {name} over five seeds"] = [run["error"] for run in runs]
+
+
+def scale(bench: Bench) -> None:
+    """What 1,000 to 100,000 images cost in memory, to the first batch, and an epoch."""
+    for count in (1_000, 10_000, 100_000):
+        command = [sys.executable, HERE / "input_scale.py", bench.folder / f"scale-{count}", count]
+        done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True)
+        bench.results["facts"][f"{count:,} images"] = json.loads(done.stdout.strip().splitlines()[-1])
+        shutil.rmtree(bench.folder / f"scale-{count}")
+
+
+SECTIONS: dict[str, Callable[[Bench], None]] = {
+    "loading": loading,
+    "other-presizes": other_presizes,
+    "whole-path": whole_path,
+    "building": building,
+    "cold": cold,
+    "augmenting": augmenting,
+    "training": training,
+    "scale": scale,
+}
+
+
+def print_table(results: dict[str, Any]) -> None:
+    table = Table(title="input path", title_justify="left")
+    for heading in ("section", "system"):
+        table.add_column(heading)
+    for heading in ("images/s", "ratio to stock", "ms/image"):
+        table.add_column(heading, justify="right")
+    for row in results["rows"]:
+        ratio = "" if row["ratio_to_stock"] is None else f"{row['ratio_to_stock']:.2f}"
+        table.add_row(row["section"], row["name"], f"{row['images_per_s']:,.0f}", ratio, f"{row['ms_per_image']:.3f}")
+    console = Console(width=120)
+    console.print(table)
+    for name, fact in {**results["facts"], **{f"skipped {k}": v for k, v in results["skipped"].items()}}.items():
+        console.print(f"{name}: {fact}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--build"]:
+        build(*sys.argv[2:6])
+    else:
+        main()

@@ -1,0 +1,62 @@
+"""Reading a cache whose pixels are not in memory: `input_cold.py SYSTEM IMAGES CACHE` prints images/s of an epoch.
+
+The file's pages are dropped first (posix_fadvise), as if another program had taken the memory. The cache checks
+each image at its first use, here as always.
+"""
+
+import os
+import random
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.vision.cache import Cache
+from pipeline.vision.gather import PixelSource, windows
+
+BATCH = 64
+
+
+def main() -> None:
+    system, images, folder = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+    files = sorted(images.rglob("*.jpg"))
+    random.Random(0).shuffle(files)
+    with open(folder / "pixels.bin", "rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        cache = Cache(folder, images)
+        pixels = PixelSource(cache.resize, cache)
+        started = time.perf_counter()
+        {"gather": gather, "pread, 8 threads": pread, "plain memmap": memmap}[system](
+            cache, pixels, files, file.fileno()
+        )
+    print(len(files) / (time.perf_counter() - started))
+
+
+def gather(cache: Cache, pixels: PixelSource, files: list[Path], _: int) -> None:
+    waiting = []
+    for begin in range(0, len(files), BATCH):
+        chosen = files[begin : begin + BATCH]
+        waiting.append(pixels.start(chosen, list(windows(len(chosen), random.Random(begin)))))
+        if len(waiting) > 2:
+            waiting.pop(0).result()
+    for pending in waiting:
+        pending.result()
+
+
+def pread(cache: Cache, pixels: PixelSource, files: list[Path], handle: int) -> None:
+    extents = [cache._extent[cache.row(path)] for path in files]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda extent: os.pread(handle, extent[1], extent[0]), extents))
+
+
+def memmap(cache: Cache, pixels: PixelSource, files: list[Path], _: int) -> None:
+    data = np.memmap(cache.folder / "pixels.bin", mode="r")
+    for path in files:
+        offset, length = cache._extent[cache.row(path)]
+        data[offset : offset + length].copy()  # page by page, as it is touched
+
+
+if __name__ == "__main__":
+    main()

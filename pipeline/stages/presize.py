@@ -1,0 +1,215 @@
+"""presize: every readable image decoded and resized once for each presize of the models; training reads that."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from pipeline.config import Competition, Resize
+from pipeline.errors import RequestError, WorkFailed
+from pipeline.freshness import Step
+from pipeline.log import Log
+from pipeline.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pipeline.vision.build import Source
+    from pipeline.vision.cache import Cache
+
+VERSION = 1
+JPEG_SHARE = 0.25  # of the raw pixels' size, at most, on photos
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A cache that some models read: its presize, and the folder that its key names."""
+
+    resize: Resize
+    folder: Path
+
+    @property
+    def title(self) -> str:
+        height, width = self.resize.size
+        return f"{height}x{width} {self.resize.method}"
+
+
+def presize(
+    comp: Competition,
+    workspace: Workspace,
+    log: Log,
+    force: bool = False,
+    cache_gb: float | None = None,
+    prune: bool = False,
+    verify: bool = False,
+) -> bool:
+    """Build the caches that the models lack; returns whether it built any.
+
+    `cache_gb` limits what raw pixels may take, in 10^9 bytes (half of the free disk by default); beyond it JPEGs
+    are kept. `prune` deletes caches that no model reads; `verify` reads every byte of those that are kept.
+    """
+    if comp.kind != "image":
+        raise RequestError(f"presize goes with image competitions, and {comp.slug} is of kind {comp.kind!r}")
+    if cache_gb is not None and cache_gb < 0:
+        raise RequestError(f"--cache-gb {cache_gb}: give 0 or more, in 10^9 bytes")
+    images = readable_images(workspace)
+    wanted = wanted_caches(comp, workspace)
+    if verify:
+        _verify(wanted, workspace, log)
+    built = False
+    for cache, form in _forms(wanted, images, workspace, cache_gb):
+        if force or not _is_good(cache, form if cache_gb is not None else None, workspace):
+            shutil.rmtree(cache.folder, ignore_errors=True)
+            _build(cache, form, images, workspace, log)
+            built = True
+    _tell_unused(wanted, workspace, log, prune)
+    checking = step(comp, workspace)
+    if built or not checking.done():
+        checking.record()
+    return built
+
+
+def ensure(comp: Competition, workspace: Workspace, log: Log) -> None:
+    """Presize what training or predicting is about to read and nobody has presized."""
+    if comp.kind == "image" and not step(comp, workspace).done():
+        presize(comp, workspace, log)
+
+
+def step(comp: Competition, workspace: Workspace) -> Step:
+    wanted = wanted_caches(comp, workspace)
+    inputs = {"version": VERSION, "caches": [cache.folder.name for cache in wanted]}
+    files = ("manifest.json", "index.parquet", "pixels.bin")
+    outputs = tuple(cache.folder / name for cache in wanted for name in files)
+    return Step(workspace.meta / "presize.json", inputs, outputs)
+
+
+def wanted_caches(comp: Competition, workspace: Workspace) -> list[Wanted]:
+    """One for each different presize, keyed by it and by the bytes of every image; none before the audit."""
+    if comp.kind != "image" or not (workspace.facts.is_file() and workspace.manifest.is_file()):
+        return []
+    images = readable_images(workspace)
+    lines = (f"{path}\0{sha}\n" for path, sha in zip(images["path"], images["sha256"], strict=True))
+    content = hashlib.sha256("".join(lines).encode())
+    resizes = {model.presize.model_dump_json(): model.presize for model in comp.models}
+    found = []
+    for text, resize in resizes.items():
+        key = hashlib.sha256(f"{VERSION} {text} {content.hexdigest()}".encode()).hexdigest()[:16]
+        found.append(Wanted(resize, workspace.presized / key))
+    return found
+
+
+def readable_images(workspace: Workspace) -> pd.DataFrame:
+    """path, sha256, width and height (upright) of every image that can be read, sorted by path."""
+    manifest = pd.read_parquet(workspace.manifest, columns=["id", "split", "path"])
+    columns = ["id", "split", "readable", "sha256", "width", "height"]
+    facts = pd.read_parquet(workspace.facts, columns=columns)
+    rows = manifest.merge(facts, on=["id", "split"], validate="one_to_one")
+    rows = rows[rows["readable"]].drop_duplicates("path").sort_values("path", ignore_index=True)
+    return rows[["path", "sha256", "width", "height"]]
+
+
+def open_cache(workspace: Workspace, comp: Competition, resize: Resize, log: Log) -> "Cache":
+    """The cache of a presize. Raises WorkFailed if it is not there, or not whole."""
+    from pipeline.vision.cache import Cache
+
+    (wanted,) = [cache for cache in wanted_caches(comp, workspace) if cache.resize == resize]
+    return Cache(wanted.folder, workspace.raw, log.warn)
+
+
+def _forms(
+    wanted: Sequence[Wanted], images: pd.DataFrame, workspace: Workspace, cache_gb: float | None
+) -> list[tuple[Wanted, str]]:
+    """raw for each cache as long as the budget holds, then jpeg. Raises WorkFailed where not even those have room."""
+    from pipeline.vision.build import raw_bytes
+
+    workspace.presized.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(workspace.presized).free
+    budget = free / 2 if cache_gb is None else cache_gb * 1e9
+    left, forms = budget, []
+    for cache in wanted:
+        there = _size_of(cache.folder)
+        raw = raw_bytes(_sources(images), cache.resize)
+        fits = raw - (there if cache_gb is None else 0) <= left
+        needed = raw if fits else int(raw * JPEG_SHARE)
+        if needed - there > free:
+            raise WorkFailed(
+                f"presizing {len(images):,} images to {cache.title} takes about {_gb(needed)}, and {_gb(free)} are "
+                f"free below {workspace.presized}; free some, or presize to less"
+            )
+        left -= needed if fits else 0
+        forms.append((cache, "raw" if fits else "jpeg"))
+    return forms
+
+
+def _is_good(wanted: Wanted, form: str | None, workspace: Workspace) -> bool:
+    from pipeline.vision.cache import Cache, DamagedCache
+
+    try:
+        cache = Cache(wanted.folder, workspace.raw)
+    except DamagedCache:
+        return False
+    return form is None or cache.form == form
+
+
+def _build(wanted: Wanted, form: str, images: pd.DataFrame, workspace: Workspace, log: Log) -> None:
+    from pipeline.vision.build import build_cache
+
+    if form == "jpeg":
+        log.say(f"presize {wanted.title}: raw pixels would not fit the budget (--cache-gb); JPEGs are kept instead")
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with log.bar(f"presize {wanted.title}") as progress:
+        build_cache(wanted.folder, workspace.raw, _sources(images), wanted.resize, form, threads, progress)
+    log.say(f"presize {wanted.title}: {len(images):,} images, {_gb(_size_of(wanted.folder))}")
+
+
+def _sources(images: pd.DataFrame) -> "list[Source]":
+    from pipeline.vision.build import Source
+
+    return [Source(*row) for row in images.itertuples(index=False, name=None)]
+
+
+def _verify(wanted: Sequence[Wanted], workspace: Workspace, log: Log) -> None:
+    """Raise WorkFailed with the first images whose file or pixels are not what they were."""
+    from pipeline.vision.cache import Cache, DamagedCache
+
+    for one in wanted:
+        try:
+            cache = Cache(one.folder, workspace.raw)
+        except DamagedCache:
+            continue  # it is built next
+        with log.bar(f"verify {one.title}") as progress:
+            bad = cache.faults(progress)
+        if bad:
+            raise WorkFailed(
+                f"{len(bad)} of {len(cache)} images in {one.folder} are not as they were ({', '.join(bad[:3])}); "
+                "run `pipeline check --force`, then `pipeline presize --force`"
+            )
+        log.say(f"presize {one.title}: {len(cache):,} images verified")
+
+
+def _tell_unused(wanted: Sequence[Wanted], workspace: Workspace, log: Log, prune: bool) -> None:
+    names = {cache.folder.name for cache in wanted}
+    folders = [entry for entry in workspace.presized.iterdir() if entry.is_dir()]
+    unused = [folder for folder in folders if _key(folder) not in names]
+    for folder in unused:
+        log.say(f"  {'deleted' if prune else 'unused'}: {workspace.show(folder)} ({_gb(_size_of(folder))})")
+        if prune:
+            shutil.rmtree(folder)
+    if unused and not prune:
+        log.say(f"  {len(unused)} presize cache(s) that no model reads; `pipeline presize --prune` deletes them")
+
+
+def _key(folder: Path) -> str:
+    """The key in a cache's folder name, and in that of one half built."""
+    return folder.name.removeprefix(".").removesuffix(".partial")
+
+
+def _size_of(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.glob("*")) if folder.is_dir() else 0
+
+
+def _gb(size: float) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

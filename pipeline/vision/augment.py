@@ -1,0 +1,274 @@
+"""fastai's `aug_transforms` as one step: one homography and one interpolation from the presize to the final size.
+
+The parameters are drawn by fastai's own transforms, so their distribution is theirs. What differs is the
+sampling: stock warps at the presize and resamples again for the random crop; here all of it is composed first.
+"""
+
+import functools
+import math
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from fastai.data.transforms import Normalize
+from fastai.torch_basics import Transform
+from fastai.vision.augment import AffineCoordTfm, LightingTfm, RandomResizedCropGPU, RandTransform, aug_transforms
+from fastai.vision.augment import find_coeffs as homography_between
+from fastai.vision.core import TensorImage
+from torch import Tensor
+
+from pipeline.config import Augment
+from pipeline.vision.gather import Buffers
+
+Size = tuple[int, int]
+HALVE_FROM = 2.5  # source pixels an output pixel, from which four of them are averaged first
+
+
+def stock_augmentations(augment: Augment, size: Size) -> list[Transform]:
+    """fastai's aug_transforms down to `size` (height, width) pixels."""
+    return aug_transforms(
+        size=size,
+        do_flip=augment.flip,
+        flip_vert=augment.flip_vert,
+        max_rotate=augment.max_rotate,
+        max_zoom=augment.max_zoom,
+        max_lighting=augment.max_lighting,
+        max_warp=augment.max_warp,
+        min_scale=augment.min_scale,
+    )
+
+
+class FusedAugment(RandTransform):
+    """uint8 images (n, 3, height, width) to float ones of the final size, augmented in training, normalised.
+
+    Stands for IntToFloatTensor, aug_transforms and Normalize. On valid it samples as fastai does there.
+    """
+
+    order, split_idx = 30, None
+
+    def __init__(self, augment: Augment, size: Size, stats: tuple[Sequence[float], Sequence[float]]) -> None:
+        super().__init__()
+        self.size = size
+        self.normalize = Normalize.from_stats(*stats, cuda=False)
+        drawn = stock_augmentations(augment, size)
+        self.affine = _only(drawn, AffineCoordTfm)
+        self.crop = _only(drawn, RandomResizedCropGPU)
+        self.lighting = _only(drawn, LightingTfm)
+        self._buffers = Buffers()
+
+    def before_call(self, b: tuple | Tensor, split_idx: int | None) -> None:
+        """Draw the parameters of a batch; fastai's transforms look at its shape and device alone."""
+        image = b[0] if isinstance(b, tuple) else b
+        self.do, self.training = True, not split_idx
+        if self.training:
+            blank = TensorImage(torch.empty(1, device=image.device).expand(image.shape))
+            for transform in (self.affine, self.crop, self.lighting):
+                if transform is not None:
+                    transform.before_call(blank, split_idx=0)
+
+    def encodes(self, x: TensorImage) -> TensorImage:
+        images = x.as_subclass(Tensor)
+        if self.training:
+            sample = _warp_by_opencv if images.device.type == "cpu" else warp_by_torch
+            out = sample(self, images, self.homographies(images.shape))
+        elif images.device.type == "cpu":
+            out = _resize_by_taps(self, images)
+        else:
+            out = self.normalized(resize_as_fastai(images.float() / 255, self.size))
+        return TensorImage(out)
+
+    def decodes(self, x: TensorImage) -> TensorImage:
+        mean, std = (stat.to(x.device) for stat in (self.normalize.mean, self.normalize.std))
+        return (x * std + mean).clamp(0.0, 1.0)
+
+    def normalized(self, images: Tensor) -> Tensor:
+        """Images of 0 to 1 by the mean and standard deviation of each channel."""
+        return (images - self.normalize.mean.to(images.device)) / self.normalize.std.to(images.device)
+
+    def homographies(self, shape: Sequence[int]) -> Tensor:
+        """(n, 3, 3): from a pixel of the output to its place in the source, both as (x, y, 1) in pixels."""
+        n, source = shape[0], shape[-2:]
+        matrix = torch.eye(3).expand(n, 3, 3)
+        if self.affine is not None:
+            matrix = matrix.clone()
+            matrix[:, :2] = self.affine.mat.float().cpu()
+            for warp in self.affine.coord_fs:
+                matrix = _perspective(warp).cpu() @ matrix
+        corner, cut = ((0, 0), source) if self.crop is None else (self.crop.tl, self.crop.cp_size)
+        inward = _to_unit(source) @ _shift(corner) @ _scale(cut, self.size)
+        return (torch.linalg.inv(_to_unit(source)) @ matrix.double() @ inward).float()
+
+    def halvings(self, source: Sequence[int]) -> int:
+        """How often the source is halved before it is sampled."""
+        return _halvings(source if self.crop is None else self.crop.cp_size, self.size)
+
+    def lit(self, values: Tensor) -> Tensor:
+        """Values of 0 to 1 (n, ...) after the drawn brightness and contrast of each image."""
+        return values if self.lighting is None else self.lighting.encodes(TensorImage(values)).as_subclass(Tensor)
+
+
+def _only(transforms: Sequence[Transform], kind: type) -> Transform | None:
+    return next((transform for transform in transforms if isinstance(transform, kind)), None)
+
+
+def _perspective(warp: Callable) -> Tensor:
+    """The homography (n, 3, 3) of fastai's Warp as it was drawn."""
+    coefficients = homography_between(warp.orig_pts, warp.targ_pts)
+    return torch.cat([coefficients, torch.ones_like(coefficients[:, :1])], dim=1).view(-1, 3, 3)
+
+
+def _to_unit(size: Sequence[int]) -> Tensor:
+    """Pixels to fastai's coordinates, in which the centres of the outermost pixels are at -1 and 1."""
+    height, width = (max(1, side - 1) for side in size)
+    return torch.tensor([[2 / width, 0, -1], [0, 2 / height, -1], [0, 0, 1]], dtype=torch.float64)
+
+
+def _shift(corner: Sequence[int]) -> Tensor:
+    return torch.tensor([[1, 0, corner[1]], [0, 1, corner[0]], [0, 0, 1]], dtype=torch.float64)
+
+
+def _scale(source: Sequence[int], out: Sequence[int]) -> Tensor:
+    """Pixels of the output to pixels of the source, the outermost on the outermost."""
+    down, across = ((s - 1) / max(1, o - 1) for s, o in zip(source, out, strict=True))
+    return torch.tensor([[across, 0, 0], [0, down, 0], [0, 0, 1]], dtype=torch.float64)
+
+
+def _halvings(source: Sequence[int], out: Size) -> int:
+    """How often to halve before a single bilinear sample, so that it passes over no pixel."""
+    ratio = min(s / o for s, o in zip(source, out, strict=True))
+    return math.ceil(math.log2(ratio / HALVE_FROM)) if ratio > HALVE_FROM else 0
+
+
+HALVED = torch.tensor([[0.5, 0, -0.25], [0, 0.5, -0.25], [0, 0, 1]], dtype=torch.float64)  # a pixel's place in a half
+
+
+def warp_by_torch(augment: FusedAugment, images: Tensor, sources: Tensor) -> Tensor:
+    """The fused step on the images' device, in float: what the quick one on the CPU is measured against."""
+    x = images.float() / 255
+    for _ in range(augment.halvings(images.shape[-2:])):
+        x = F.avg_pool2d(x, 2)
+        sources = HALVED.float() @ sources
+    n, _, height, width = x.shape
+    down, across = torch.meshgrid(*(torch.arange(float(side)) for side in augment.size), indexing="ij")
+    points = torch.stack([across, down, torch.ones_like(down)], dim=-1).view(1, -1, 3)
+    points = points @ (_to_unit((height, width)).float() @ sources).transpose(1, 2)
+    grid = (points[..., :2] / points[..., 2:]).view(n, *augment.size, 2).to(x.device)
+    x = F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=True)
+    return augment.normalized(augment.lit(x))
+
+
+def _warp_by_opencv(augment: FusedAugment, images: Tensor, sources: Tensor) -> Tensor:
+    """The fused step on the CPU: a warp of uint8, then brightness, contrast and normalisation by one look-up."""
+    pixels = images.permute(0, 2, 3, 1).contiguous().numpy()
+    ramp = (torch.arange(256.0) / 255).view(1, 1, 1, 256).repeat(len(pixels), 1, 1, 1)
+    tables = augment.normalized(augment.lit(ramp).expand(-1, 3, 1, 256)).permute(0, 2, 3, 1).contiguous().numpy()
+    height, width = augment.size
+    out = augment._buffers.take((len(pixels), height, width, 3), torch.float32)
+    halvings = augment.halvings(images.shape[-2:])
+    into, matrices = out.numpy(), (torch.linalg.matrix_power(HALVED, halvings) @ sources.double()).numpy()
+
+    def one(number: int) -> None:
+        image = pixels[number]
+        for _ in range(halvings):
+            image = _half(image)
+        matrix, flags = matrices[number], cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        warped = cv2.warpPerspective(image, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+        cv2.LUT(warped, tables[number], into[number])
+
+    _for_each(one, len(pixels))
+    return out.permute(0, 3, 1, 2)
+
+
+def _half(image: np.ndarray) -> np.ndarray:
+    """Each two by two pixels averaged; an odd last row or column is left out."""
+    height, width = (side // 2 for side in image.shape[:2])
+    return cv2.resize(image[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+
+
+def _smoothing(source: Sequence[int], out: Size) -> float:
+    """fastai's measure (`_grid_sample`, which takes the grid's last two sides for its height and width): above 1
+    it averages by area first."""
+    return min(source[0] / out[1], source[1] / 2) / 2
+
+
+def resize_as_fastai(images: Tensor, size: Size) -> Tensor:
+    """What aug_transforms(size=...) does on valid: an average by area if it shrinks strongly, then bilinear."""
+    shrink = _smoothing(images.shape[-2:], size)
+    if shrink > 1:
+        images = F.interpolate(images, scale_factor=1 / shrink, mode="area", recompute_scale_factor=True)
+    return F.interpolate(images, size=size, mode="bilinear", align_corners=True)
+
+
+def _resize_by_taps(augment: FusedAugment, images: Tensor) -> Tensor:
+    """`resize_as_fastai` and the normalisation on the CPU: two weighted sums of neighbours, down and across."""
+    pixels = images.permute(0, 2, 3, 1).contiguous().numpy()
+    source = pixels.shape[1:3]
+    height, width = augment.size
+    out = augment._buffers.take((len(pixels), height, width, 3), torch.float32)
+    into = out.numpy()
+    mean, std = (stat.flatten().numpy() for stat in (augment.normalize.mean, augment.normalize.std))
+    scale, offset = 1 / (255 * std), -mean / std
+    shrink = _smoothing(source, augment.size)
+    rows, columns = (_taps(s, o, max(1.0, shrink)) for s, o in zip(source, augment.size, strict=True))
+
+    def one(number: int) -> None:
+        narrow = _weighted(pixels[number], rows, axis=0) if source[0] != height else pixels[number]
+        small = _weighted(narrow, columns, axis=1) if source[1] != width else narrow
+        np.multiply(small, scale, out=into[number], casting="same_kind")
+        into[number] += offset
+
+    _for_each(one, len(pixels))
+    return out.permute(0, 3, 1, 2)
+
+
+Taps = tuple[np.ndarray, np.ndarray]  # the first neighbour of each output, and the weights (neighbours, outputs)
+
+
+@functools.lru_cache(maxsize=8)
+def _taps(source: int, out: int, shrink: float) -> Taps:
+    """`resize_as_fastai` along one axis, from its effect on each source pixel."""
+    matrix = _along_one_axis(source, out, shrink)
+    used = matrix != 0
+    first = used.argmax(axis=1)
+    count = int((source - used[:, ::-1].argmax(axis=1) - first).max())
+    first = np.minimum(first, source - count)
+    weights = np.stack([matrix[np.arange(out), first + number] for number in range(count)])
+    return first, weights.astype(np.float32)
+
+
+def _along_one_axis(source: int, out: int, shrink: float) -> np.ndarray:
+    """(out, source): each output as a weighted sum."""
+    unit = torch.eye(source, dtype=torch.float64)[:, None]
+    if shrink > 1:
+        unit = F.interpolate(unit, scale_factor=1 / shrink, mode="area", recompute_scale_factor=True)
+    return F.interpolate(unit[:, :, None], size=(1, out), mode="bilinear", align_corners=True)[:, 0, 0].T.numpy()
+
+
+def _weighted(image: np.ndarray, taps: Taps, axis: int) -> np.ndarray:
+    first, weights = taps
+    shape = (-1, 1, 1) if axis == 0 else (1, -1, 1)
+    total = np.take(image, first, axis=axis) * weights[0].reshape(shape)
+    for number in range(1, len(weights)):
+        total += np.take(image, first + number, axis=axis) * weights[number].reshape(shape)
+    return total
+
+
+def _for_each(work: Callable[[int], None], count: int) -> None:
+    """Do `work` for 0 to count - 1 on all cores; OpenCV and numpy let go of the interpreter meanwhile."""
+    threads = _cores()
+    parts = [range(start, count, threads) for start in range(min(threads, count))]
+    list(_pool().map(lambda part: [work(number) for number in part], parts))
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@functools.cache
+def _pool() -> ThreadPoolExecutor:
+    cv2.setNumThreads(1)  # a thread of ours has an image to itself
+    return ThreadPoolExecutor(_cores(), thread_name_prefix="augment")

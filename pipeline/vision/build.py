@@ -1,0 +1,228 @@
+"""Building a presize cache: every image decoded and resized once, by streaming, to be taken up after a kill."""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import repeat
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.json as pa_json
+import pyarrow.parquet as pq
+
+from pipeline.config import Resize
+from pipeline.errors import WorkFailed
+from pipeline.vision.cache import ABOUT, INDEX, PIXELS, VERSION, Form, describe, pack
+from pipeline.vision.memory import keep_freed_memory
+from pipeline.vision.presize import frame_of, presize, read_pixels
+from pipeline.workspace import explained, sync_folder, write_json, write_with
+
+JOURNAL = "rows.jsonl"
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image to presize: its path below the raw folder, and what its audit found (upright pixels)."""
+
+    path: str
+    sha256: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """An image in the cache: where its bytes lie, their checksum, and the file that they were made from."""
+
+    path: str
+    offset: int
+    length: int
+    height: int
+    width: int
+    centre_y: int
+    centre_x: int
+    crc32: int
+    source_bytes: int
+    source_mtime: int
+    sha256: str
+
+
+Made = tuple[np.ndarray, Row]  # an image's bytes in the cache, and its row
+ROW_FIELDS = [field.name for field in fields(Row)]
+
+
+def raw_bytes(sources: Sequence[Source], resize: Resize) -> int:
+    """What the pixels of all images take on the disk."""
+    shapes = (frame_of(source.width, source.height, resize).shape for source in sources)
+    return sum(height * width * 3 for height, width in shapes)
+
+
+def build_cache(
+    folder: Path,
+    raw: Path,
+    sources: Sequence[Source],
+    resize: Resize,
+    form: Form,
+    threads: int,
+    progress: Callable[[int, int], None],
+) -> bool:
+    """Build a cache in `folder`, or go on with one; returns False if another process has finished it meanwhile.
+
+    The images lie in the order given; each is written once, then noted in a journal. The manifest comes last
+    and the folder takes its name when it is whole. Raises WorkFailed if the disk has no room, or if a file is
+    not the one that was audited.
+    """
+    keep_freed_memory()
+    partial = folder.parent / f".{folder.name}.partial"
+    with explained(folder), _only_one(folder):
+        if describe(folder) is not None:
+            return False
+        partial.mkdir(parents=True, exist_ok=True)
+        with open(partial / PIXELS, "ab") as file:
+            pass
+        with open(partial / PIXELS, "r+b", buffering=0) as file, open(partial / JOURNAL, "a+b") as journal:
+            done, end = _taken_up(file, journal, sources)
+            if form == "raw":
+                _reserve(file, raw_bytes(sources, resize))
+            # The places of raw pixels are known beforehand, so that threads write them; a JPEG's only afterwards.
+            places = _places(sources[done:], resize, end) if form == "raw" else repeat(None)
+
+            def work(source: Source, place: int | None) -> Made:
+                data, row = _make(raw, source, resize, form)
+                return data, row if place is None else _write(file, data, row, place)
+
+            for data, row in _stream(work, zip(sources[done:], places, strict=False), threads):
+                placed = _write(file, data, row, end) if form == "jpeg" else row
+                journal.write(json.dumps(asdict(placed)).encode() + b"\n")
+                journal.flush()
+                done, end = done + 1, placed.offset + placed.length
+                progress(done, len(sources))
+            file.truncate(end)
+            os.fsync(file.fileno())
+        _finish(partial, folder, {"form": form, "resize": resize.model_dump(), "images": done, "bytes": end})
+    return True
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Wait for another process that builds the same cache; the system drops the lock if it dies."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.parent / f".{folder.name}.lock", "wb") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _reserve(file: BinaryIO, size: int) -> None:
+    """Take the room now, so that a full disk is met at the start."""
+    try:
+        os.posix_fallocate(file.fileno(), 0, max(1, size))
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
+
+
+def _taken_up(file: BinaryIO, journal: BinaryIO, sources: Sequence[Source]) -> tuple[int, int]:
+    """How many rows an earlier run wrote whole, and where they end; what follows them in the journal is cut off."""
+    journal.seek(0)
+    done = end = keep = 0
+    for line, source in zip(journal, sources, strict=False):
+        try:
+            row = Row(**json.loads(line))
+        except (ValueError, TypeError):
+            break
+        data = os.pread(file.fileno(), row.length, row.offset)
+        same = (row.path, row.sha256, row.offset) == (source.path, source.sha256, end)
+        if not (same and len(data) == row.length and zlib.crc32(data) == row.crc32):
+            break
+        done, end, keep = done + 1, end + row.length, keep + len(line)
+    journal.truncate(keep)
+    journal.seek(keep)
+    return done, end
+
+
+def _make(raw: Path, source: Source, resize: Resize, form: Form) -> Made:
+    """One image's bytes in the cache, and its row but for the offset."""
+    path = raw / source.path
+    stat = os.stat(path)
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != source.sha256:
+        raise WorkFailed(f"the image {path} was changed after the audit; run `pipeline check --force`")
+    pixels = read_pixels(data, path)
+    frame = frame_of(pixels.shape[1], pixels.shape[0], resize)
+    packed = pack(presize(pixels, resize), form)
+    height, width = frame.shape
+    row = Row(
+        path=source.path,
+        offset=0,
+        length=len(packed),
+        height=height,
+        width=width,
+        centre_y=frame.down.centre,
+        centre_x=frame.across.centre,
+        crc32=zlib.crc32(packed),
+        source_bytes=stat.st_size,
+        source_mtime=stat.st_mtime_ns,
+        sha256=source.sha256,
+    )
+    return packed, row
+
+
+def _places(sources: Sequence[Source], resize: Resize, start: int) -> Iterator[int]:
+    """Where the pixels of each image begin."""
+    for source in sources:
+        yield start
+        height, width = frame_of(source.width, source.height, resize).shape
+        start += height * width * 3
+
+
+def _stream(work: Callable[..., Made], tasks: Iterable[tuple], threads: int) -> Iterator[Made]:
+    """Results in the order of the tasks, a few at a time in memory."""
+    waiting: deque[Future] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for task in tasks:
+                waiting.append(pool.submit(work, *task))
+                if len(waiting) > 4 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _write(file: BinaryIO, data: np.ndarray, row: Row, place: int) -> Row:
+    """Write an image's bytes, whole, at their place."""
+    done = 0
+    while done < len(data):
+        done += os.pwrite(file.fileno(), data[done:], place + done)
+    return replace(row, offset=place)
+
+
+def _finish(partial: Path, folder: Path, about: dict[str, Any]) -> None:
+    """The journal becomes the index; then the manifest, and the folder's name."""
+    schema = pa.schema([(name, pa.string() if name in ("path", "sha256") else pa.int64()) for name in ROW_FIELDS])
+    if about["images"]:
+        options = pa_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
+        table = pa_json.read_json(partial / JOURNAL, parse_options=options)
+    else:
+        table = schema.empty_table()
+    write_with(partial / INDEX, lambda path: pq.write_table(table, path))
+    index = hashlib.sha256((partial / INDEX).read_bytes()).hexdigest()
+    write_json(partial / ABOUT, {"version": VERSION, **about, "index_sha256": index})
+    (partial / JOURNAL).unlink()
+    if folder.exists():  # what is left of a damaged one
+        shutil.rmtree(folder)
+    os.rename(partial, folder)
+    sync_folder(folder.parent)

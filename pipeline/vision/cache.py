@@ -1,0 +1,206 @@
+"""The presize cache, opened for reading: a folder of pixels, each image checked before it is first used."""
+
+import hashlib
+import json
+import mmap
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+
+from pipeline.config import Resize
+from pipeline.errors import WorkFailed
+from pipeline.log import Log
+from pipeline.vision.presize import Fractions, Pixels, corner, presize, read_pixels
+from pipeline.workspace import read_json
+
+Form = Literal["raw", "jpeg"]
+PIXELS, INDEX, ABOUT = "pixels.bin", "index.parquet", "manifest.json"
+VERSION = 1  # raised when the same image would give other bytes
+JPEG_QUALITY = 95
+
+
+class DamagedCache(WorkFailed):
+    """A cache that was not finished, or whose files were changed: it is built again."""
+
+
+def pack(pixels: Pixels, form: Form) -> np.ndarray:
+    """An image's frame as it is stored, as bytes: row by row, or a JPEG of them without chroma subsampling."""
+    if form == "raw":
+        return np.ascontiguousarray(pixels).reshape(-1)
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    return cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)[1].reshape(-1)
+
+
+def unpack(data: np.ndarray, shape: tuple[int, int], form: Form) -> Pixels:
+    """What `pack` stored: uint8 (height, width, 3)."""
+    if form == "raw":
+        return data.reshape(*shape, 3)
+    return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+
+
+class Cache:
+    """The images of one presize, by their paths below the raw folder.
+
+    Raises DamagedCache if the folder does not hold a whole cache. Reading never trusts it further: at the first
+    use in a process an image's file must be the one that was read (size and time, else its bytes), and its
+    pixels must have their checksum.
+    """
+
+    def __init__(self, folder: Path, raw: Path, warn: Callable[[str], None] | None = None) -> None:
+        about = read_json(folder / ABOUT)
+        if about is None or about.get("version") != VERSION:
+            raise DamagedCache(f"no finished presize cache in {folder}; run `pipeline presize`")
+        self.folder, self.raw, self.warn = folder, raw, warn or Log().warn
+        self.form: Form = about["form"]
+        self.resize = Resize(**about["resize"])
+        self.bytes = about["bytes"]
+        self._prefix = f"{raw}/"
+        self._open_index(about)
+        self._open_pixels()
+        self._sound = [False] * len(self)  # checked in this process
+        self._rebuilt: dict[int, np.ndarray] = {}
+
+    def _open_index(self, about: dict) -> None:
+        try:
+            data = (self.folder / INDEX).read_bytes()
+        except OSError as error:
+            raise DamagedCache(f"the presize cache {self.folder} has no index; run `pipeline presize`") from error
+        if hashlib.sha256(data).hexdigest() != about["index_sha256"]:
+            raise DamagedCache(f"the index of the presize cache {self.folder} was changed; run `pipeline presize`")
+        table = pq.read_table(self.folder / INDEX)
+        column = {name: table[name].to_numpy() for name in table.column_names if name not in ("path", "sha256")}
+        # As Python's own numbers: a batch looks up thousands.
+        self._extent = list(zip(column["offset"].tolist(), column["length"].tolist(), strict=True))
+        self._shape = list(zip(column["height"].tolist(), column["width"].tolist(), strict=True))
+        self._centre = list(zip(column["centre_y"].tolist(), column["centre_x"].tolist(), strict=True))
+        self._crc = column["crc32"]
+        self._source = np.stack([column["source_bytes"], column["source_mtime"]], axis=1)
+        self._sha256 = table["sha256"]
+        self._rows = {path: row for row, path in enumerate(table["path"].to_pylist())}
+        self._names = table["path"]
+
+    def _open_pixels(self) -> None:
+        path = self.folder / PIXELS
+        try:
+            self._file = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            raise DamagedCache(f"the presize cache {self.folder} has no pixels; run `pipeline presize`") from error
+        if os.fstat(self._file).st_size != self.bytes:
+            os.close(self._file)
+            self._file = -1
+            raise DamagedCache(f"{path} is not {self.bytes:,} bytes long as it was; run `pipeline presize`")
+        self._map = mmap.mmap(self._file, 0, prot=mmap.PROT_READ) if self.bytes else b""
+        self._data = np.frombuffer(self._map, dtype=np.uint8)
+
+    def __del__(self) -> None:
+        if getattr(self, "_file", -1) >= 0:
+            os.close(self._file)
+
+    def __len__(self) -> int:
+        return len(self._extent)
+
+    def row(self, path: Path | str) -> int:
+        """The row of an image below the raw folder; -1 where it is not in the cache."""
+        name = str(path)
+        return self._rows.get(name[len(self._prefix) :], -1) if name.startswith(self._prefix) else -1
+
+    def read(self, row: int, at: Fractions, out: Pixels, scratch: np.ndarray | None = None) -> None:
+        """Copy a window into `out`, from memory; or through `scratch`, by a read, where the disk is waited for."""
+        data = self._stored(row) if scratch is None else self._from_disk(row, scratch)
+        if not self._sound[row]:
+            data = self._first_use(row, data)
+        height, width = out.shape[:2]
+        top, left = corner(self._shape[row], self._centre[row], (height, width), at)
+        frame = unpack(data, self._shape[row], self.form)
+        np.copyto(out, frame[top : top + height, left : left + width])
+
+    def is_whole(self) -> bool:
+        """Whether the file still has its length; a mapping must not be read beyond the end."""
+        return os.fstat(self._file).st_size == self.bytes
+
+    def in_memory(self, row: int) -> bool:
+        """Whether reading an image would not wait for the disk, by its first and its last byte."""
+        first, length = self._extent[row]
+        try:
+            byte = bytearray(1)
+            return all(
+                os.preadv(self._file, [byte], place, os.RWF_NOWAIT) == 1 for place in (first, first + length - 1)
+            )
+        except BlockingIOError:
+            return False
+        except (OSError, AttributeError):
+            return True  # a file system, or a system, that cannot tell
+
+    def longest(self) -> int:
+        """Bytes of the largest image."""
+        return max((length for _, length in self._extent), default=0)
+
+    def _stored(self, row: int) -> np.ndarray:
+        offset, length = self._extent[row]
+        return self._data[offset : offset + length]
+
+    def _from_disk(self, row: int, scratch: np.ndarray) -> np.ndarray:
+        offset, length = self._extent[row]
+        wanted, done = scratch[:length], 0
+        while done < len(wanted):
+            count = os.preadv(self._file, [wanted[done:]], offset + done)
+            if count == 0:
+                raise DamagedCache(f"{self.folder / PIXELS} was cut short while it was read; run `pipeline presize`")
+            done += count
+        return wanted
+
+    def _first_use(self, row: int, data: np.ndarray) -> np.ndarray:
+        """An image's stored bytes, checked; made anew from its file if they are not what they were."""
+        if row in self._rebuilt:
+            return self._rebuilt[row]
+        self._check_source(row)
+        if zlib.crc32(data) != self._crc[row]:
+            path = self.raw / self._names[row].as_py()
+            self.warn(f"the presize cache is damaged at {path.name}: decoded anew; `pipeline presize --force` mends it")
+            data = pack(presize(read_pixels(path.read_bytes(), path), self.resize), self.form)
+            self._rebuilt[row] = data
+            return data
+        self._sound[row] = True
+        return data
+
+    def _check_source(self, row: int) -> None:
+        """Raise WorkFailed if an image's file is not the one that was presized."""
+        path = self.raw / self._names[row].as_py()
+        try:
+            stat = os.stat(path)
+            if (stat.st_size, stat.st_mtime_ns) == tuple(self._source[row]):
+                return
+            same = hashlib.sha256(path.read_bytes()).hexdigest() == self._sha256[row].as_py()
+        except OSError as error:
+            raise WorkFailed(f"the image {path} is gone ({error.strerror}); run `pipeline data --force`") from error
+        if not same:
+            raise WorkFailed(f"the image {path} was changed after the audit; run `pipeline check --force`")
+
+    def faults(self, progress: Callable[[int, int], None]) -> list[str]:
+        """Read everything: the paths of images whose file or whose pixels are not what they were."""
+        found = []
+        for row in range(len(self)):
+            path = self.raw / self._names[row].as_py()
+            try:
+                same = hashlib.sha256(path.read_bytes()).hexdigest() == self._sha256[row].as_py()
+            except OSError:
+                same = False
+            if not same or zlib.crc32(self._stored(row)) != self._crc[row]:
+                found.append(self._names[row].as_py())
+            progress(row + 1, len(self))
+        return found
+
+
+def describe(folder: Path) -> dict | None:
+    """What a finished cache says about itself; None for anything else."""
+    try:
+        return json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

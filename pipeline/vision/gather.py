@@ -1,0 +1,134 @@
+"""Batches of uint8 pixels: copied out of the cache, or decoded, by threads, ahead of the batch that is wanted."""
+
+import math
+import os
+import random
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.config import Resize
+from pipeline.vision.cache import Cache, DamagedCache
+from pipeline.vision.presize import Fractions, Pixels, presize_window, read_pixels
+
+COPYING = 2  # threads that fill the memory bus
+WAITING = 8  # threads that keep a disk busy
+
+
+class Buffers:
+    """Memory for batches on the CPU, used again once nobody holds the batch: fresh pages cost more than copying."""
+
+    def __init__(self) -> None:
+        self._free: list[np.ndarray] = []
+
+    def take(self, shape: tuple[int, ...], dtype: torch.dtype = torch.uint8) -> torch.Tensor:
+        """An uninitialised tensor; its memory comes back here with its last view."""
+        size = math.prod(shape) * dtype.itemsize
+        block = self._block(size)
+        lease = block[:size]
+        weakref.finalize(lease, self._free.append, block).atexit = False
+        return torch.from_numpy(lease).view(dtype).view(shape)
+
+    def _block(self, size: int) -> np.ndarray:
+        try:
+            block = self._free.pop()
+        except IndexError:
+            return np.empty(size, dtype=np.uint8)
+        return block if len(block) >= size else np.empty(size, dtype=np.uint8)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A batch on its way."""
+
+    batch: torch.Tensor
+    parts: Sequence[Future]
+
+    def result(self) -> torch.Tensor:
+        """uint8 (n, height, width, 3), once it is complete. Raises what a thread met."""
+        for part in self.parts:
+            part.result()
+        return self.batch
+
+
+class PixelSource:
+    """Windows of images: from the cache where it holds them, else from their files.
+
+    `cache` must be of the same `resize`. An image is a path, or pixels (height, width, 3) that somebody decoded.
+    """
+
+    def __init__(self, resize: Resize, cache: Cache | None = None, threads: int | None = None) -> None:
+        if cache is not None and cache.resize != resize:
+            raise ValueError(f"the cache holds {cache.resize}, not {resize}")
+        self.resize, self.cache = resize, cache
+        self.threads = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        self._pool = ThreadPoolExecutor(max(self.threads, WAITING), thread_name_prefix="pixels")
+        self._buffers = Buffers()
+        self._local = threading.local()
+
+    @property
+    def form(self) -> str:
+        """raw, jpeg or files: pixels of another form differ a little."""
+        return self.cache.form if self.cache else "files"
+
+    def start(self, images: Sequence[Path | Pixels], at: Sequence[Fractions], pinned: bool = False) -> Pending:
+        """Begin to fill a batch with the window of each image that lies `at` those fractions of the way."""
+        shape = (len(images), *self.resize.size, 3)
+        batch = torch.empty(shape, dtype=torch.uint8, pin_memory=True) if pinned else self._buffers.take(shape)
+        out = batch.numpy()
+        rows = [self.cache.row(image) if self._may_hold(image) else -1 for image in images]
+        waits = self._waits(rows)
+        workers = WAITING if waits else self.threads if self._decodes(rows) else min(COPYING, self.threads)
+        size = -(-len(images) // workers)
+        parts = [slice(begin, begin + size) for begin in range(0, len(images), size)]
+        return Pending(batch, [self._pool.submit(self._fill, images[p], rows[p], at[p], out[p], waits) for p in parts])
+
+    def _may_hold(self, image: Path | Pixels) -> bool:
+        return self.cache is not None and not isinstance(image, np.ndarray)
+
+    def _decodes(self, rows: Sequence[int]) -> bool:
+        return self.form != "raw" or min(rows, default=0) < 0
+
+    def _waits(self, rows: Sequence[int]) -> bool:
+        """Whether some of these images, judged by a few, would have to come from the disk."""
+        if self.cache is None:
+            return False
+        if not self.cache.is_whole():
+            raise DamagedCache(f"the pixels in {self.cache.folder} were cut short; run `pipeline presize`")
+        sample = random.Random(len(rows)).sample(rows, min(8, len(rows)))
+        return any(row >= 0 and not self.cache.in_memory(row) for row in sample)
+
+    def _fill(
+        self, images: Sequence[Path | Pixels], rows: Sequence[int], at: Sequence[Fractions], out: Pixels, waits: bool
+    ) -> None:
+        scratch = self._scratch() if waits else None
+        for image, row, place, window in zip(images, rows, at, out, strict=True):
+            if row >= 0:
+                self.cache.read(row, place, window, scratch)
+            else:
+                pixels = image if isinstance(image, np.ndarray) else read_pixels(read_bytes(image), image)
+                presize_window(pixels, self.resize, place, window)
+
+    def _scratch(self) -> np.ndarray:
+        if not hasattr(self._local, "scratch"):
+            self._local.scratch = np.empty(self.cache.longest(), dtype=np.uint8)
+        return self._local.scratch
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's bytes; a file that is not there is for `read_pixels` to explain."""
+    try:
+        return Path(path).read_bytes()
+    except OSError:
+        return b""
+
+
+def windows(count: int, rng: random.Random | None) -> Iterator[Fractions]:
+    """Where the windows of `count` images lie: at random, or in the centre without a generator."""
+    return ((rng.random(), rng.random()) if rng else None for _ in range(count))

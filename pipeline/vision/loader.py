@@ -1,0 +1,98 @@
+"""fastai's loader fed from a PixelSource: no worker processes, batches of uint8, all of fastai's methods."""
+
+import random
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from fastai.callback.data import WeightedDL
+from fastai.data.block import TransformBlock
+from fastai.data.core import TfmdDL
+from fastai.data.load import fa_collate
+from fastai.vision.core import TensorImage
+
+from pipeline.vision.gather import Pending, PixelSource, windows
+
+AHEAD = 2  # batches on their way while one is used
+
+
+class PixelLoading:
+    """A mixin for fastai's loaders: `pixels` gives the images of a batch, the dataset all else.
+
+    It takes the place of the image's type transforms and of `Resize` (windows are random where the dataset's
+    split_idx is 0, central elsewhere, as there); labels go through the dataset's own transforms, once each.
+    """
+
+    def __init__(self, dataset: Any, *, pixels: PixelSource, **kwargs: Any) -> None:
+        self.pixels = pixels
+        self._labels: dict[int, tuple] = {}
+        super().__init__(dataset, **{**kwargs, "num_workers": 0})
+
+    def new(self, dataset: Any = None, cls: type | None = None, **kwargs: Any) -> TfmdDL:
+        return super().new(dataset, cls, **{"pixels": self.pixels, **kwargs})
+
+    def do_item(self, index: int | None) -> int:
+        return index or 0
+
+    def do_batch(self, indices: Iterable[int]) -> tuple:
+        indices = list(indices)
+        return self._complete(indices, self._start(indices))
+
+    def create_batches(self, indices: Iterable[int]) -> Iterator[tuple]:
+        waiting: deque[tuple[list[int], Pending]] = deque()
+        for chosen in self.chunkify(iter(indices)):
+            own = list(chosen)
+            waiting.append((own, self._start(own)))
+            if len(waiting) > AHEAD:
+                yield self._complete(*waiting.popleft())
+        while waiting:
+            yield self._complete(*waiting.popleft())
+
+    def _start(self, indices: Sequence[int]) -> Pending:
+        random_windows = getattr(self.dataset, "split_idx", 1) == 0
+        rng = random.Random(self.rng.random()) if random_windows else None
+        device = torch.device(self.device) if self.device is not None else None
+        pinned = device is not None and device.type == "cuda"
+        return self.pixels.start([self._image(i) for i in indices], list(windows(len(indices), rng)), pinned)
+
+    def _image(self, index: int) -> Path | np.ndarray:
+        """The image's file; or its pixels, where an item is no file but an image already."""
+        images = self.dataset.tls[0]
+        item = images.items[index]
+        path = getattr(item, "path", item)
+        return path if isinstance(path, (str, Path)) else np.asarray(images[index])
+
+    def _complete(self, indices: Sequence[int], pending: Pending) -> tuple:
+        labels = [self._labels_of(index) for index in indices]
+        columns = [_stacked(column) for column in zip(*labels, strict=True)]
+        return (TensorImage(pending.result().permute(0, 3, 1, 2)), *columns)
+
+    def _labels_of(self, index: int) -> tuple:
+        if index not in self._labels:
+            self._labels[index] = tuple(labels[index] for labels in self.dataset.tls[1:])
+        return self._labels[index]
+
+
+class PixelDL(PixelLoading, TfmdDL):
+    """fastai's TfmdDL with images from a PixelSource."""
+
+
+class WeightedPixelDL(PixelLoading, WeightedDL):
+    """fastai's WeightedDL with images from a PixelSource: `dl_type=WeightedPixelDL, dl_kwargs=({"wgts": w}, {})`."""
+
+
+def pixel_block(type_tfms: Any, pixels: PixelSource) -> TransformBlock:
+    """The image block of a DataBlock: its loaders take their images from `pixels`."""
+    return TransformBlock(type_tfms=type_tfms, dl_type=PixelDL, dls_kwargs={"pixels": pixels})
+
+
+def _stacked(labels: Sequence[Any]) -> Any:
+    """Labels of one kind as a batch, of their own tensor type."""
+    first = labels[0]
+    if not isinstance(first, torch.Tensor):
+        return fa_collate(list(labels))
+    stacked = torch.stack([label.as_subclass(torch.Tensor) for label in labels])
+    return stacked.as_subclass(type(first))
