@@ -4,10 +4,10 @@ PYTHON ?= python3
 ARGS   ?=
 VENV    = .venv
 BIN     = $(VENV)/bin
-STAGES  = run data check folds presize train predict ensemble submit score status
+STAGES  = run data check folds presize train predict ensemble submit score status recommend explain
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real lint lock bench-road bench-input kernel new $(STAGES)
+.PHONY: help setup demo test test-real lint lock bench-road bench-input bench-collab kernel new $(STAGES)
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -65,11 +65,20 @@ status: setup  ## how far each stage and model is
 kernel: setup  ## train on Kaggle: make kernel VERB=bundle (push, wait, pull, rehearse)
 	$(BIN)/pipeline kernel $(VERB) $(COMP) $(ARGS)
 
+recommend: setup  ## rating competitions: make recommend COMP=movielens ARGS='--user 42'
+	$(BIN)/pipeline recommend $(COMP) $(ARGS)
+
+explain: setup  ## rating competitions: what biases and factors learned, with pictures
+	$(BIN)/pipeline explain $(COMP) $(ARGS)
+
 new: setup  ## write a commented competition file: make new SLUG=my-competition
 	$(BIN)/pipeline new $(SLUG)
 
 bench-road: setup  ## wall time and scores beside a plain fastai script (about an hour on two cores)
 	$(BIN)/python benchmarks/road.py $(ARGS)
+
+bench-collab: setup  ## rating models beside Surprise, myFM, fastai and LensKit (about ten minutes on two cores)
+	$(BIN)/python benchmarks/collab.py $(ARGS)
 
 bench-input: setup  ## images/s of the input path beside stock fastai and its peers (about half an hour)
 	$(BIN)/python benchmarks/input.py $(ARGS)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 kernel = typer.Typer(help="Train and predict on Kaggle.", no_args_is_help=True, rich_markup_mode=None)
 app = typer.Typer(
-    help="From a raw image competition to a checked, scored submission.",
+    help="From a raw image or rating competition to a checked, scored submission.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -157,7 +157,7 @@ def run(
 
 
 _add_stage("data", "Fetch the raw files and read them into the manifest.")
-_add_stage("check", "Audit every image: unreadable, mislabelled, duplicates, odd modes.")
+_add_stage("check", "Audit every image or rating: unreadable, mislabelled, duplicates, sparsity.")
 _add_stage("folds", "Split train for cross-validation; --force makes new folds.")
 
 
@@ -286,6 +286,60 @@ def status(
     from pipeline.tables import print_status
 
     print_status(result)
+
+
+@app.command()
+def recommend(
+    comp: Comp = "movielens",
+    root: Root = HERE,
+    sets: Sets = None,
+    as_json: Json = False,
+    debug: Debug = False,
+    user: Annotated[str | None, typer.Option("--user", help="A user of the data.")] = None,
+    ratings: Annotated[str | None, typer.Option("--new", help='Of somebody new: "Toy Story=5,Fargo=4".')] = None,
+    model: ModelName = None,
+) -> None:
+    """Rating competitions: the items that a user would rate highest."""
+    from pipeline.stages.recommend import recommend as choose
+
+    with _working(comp, root, sets) as (competition, workspace, _):
+        _need_run(comp, workspace, "recommend")
+        result = choose(competition, workspace, user, ratings, model)
+    if as_json:
+        print(json.dumps(result))
+        return
+    from pipeline.tables import print_recommended
+
+    print_recommended(result)
+
+
+@app.command()
+def explain(
+    comp: Comp = "movielens",
+    root: Root = HERE,
+    sets: Sets = None,
+    as_json: Json = False,
+    debug: Debug = False,
+    model: ModelName = None,
+    item: Annotated[str | None, typer.Option("--item", help="Whose neighbours; by default of the most rated.")] = None,
+) -> None:
+    """Rating competitions: what biases and factors learned, whom the model serves worst; with pictures."""
+    from pipeline.stages.explain import explain as describe
+
+    with _working(comp, root, sets) as (competition, workspace, log):
+        _need_run(comp, workspace, "explain")
+        result = describe(competition, workspace, log, model, item)
+    if as_json:
+        print(json.dumps(result))
+        return
+    from pipeline.tables import print_explained
+
+    print_explained(result)
+
+
+def _need_run(comp: str, workspace: "Workspace", verb: str) -> None:
+    if not workspace.facts.is_file():
+        raise RequestError(f"{verb} needs a trained model; run `pipeline run {comp}` first")
 
 
 @app.command()

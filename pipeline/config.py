@@ -222,7 +222,7 @@ class Competition(Section):
     """A whole competition. Cross-table contradictions are found here; contradictions with the data later."""
 
     slug: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
-    kind: Literal["image"] = "image"
+    kind: Literal["image", "ratings"] = "image"  # ratings: pipeline.collab.config has the file's other half
     metric: str = "accuracy"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
     source: Source
@@ -244,27 +244,32 @@ class Competition(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Competition":
-        _refuse_repeats("targets", [target.name for target in self.targets])
-        _refuse_repeats("models", [model.name for model in self.models])
+        self.check_shared()
         for number, target in enumerate(self.targets):
             if target.column is not None and self.data.table is None:
                 raise ValueError(f"targets.{number}.column needs data.table")
             if self.data.table is None and target.regex is None and not target.folder:
                 raise ValueError(f"targets.{number}: without data.table give regex = '...' or folder = true")
-        fitting = METRICS[self.metric].kinds
-        if not any(target.kind in fitting for target in self.targets):
-            raise ValueError(f"metric {self.metric!r} scores {', '.join(sorted(fitting))} targets, and there is none")
         known = [target.name for target in self.targets]
         for name in self.folds.stratify or []:
             if name not in known:
                 raise ValueError(f"folds.stratify names {name!r}, which is not a target ({', '.join(known)})")
+        return self
+
+    def check_shared(self) -> None:
+        """Raise ValueError for contradictions between tables that competitions of every kind have."""
+        refuse_repeats("targets", [target.name for target in self.targets])
+        refuse_repeats("models", [model.name for model in self.models])
+        fitting = METRICS[self.metric].kinds
+        if not any(target.kind in fitting for target in self.targets):
+            raise ValueError(f"metric {self.metric!r} scores {', '.join(sorted(fitting))} targets, and there is none")
+        known = [target.name for target in self.targets]
         for column, source in self.submission.columns.items():
             if source.split("/", 1)[0] not in known:
                 raise ValueError(
                     f"submission.columns.{column} names {source!r}; expected a target ({', '.join(known)}) "
                     "or target/class"
                 )
-        return self
 
     def target(self, name: str) -> Target:
         """The target of that name, which must exist."""
@@ -276,7 +281,8 @@ class Competition(Section):
         return self.data.test is not None or self.data.holdout is not None
 
 
-def _refuse_repeats(table: str, names: list[str]) -> None:
+def refuse_repeats(table: str, names: list[str]) -> None:
+    """Raise ValueError if a name is used twice in a table of the file."""
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise ValueError(f"{table}: the name {repeated[0]!r} is used twice")

@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.config import Competition
 from pipeline.freshness import State
+from pipeline.kinds import kind_of
 from pipeline.log import Log
 from pipeline.stages import check, data, ensemble, folds, predict, presize, score, send, submit, train
 from pipeline.workspace import Workspace, read_json
@@ -25,8 +26,9 @@ STAGES: dict[str, Stage] = {
 
 
 def stages_of(comp: Competition) -> list[str]:
-    """The stages of this competition: without a test set there is nothing to submit."""
-    return [name for name in STAGES if name != "submit" or comp.has_test]
+    """The stages of this competition: without a test set nothing to submit, without images nothing to presize."""
+    left_out = {"submit": not comp.has_test, "presize": comp.kind != "image"}
+    return [name for name in STAGES if not left_out.get(name)]
 
 
 def run(comp: Competition, workspace: Workspace, log: Log, force: bool = False) -> dict[str, Any]:
@@ -36,7 +38,7 @@ def run(comp: Competition, workspace: Workspace, log: Log, force: bool = False) 
     """
     started = time.monotonic()
     if states_of(comp, workspace)["train"] != "done" or force:
-        train.check_archs(comp.models)
+        kind_of(comp).check_models(comp.models)
     did = []
     for name in stages_of(comp):
         before = time.monotonic()
@@ -65,7 +67,7 @@ def closing_rows(comp: Competition, workspace: Workspace) -> list[dict[str, Any]
     for name in members:
         metrics = read_json(workspace.model(name) / "metrics.json") or {}
         row = {"name": name, "cv": metrics.get("cv", {}), "tta_cv": metrics.get("tta_cv", {})}
-        if name == "ensemble":  # it blends predictions with TTA
+        if name == "ensemble" and len(kind_of(comp).PASSES) > 1:  # it blends predictions with TTA
             row = {"name": name, "cv": {}, "tta_cv": row["cv"]}
         row["seconds"] = metrics.get("seconds")
         if comp.has_test and score.has_solution(workspace):

@@ -13,9 +13,11 @@ def print_closing(rows: Sequence[dict[str, Any]], score: dict[str, Any] | None) 
     table.add_column("model")
     shown = rows[0]["tta_cv"] or rows[0]["cv"]
     firsts = [(target, next(iter(values))) for target, values in shown.items()]
+    kinds = ["cv", "tta_cv"] if any(row["tta_cv"] for row in rows) else ["cv"]
     for target, metric in firsts:
         table.add_column(f"{target}\n{metric}", justify="right")
-        table.add_column("\nwith TTA", justify="right")
+        if "tta_cv" in kinds:
+            table.add_column("\nwith TTA", justify="right")
     table.add_column("\nseconds", justify="right")
     parts = [p for p in ("public", "private") if score and score.get(p) is not None] or (["score"] if score else [])
     for part in parts:
@@ -23,7 +25,7 @@ def print_closing(rows: Sequence[dict[str, Any]], score: dict[str, Any] | None) 
     for row in rows:
         cells = []
         for target, metric in firsts:
-            cells += [_number(row[kind].get(target, {}).get(metric)) for kind in ("cv", "tta_cv")]
+            cells += [_number(row[kind].get(target, {}).get(metric)) for kind in kinds]
         cells.append(f"{row['seconds']:.0f}" if row["seconds"] is not None else "")
         table.add_row(row["name"], *cells, *[_number(row.get(part)) for part in parts])
     _console().print(table)
@@ -65,6 +67,33 @@ def print_score(result: dict[str, Any]) -> None:
     """A grade in one or two lines."""
     parts = "".join(f", {part} {result[part]:.5f}" for part in ("public", "private") if result[part] is not None)
     _console().print(f"{result['metric']} {result['score']:.5f}{parts}  ({result['submission']})")
+
+
+def print_recommended(result: dict[str, Any]) -> None:
+    """Items with their predicted ratings, best first."""
+    whose = f"user {result['user']}" if result["user"] else f"{len(result['given'])} ratings given"
+    table = Table(title=f"for {whose}, by {result['model']}", title_justify="left")
+    table.add_column("rating", justify="right")
+    table.add_column("item")
+    for row in result["rows"]:
+        table.add_row(f"{row['rating']:.2f}", row["title"])
+    _console().print(table)
+
+
+def print_explained(result: dict[str, Any]) -> None:
+    """The biases, the neighbours, and where the pictures are."""
+    console = _console()
+    for key in ("highest_bias", "lowest_bias"):
+        rows = "; ".join(f"{row['title']} {row['bias']:+.2f}" for row in result[key])
+        console.print(f"[bold]{key.replace('_', ' ')}[/]: {rows}", soft_wrap=True)
+    for asked in result["neighbours"]:
+        near = "; ".join(row["title"] for row in asked["near"])
+        console.print(f"[bold]like {asked['title']}[/]: {near}", soft_wrap=True)
+    for part, facts in result["served"].items():
+        worst = "; ".join(f"{row['name']} {row['rmse']:.2f}" for row in facts["worst"][:5])
+        console.print(f"[bold]{part}s served worst[/] (RMSE): {worst}", soft_wrap=True)
+    for path in result["pictures"]:
+        console.print(path, soft_wrap=True)
 
 
 def _cv(cv: dict[str, dict[str, float]]) -> str:

@@ -68,6 +68,10 @@ class Workspace:
     def ensemble(self) -> Path:
         return self.runs / "ensemble"
 
+    @property
+    def explain(self) -> Path:
+        return self.runs / "explain"
+
     def model(self, name: str) -> Path:
         return self.runs / name
 

@@ -85,20 +85,21 @@ SHIPPED = {
     "pets": ("pets", ["breed", "species"], 2),
     "clothes": ("clothes", ["label", "colour"], 2),
     "paddy": ("paddy-disease-classification", ["disease", "variety"], 4),
+    "movielens": ("movielens", ["rating"], 3),
 }
 
 
 @pytest.mark.parametrize("name", competitions.shipped())
 def test_every_shipped_file_loads(name):
     slug, targets, models = SHIPPED[name]
+    assert competitions.load(name).has_test == (name != "movielens")  # which has published folds
     comp = competitions.load(name)
     assert comp.slug == slug
     assert [target.name for target in comp.targets] == targets
     assert len(comp.models) == models
-    assert comp.has_test
 
 
-def test_the_four_shipped_files_are_there():
+def test_the_five_shipped_files_are_there():
     assert set(SHIPPED) <= set(competitions.shipped())
 
 
@@ -149,7 +150,8 @@ def test_new_refuses_what_is_not_a_slug(tmp_path, slug):
 
 @pytest.mark.parametrize("name", competitions.shipped())
 def test_the_resolved_file_loads_back_to_an_equal_competition(name, tmp_path):
-    comp = competitions.load(name, ["models.0.lr=0.5", "models.1.size=[96, 64]", "folds.stratify=[]"])
+    image = ["models.0.lr=0.5", "models.1.size=[96, 64]", "folds.stratify=[]"]
+    comp = competitions.load(name, image if name != "movielens" else ["models.0.lr=0.5", "models.2.factors=7"])
     path = tmp_path / "config.toml"
     path.write_text(tomli_w.dumps(comp.model_dump(exclude_none=True, mode="json")))
     assert competitions.load(str(path)) == comp

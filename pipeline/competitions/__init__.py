@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from pipeline.collab.config import RatingsCompetition
 from pipeline.config import Competition
 from pipeline.errors import RequestError
 
@@ -32,9 +33,14 @@ def load(name: str, overrides: list[str] | None = None) -> Competition:
     for override in overrides or []:
         _apply(raw, override)
     try:
-        return Competition.model_validate(raw)
+        return _sort_of(raw).model_validate(raw)
     except ValidationError as error:
         raise RequestError(_explain(error, where, raw)) from None
+
+
+def _sort_of(raw: dict[str, Any]) -> type[Competition]:
+    """What a file may say depends on its kind."""
+    return RatingsCompetition if raw.get("kind") == "ratings" else Competition
 
 
 def _read(name: str) -> tuple[str, str]:
@@ -99,6 +105,8 @@ def _explain(error: ValidationError, where: str, raw: dict[str, Any]) -> str:
     problems = error.errors()
     # An unknown key is shown first: a typing error there often causes the other complaints.
     first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
+    # A wrong kind comes before all: what else may be said depends on it.
+    first = next((p for p in problems if p["loc"] == ("kind",)), first)
     place = _place(first["loc"], raw)
     alike = [p for p in problems if _place(p["loc"], raw) == place]  # branches of a union complain together
     more = f" (and {len(problems) - len(alike)} more)" if len(problems) > len(alike) else ""
@@ -106,7 +114,7 @@ def _explain(error: ValidationError, where: str, raw: dict[str, Any]) -> str:
     found = f"{key}: found {_shown(first['input'])}, "
     match first["type"]:
         case "extra_forbidden":
-            said = f"unknown key {key!r}{_nearest(place)}"
+            said = f"unknown key {key!r}{_nearest(place, _sort_of(raw))}"
         case "missing":
             said = f"{key!r} is missing and has no default"
         case "value_error":
@@ -161,8 +169,7 @@ def _place(loc: tuple[int | str, ...], raw: Any) -> list[int | str]:
     return place
 
 
-def _nearest(place: list[int | str]) -> str:
-    section: Any = Competition
+def _nearest(place: list[int | str], section: Any) -> str:
     for part in place[:-1]:
         if isinstance(part, str) and isinstance(section, type) and issubclass(section, BaseModel):
             section = _section_of(section, part)

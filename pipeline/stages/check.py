@@ -1,6 +1,7 @@
-"""check: the audit of every image, before anything is trained on them."""
+"""check: the audit of every image or rating, before anything is trained on them."""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,22 +20,43 @@ ALONE = -1  # the group of an image that resembles no other
 
 
 def check(comp: Competition, workspace: Workspace, log: Log, force: bool = False) -> bool:
-    """Open every image once; write its facts and the audit. Returns whether it did anything."""
+    """Look at every row once; write its facts and the audit. Returns whether it did anything."""
     checking = step(comp, workspace)
     if checking.done() and not force:
         return False
     manifest = pd.read_parquet(workspace.manifest)
+    look = _look_at_ratings if comp.kind == "ratings" else _look_at_images
+    facts, summary, say = look(comp, workspace, manifest, log)
+    write_with(workspace.facts, lambda file: facts.to_parquet(file, index=False))
+    write_json(workspace.audit, summary)
+    checking.record()
+    say(summary, log)
+    return True
+
+
+Say = Callable[[dict[str, Any], Log], None]
+
+
+def _look_at_images(
+    comp: Competition, workspace: Workspace, manifest: pd.DataFrame, log: Log
+) -> tuple[pd.DataFrame, dict[str, Any], Say]:
     paths = [workspace.raw / path for path in manifest["path"]]
     with log.bar("check images") as progress:
         facts = inspect_images(paths, workers=os.cpu_count() or 1, progress=progress)
     groups = near_duplicate_groups(facts)
     summary = audit(manifest, facts, groups, [target.name for target in comp.targets])
     _refuse_hopeless(manifest, facts, workspace)
-    write_with(workspace.facts, lambda file: _facts(manifest, facts, groups).to_parquet(file, index=False))
-    write_json(workspace.audit, summary)
-    checking.record()
-    say_audit(summary, log)
-    return True
+    return _facts(manifest, facts, groups), summary, say_audit
+
+
+def _look_at_ratings(
+    comp: Competition, workspace: Workspace, manifest: pd.DataFrame, log: Log
+) -> tuple[pd.DataFrame, dict[str, Any], Say]:
+    from pipeline.collab.audit import audit_ratings, refuse_outside, say_audit, titles_of
+
+    refuse_outside(manifest, comp.models)
+    facts = manifest[["id", "split"]].assign(readable=True, sha256="", group=ALONE)
+    return facts, audit_ratings(manifest, titles_of(workspace.raw, comp.data)), say_audit
 
 
 def step(comp: Competition, workspace: Workspace) -> Step:

@@ -9,9 +9,10 @@ import pandas as pd
 
 from pipeline.config import Competition
 from pipeline.data.fetch import fetch, identity
-from pipeline.data.manifest import IMAGE_ENDINGS, build_manifest, empty_class_folders, read_table
+from pipeline.data.manifest import read_table
 from pipeline.errors import RequestError
 from pipeline.freshness import Step
+from pipeline.kinds import kind_of
 from pipeline.log import Log
 from pipeline.workspace import Workspace, read_json, write_json, write_text, write_with
 
@@ -24,15 +25,20 @@ def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False)
     making = step(comp, workspace)
     if making.done() and not force and not fetched:
         return False
-    manifest = build_manifest(workspace.raw, comp.data, comp.targets, workspace.raw / comp.submission.sample)
-    _refuse_empty_classes(comp, workspace.raw)
+    kind = kind_of(comp)
+    manifest = kind.build(comp, workspace.raw)
     if comp.data.holdout is not None:
         manifest = _hold_back(manifest, comp, workspace)
+    own = kind.own_sample(comp, manifest)
+    if own is not None:
+        write_text(workspace.held_back_sample, own.to_csv(index=False, lineterminator="\n"))
     _refuse_other_ids(comp, workspace, manifest)
     write_with(workspace.manifest, lambda file: manifest.to_parquet(file, index=False))
     step(comp, workspace).record()
     counts = manifest["split"].value_counts()
-    log.say(f"data: {counts.get('train', 0):,} training and {counts.get('test', 0):,} test images in {workspace.raw}")
+    log.say(
+        f"data: {counts.get('train', 0):,} training and {counts.get('test', 0):,} test {kind.ROWS} in {workspace.raw}"
+    )
     return True
 
 
@@ -57,7 +63,9 @@ def step(comp: Competition, workspace: Workspace) -> Step:
 
 def sample_path(comp: Competition, workspace: Workspace) -> Path | None:
     """The sample submission, ours where the test set was held back; None where the competition has none."""
-    path = workspace.held_back_sample if comp.data.holdout is not None else workspace.raw / comp.submission.sample
+    path = workspace.raw / comp.submission.sample
+    if comp.data.holdout is not None or (comp.kind == "ratings" and not path.is_file()):
+        path = workspace.held_back_sample
     return path if path.is_file() else None
 
 
@@ -97,32 +105,28 @@ def _listing(raw: Path) -> str | None:
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
-def _refuse_empty_classes(comp: Competition, raw: Path) -> None:
-    if any(target.folder for target in comp.targets):
-        empty = empty_class_folders(raw, comp.data)
-        if empty:
-            raise RequestError(
-                f"data.images: class folder {empty[0]!r} in {raw / comp.data.images} holds no image "
-                f"({', '.join(sorted(IMAGE_ENDINGS)[:4])}, ...); add some or remove the folder"
-            )
-
-
 def _refuse_other_ids(comp: Competition, workspace: Workspace, manifest: pd.DataFrame) -> None:
     """The sample's ids must be the test images: found now, not after a night of training."""
     sample = sample_path(comp, workspace)
     test = set(manifest["id"][manifest["split"] == "test"])
     if sample is None or not test:
         return
-    table = read_table(sample, "submission.sample")
+    table = kind_of(comp).with_ids(read_table(sample, "submission.sample"), comp.data, workspace.raw)
     ids = set(table.iloc[:, 0] if comp.data.id not in table.columns else table[comp.data.id])
     if ids != test:
         only_sample, only_test = sorted(ids - test)[:2], sorted(test - ids)[:2]
         raise RequestError(
-            f"submission.sample: the ids of {sample.name} are not the test images: {len(ids - test)} only in "
-            f"the sample ({', '.join(only_sample) or 'none'}), {len(test - ids)} only in {comp.data.test!r} "
-            f"({', '.join(only_test) or 'none'}); if ids have no ending, use a pattern such as "
-            f"test = '{(comp.data.test or 'test').split('{')[0].rstrip('/')}/{{{comp.data.id}}}.jpg'"
+            f"submission.sample: the ids of {sample.name} are not the test {kind_of(comp).ROWS}: "
+            f"{len(ids - test)} only in the sample ({', '.join(only_sample) or 'none'}), "
+            f"{len(test - ids)} only in {comp.data.test!r} ({', '.join(only_test) or 'none'}); {_hint_on_ids(comp)}"
         )
+
+
+def _hint_on_ids(comp: Competition) -> str:
+    if comp.kind == "ratings":
+        return f"ids are <user>/<item>, or columns {comp.data.user} and {comp.data.item}"
+    folder = (comp.data.test or "test").split("{")[0].rstrip("/")
+    return f"if ids have no ending, use a pattern such as test = '{folder}/{{{comp.data.id}}}.jpg'"
 
 
 def _hold_back(manifest: pd.DataFrame, comp: Competition, workspace: Workspace) -> pd.DataFrame:

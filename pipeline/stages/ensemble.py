@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from pipeline import predictions
@@ -37,10 +38,10 @@ def ensemble(comp: Competition, workspace: Workspace, log: Log, force: bool = Fa
     weights = fit_weights(method, members, gain)
     oof = cross_fit(method, members, gain)
     write_json(folder / "weights.json", weights)
-    oof.save(folder / "oof.parquet", method=method, versions=predicting.versions())
+    oof.save(folder / "oof.parquet", method=method, versions=predicting.versions(comp))
     if comp.has_test:
         tests = {m.name: predictions.load(workspace.model(m.name) / "test.parquet") for m in comp.models}
-        combine(method, tests, weights).save(folder / "test.parquet", method=method, versions=predicting.versions())
+        combine(method, tests, weights).save(folder / "test.parquet", method=method, versions=predicting.versions(comp))
     cv = predicting.cross_validate(comp, workspace, oof)
     write_json(folder / "metrics.json", {"cv": cv, "method": method})
     step(comp, workspace).record()
@@ -68,10 +69,13 @@ def gain_on(comp: Competition, rows: pd.DataFrame, scored: Sequence[str], first:
     rows = rows.set_index("id")
     specs = [s for s in first.specs if s.name in scored and s.kind in metric.kinds]
     by_id = {s.name: truth_of(s, rows[s.name].loc[list(first.ids)]) for s in specs}
-    place = {id: number for number, id in enumerate(first.ids)}
+    known: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # blends of the same rows share one array of ids
 
     def gain(preds: Predictions) -> tuple[float, float]:
-        where = [place[id] for id in preds.ids]
+        ids, where = known.get(id(preds.ids), (None, None))
+        if ids is not preds.ids:
+            where = np.searchsorted(first.ids, preds.ids)
+            known[id(preds.ids)] = (preds.ids, where)
         main = smooth = 0.0
         for spec in specs:
             truth, values = by_id[spec.name][where], for_metric(spec, preds.values[spec.name])

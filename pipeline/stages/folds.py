@@ -5,11 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from pipeline.collab.ratings import digest_of
 from pipeline.config import Competition
 from pipeline.data.labels import specs_of, truth_of
 from pipeline.data.manifest import read_table
 from pipeline.errors import RequestError
 from pipeline.freshness import Step, digest
+from pipeline.kinds import kind_of
 from pipeline.log import Log
 from pipeline.stages.check import ALONE
 from pipeline.workspace import Workspace, write_text
@@ -50,7 +52,15 @@ def step(comp: Competition, workspace: Workspace) -> Step:
         "manifest": digest(workspace.manifest),
         "facts": digest(workspace.facts),
     }
+    if comp.kind == "ratings" and comp.folds.files is not None:
+        inputs["files"] = _published(comp, workspace)
     return Step(workspace.meta / "folds.json", inputs, (workspace.folds,))
+
+
+def _published(comp: Competition, workspace: Workspace) -> list[str | None]:
+    """Digests of the files of published folds."""
+    names = [comp.folds.files.format(k=fold + 1) for fold in range(comp.folds.n)]
+    return [digest_of(workspace.raw, name, comp.data.table) for name in names]
 
 
 def training_rows(workspace: Workspace) -> pd.DataFrame:
@@ -107,6 +117,24 @@ def assign_folds(labels: Sequence[np.ndarray], groups: np.ndarray, n: int, seed:
 
 
 def _make(comp: Competition, workspace: Workspace, rows: pd.DataFrame, log: Log) -> None:
+    split = _split_ratings if comp.kind == "ratings" else _split_images
+    numbers, how = split(comp, workspace, rows, log)
+    table = pd.DataFrame({"id": rows["id"], "fold": numbers})
+    write_text(workspace.folds, table.to_csv(index=False, lineterminator="\n"))
+    sizes = np.bincount(numbers, minlength=comp.folds.n)
+    log.say(f"folds: {comp.folds.n} of {sizes.min():,} to {sizes.max():,} {kind_of(comp).ROWS}, {how}")
+
+
+def _split_ratings(comp: Competition, workspace: Workspace, rows: pd.DataFrame, log: Log) -> tuple[np.ndarray, str]:
+    from pipeline.collab.manifest import published_folds, random_folds
+
+    files, n = comp.folds.files, comp.folds.n
+    if files is None:
+        return random_folds(len(rows), n, comp.seed), "at random"
+    return published_folds(workspace.raw, comp.data, files, n, rows["id"]), f"as published in {files}"
+
+
+def _split_images(comp: Competition, workspace: Workspace, rows: pd.DataFrame, log: Log) -> tuple[np.ndarray, str]:
     specs = specs_of(comp.targets, pd.read_parquet(workspace.manifest))
     wanted = comp.folds.stratify if comp.folds.stratify is not None else [spec.name for spec in specs]
     wanted = [spec.name for spec in specs if spec.name in wanted and spec.kind != "multilabel"]
@@ -118,14 +146,8 @@ def _make(comp: Competition, workspace: Workspace, rows: pd.DataFrame, log: Log)
             f"folds.n = {comp.folds.n}, but {len(rows)} readable training images in their groups fill only "
             f"{len(np.unique(numbers))} folds"
         )
-    table = pd.DataFrame({"id": rows["id"], "fold": numbers})
-    write_text(workspace.folds, table.to_csv(index=False, lineterminator="\n"))
-    sizes = np.bincount(numbers, minlength=comp.folds.n)
-    log.say(
-        f"folds: {comp.folds.n} of {sizes.min():,} to {sizes.max():,} images, "
-        f"stratified by {', '.join(wanted) or 'nothing'}"
-    )
     _report_rare(specs, rows, comp.folds.n, log)
+    return numbers, f"stratified by {', '.join(wanted) or 'nothing'}"
 
 
 def _strata(spec, labels: pd.Series) -> np.ndarray:

@@ -13,6 +13,7 @@ from pipeline.config import Competition, Model
 from pipeline.data.labels import for_metric, priors, truth_of
 from pipeline.errors import RequestError
 from pipeline.freshness import Step, digest
+from pipeline.kinds import kind_of
 from pipeline.log import Log
 from pipeline.metrics import METRICS, reported
 from pipeline.predictions import NO_FOLD, Predictions, TargetSpec
@@ -21,7 +22,6 @@ from pipeline.stages import train as training
 from pipeline.workspace import Workspace, write_json
 
 VERSION = 1
-PLAIN = "plain"  # the folder of predictions without TTA
 
 
 def predict(
@@ -51,12 +51,12 @@ def fold_step(comp: Competition, workspace: Workspace, model: Model, fold: int) 
     inputs = {
         "version": VERSION,
         "trained": digest(folder / "trained.json"),
-        "tta": model.tta,
+        "tta": getattr(model, "tta", None),
         "manifest": digest(workspace.manifest),
         "facts": digest(workspace.facts),
     }
     names = ["oof", "test"] if comp.has_test else ["oof"]
-    paths = [place / f"{name}.parquet" for place in (folder, folder / PLAIN) for name in names]
+    paths = [folder / place / f"{name}.parquet" for _, place in kind_of(comp).PASSES for name in names]
     return Step(folder / "predicted.json", inputs, tuple(paths))
 
 
@@ -93,32 +93,21 @@ def _need_trained(comp: Competition, workspace: Workspace, model: Model) -> None
 
 
 def _predict_fold(comp: Competition, workspace: Workspace, model: Model, fold: int, log: Log) -> None:
-    from pipeline.vision.fold import heads_of, samples_of, unlabelled
-    from pipeline.vision.predict import predict_fold
-
-    rows, specs, fold_of = training.load_rows(comp, workspace)
-    held_out, test = rows[fold_of == fold], test_rows(workspace)
+    loaded = training.load_rows(comp, workspace)
+    rows, specs, _ = loaded
+    work, test = training.fold_of_rows(comp, workspace, model, fold, loaded, log), test_rows(workspace)
     readable = test[test["readable"]]
-    folder = workspace.fold(model.name, fold)
-    log.say(f"predict {model.name} fold {fold + 1}/{comp.folds.n}: {len(held_out):,} held out, {len(readable):,} test")
+    log.say(f"predict {work.name}: {len(work.held_out):,} held out, {len(readable):,} test")
     started = time.monotonic()
-    oof, unseen = predict_fold(
-        samples_of(held_out, specs, workspace.raw),
-        unlabelled(readable, workspace.raw),
-        heads_of(comp.targets, specs, rows[fold_of != fold]),
-        model,
-        training.seed_of(comp, model, fold),
-        folder / "weights.safetensors",
-        presize.open_cache(workspace, comp, model.presize, log),
-    )
+    predicted = kind_of(comp).predict_fold(work, readable)
     expected = {spec.name: priors(spec, rows[spec.name]) for spec in specs}
     unread = test["id"][~test["readable"]].to_list()
-    for place, kind in ((folder, "tta"), (folder / PLAIN, "plain")):
-        _save(place / "oof.parquet", held_out["id"], fold, specs, getattr(oof, kind), model.name)
+    for name, (oof, unseen) in predicted.items():
+        place = work.folder / name
+        _save(place / "oof.parquet", work.held_out["id"], fold, specs, oof, comp, model.name)
         if comp.has_test:
-            seen = getattr(unseen, kind)
-            values = {name: _with_priors(part, expected[name], len(unread)) for name, part in seen.items()}
-            _save(place / "test.parquet", [*readable["id"], *unread], NO_FOLD, specs, values, model.name)
+            values = {target: _with_priors(part, expected[target], len(unread)) for target, part in unseen.items()}
+            _save(place / "test.parquet", [*readable["id"], *unread], NO_FOLD, specs, values, comp, model.name)
     fold_step(comp, workspace, model, fold).record(seconds=round(time.monotonic() - started, 2))
 
 
@@ -140,38 +129,42 @@ def _save(
     fold: int,
     specs: tuple[TargetSpec, ...],
     values: Mapping[str, np.ndarray],
+    comp: Competition,
     model: str,
 ) -> None:
     ids = np.asarray(list(ids), dtype=str)
-    Predictions(ids, np.full(len(ids), fold), specs, values).save(path, model=model, versions=versions())
+    Predictions(ids, np.full(len(ids), fold), specs, values).save(path, model=model, versions=versions(comp))
 
 
-def versions() -> dict[str, str]:
+def versions(comp: Competition) -> dict[str, str]:
     """Versions of the libraries that make the numbers."""
     from importlib.metadata import version
 
-    return {name: version(name) for name in ("torch", "fastai", "timm", "pillow")}
+    return {name: version(name) for name in kind_of(comp).LIBRARIES}
 
 
 def _join_folds(comp: Competition, workspace: Workspace, model: Model, log: Log) -> None:
     """Held-out rows of all folds together; test rows as the mean over the folds; the CV of both kinds."""
     folder = workspace.model(model.name)
     scores: dict[str, Any] = {"model": model.name}
-    for kind, within in (("cv", PLAIN), ("tta_cv", "")):
+    for kind, within in kind_of(comp).PASSES:
         folds = [workspace.fold(model.name, k) / within for k in range(comp.folds.n)]
         oof = predictions.join([predictions.load(fold / "oof.parquet") for fold in folds])
         scores[kind] = cross_validate(comp, workspace, oof)
         if within:
             continue
-        oof.save(folder / "oof.parquet", model=model.name, versions=versions())
+        oof.save(folder / "oof.parquet", model=model.name, versions=versions(comp))
         if comp.has_test:
             tests = [predictions.load(fold / "test.parquet") for fold in folds]
             mean = predictions.blend(tests, [1.0] * len(tests))
-            mean.save(folder / "test.parquet", model=model.name, versions=versions())
+            mean.save(folder / "test.parquet", model=model.name, versions=versions(comp))
     scores["seconds"] = round(seconds_of(comp, workspace, model), 1)
     write_json(folder / "metrics.json", scores)
     step(comp, workspace, model).record()
-    log.say(f"predict {model.name}: {say_cv(scores['tta_cv'])} with TTA, {say_cv(scores['cv'])} without")
+    shown = {"cv": "", "tta_cv": " with TTA"}
+    log.say(
+        f"predict {model.name}: {', '.join(say_cv(scores[kind]) + shown[kind] for kind, _ in kind_of(comp).PASSES)}"
+    )
 
 
 def seconds_of(comp: Competition, workspace: Workspace, model: Model) -> float:

@@ -51,6 +51,8 @@ def presize(
     `cache_gb` limits what raw pixels may take, in 10^9 bytes (half of the free disk by default); beyond it JPEGs
     are kept. `prune` deletes caches that no model reads; `verify` reads every byte of those that are kept.
     """
+    if comp.kind != "image":
+        raise RequestError(f"presize goes with image competitions, and {comp.slug} is of kind {comp.kind!r}")
     if cache_gb is not None and cache_gb < 0:
         raise RequestError(f"--cache-gb {cache_gb}: give 0 or more, in 10^9 bytes")
     images = readable_images(workspace)
@@ -72,7 +74,7 @@ def presize(
 
 def ensure(comp: Competition, workspace: Workspace, log: Log) -> None:
     """Presize what training or predicting is about to read and nobody has presized."""
-    if not step(comp, workspace).done():
+    if comp.kind == "image" and not step(comp, workspace).done():
         presize(comp, workspace, log)
 
 
@@ -86,7 +88,7 @@ def step(comp: Competition, workspace: Workspace) -> Step:
 
 def wanted_caches(comp: Competition, workspace: Workspace) -> list[Wanted]:
     """One for each different presize, keyed by it and by the bytes of every image; none before the audit."""
-    if not (workspace.facts.is_file() and workspace.manifest.is_file()):
+    if comp.kind != "image" or not (workspace.facts.is_file() and workspace.manifest.is_file()):
         return []
     images = readable_images(workspace)
     lines = (f"{path}\0{sha}\n" for path, sha in zip(images["path"], images["sha256"], strict=True))

@@ -10,6 +10,7 @@ from pipeline.config import Competition
 from pipeline.data.labels import specs_of
 from pipeline.data.manifest import read_table
 from pipeline.errors import RequestError, WorkFailed
+from pipeline.kinds import kind_of
 from pipeline.predictions import Predictions, TargetSpec
 from pipeline.stages.submission import columns_of, grade, read_back, read_sample, truth_from
 from pipeline.stages.submit import latest
@@ -31,7 +32,7 @@ def score(
     id_column, sample = read_sample(comp, workspace)
     columns = columns_of(comp, [name for name in sample.columns if name != id_column])
     answers = read_solution(comp, workspace, solution)
-    table = read_table(path, "submission")
+    table = kind_of(comp).with_ids(read_table(path, "submission"), comp.data, workspace.raw)
     absent = [name for name in sample.columns if name not in table.columns]
     if absent:
         raise RequestError(f"{path} has no column {absent[0]!r}; it has {', '.join(table.columns)}")
@@ -63,7 +64,7 @@ def read_solution(comp: Competition, workspace: Workspace, solution: Path | None
     path = solution or workspace.solution
     if solution is None and not path.is_file():
         raise RequestError(f"{comp.slug} has no known answers here; give them with --solution FILE")
-    table = read_table(path, "--solution")
+    table = kind_of(comp).with_ids(read_table(path, "--solution"), comp.data, workspace.raw)
     id_column = comp.data.id if comp.data.id in table.columns else table.columns[0]
     if table[id_column].duplicated().any():
         raise RequestError(f"{path} repeats ids in column {id_column!r}")

@@ -10,6 +10,7 @@ from pipeline.config import Competition
 from pipeline.data.labels import decode, for_metric, truth_of
 from pipeline.data.manifest import read_table
 from pipeline.errors import RequestError
+from pipeline.kinds import kind_of
 from pipeline.metrics import METRICS
 from pipeline.predictions import Predictions, TargetSpec
 from pipeline.stages.data import sample_path
@@ -34,11 +35,17 @@ def read_sample(comp: Competition, workspace: Workspace) -> tuple[str, pd.DataFr
     path = sample_path(comp, workspace)
     if path is None:
         raise RequestError(f"submission.sample: no file {comp.submission.sample!r} in {workspace.raw}")
-    sample = read_table(path, "submission.sample")
+    sample = kind_of(comp).with_ids(read_table(path, "submission.sample"), comp.data, workspace.raw)
     id_column = comp.data.id if comp.data.id in sample.columns else sample.columns[0]
     if sample[id_column].duplicated().any():
         raise RequestError(f"submission.sample: {path.name} repeats ids in column {id_column!r}")
     return id_column, sample
+
+
+def as_sent(comp: Competition, workspace: Workspace, table: pd.DataFrame, filled: list[str]) -> pd.DataFrame:
+    """A submission in the sample's own columns: what names a row there may be more than one column."""
+    sample = read_table(sample_path(comp, workspace), "submission.sample")
+    return sample.assign(**{name: table[name].to_numpy() for name in filled})
 
 
 def columns_of(comp: Competition, sample_columns: list[str]) -> list[Column]:

@@ -14,7 +14,7 @@ from pipeline.freshness import Step, digest
 from pipeline.log import Log
 from pipeline.predictions import Predictions, TargetSpec
 from pipeline.stages.data import sample_path
-from pipeline.stages.submission import Column, columns_of, fill_in, read_sample
+from pipeline.stages.submission import Column, as_sent, columns_of, fill_in, read_sample
 from pipeline.workspace import Workspace, read_json, write_json, write_text
 
 VERSION = 1
@@ -47,7 +47,8 @@ def submit(comp: Competition, workspace: Workspace, log: Log, force: bool = Fals
             f"but {shift['oof']:.1%} of the out-of-fold rows"
         )
     (path,) = writing.outputs
-    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    sent = as_sent(comp, workspace, table, [column.name for column in columns])
+    write_text(path, sent.to_csv(index=False, lineterminator="\n"))
     metrics = read_json(folder / "metrics.json") or {}
     made = {"member": member, "cv": metrics.get("tta_cv") or metrics.get("cv"), "fingerprint": writing.inputs}
     scores = (read_json(path.with_suffix(".json")) or {}).get("scores", {})  # the same file may have been sent

@@ -13,7 +13,9 @@ import tomli_w
 from pipeline.config import Competition, Model
 from pipeline.data.labels import specs_of
 from pipeline.errors import RequestError, TimeIsUp
+from pipeline.fold import Fold
 from pipeline.freshness import Step, digest
+from pipeline.kinds import kind_of
 from pipeline.log import Log
 from pipeline.predictions import TargetSpec
 from pipeline.stages import presize
@@ -45,7 +47,7 @@ def train(
     todo = [(model, k) for model in models for k in numbers if force or not step(comp, workspace, model, k).done()]
     if not todo:
         return False
-    check_archs([model for model, _ in todo])
+    kind_of(comp).check_models([model for model, _ in todo])
     presize.ensure(comp, workspace, log)
     rows, specs, fold_of = load_rows(comp, workspace)
     for done, (model, number) in enumerate(todo):
@@ -61,8 +63,8 @@ def train(
 
 def _refuse_start(workspace: Workspace, model: Model, number: int, deadline: float) -> None:
     """Raise TimeIsUp unless an epoch, as long as the longest so far of any fold, would end before `deadline`."""
-    histories = workspace.model(model.name).glob("fold-*/history.csv")
-    longest = max((pd.read_csv(path)["seconds"].max() for path in histories), default=0.0)
+    histories = [pd.read_csv(path) for path in workspace.model(model.name).glob("fold-*/history.csv")]
+    longest = max((rows["seconds"].max() for rows in histories if "seconds" in rows), default=0.0)
     if time.monotonic() + longest > deadline:
         raise TimeIsUp(f"train {model.name} fold {number + 1} was not begun")
 
@@ -71,12 +73,13 @@ def step(comp: Competition, workspace: Workspace, model: Model, fold: int) -> St
     """One fold of one model: its part of the file, the labels, and the split."""
     inputs = {
         "version": VERSION,
-        "model": model.model_dump(exclude={"name", "tta"}),
+        "model": model.model_dump(exclude=kind_of(comp).FREE),
         "targets": [target.model_dump(include={"name", "kind", "loss", "weight"}) for target in comp.targets],
         "seed": comp.seed,
         "manifest": digest(workspace.manifest),
-        "images": images_digest(workspace),
+        "images": images_digest(workspace) if comp.kind == "image" else None,
         "folds": digest(workspace.folds),
+        **kind_of(comp).side_inputs(comp.data, model, workspace.raw),
     }
     folder = workspace.fold(model.name, fold)
     return Step(folder / "trained.json", inputs, (folder / "weights.safetensors", folder / "history.csv"))
@@ -109,14 +112,6 @@ def chosen_folds(comp: Competition, only: int | Collection[int] | None) -> list[
         if number not in range(comp.folds.n):
             raise RequestError(f"--fold {number}: folds are numbered 0 to {comp.folds.n - 1}")
     return list(numbers)
-
-
-def check_archs(models: Sequence[Model]) -> None:
-    """Raise RequestError for an architecture that timm does not know, before the first hour of training."""
-    from pipeline.vision.model import check_arch
-
-    for model in models:
-        check_arch(model.arch)
 
 
 def load_rows(comp: Competition, workspace: Workspace) -> tuple[pd.DataFrame, tuple[TargetSpec, ...], np.ndarray]:
@@ -167,25 +162,36 @@ def _train_one(  # noqa: PLR0913
     log: Log,
     deadline: float = math.inf,
 ) -> None:
-    from pipeline.vision.fold import heads_of, samples_of
-    from pipeline.vision.train import train_fold
-
     write_text(workspace.model(model.name) / "config.toml", resolved(comp, model))
-    held_out = fold_of == fold
     started = time.monotonic()
-    train_fold(
-        samples_of(rows[~held_out], specs, workspace.raw),
-        samples_of(rows[held_out], specs, workspace.raw),
-        heads_of(comp.targets, specs, rows[~held_out]),
-        model,
-        seed_of(comp, model, fold),
-        workspace.fold(model.name, fold),
-        log,
-        f"train {model.name} fold {fold + 1}/{comp.folds.n}",
-        presize.open_cache(workspace, comp, model.presize, log),
-        deadline,
-    )
+    work = fold_of_rows(comp, workspace, model, fold, (rows, specs, fold_of), log)
+    kind_of(comp).train_fold(work, log, deadline)
     step(comp, workspace, model, fold).record(seconds=round(time.monotonic() - started, 2))
+
+
+def fold_of_rows(
+    comp: Competition,
+    workspace: Workspace,
+    model: Model,
+    number: int,
+    loaded: tuple[pd.DataFrame, tuple[TargetSpec, ...], np.ndarray],
+    log: Log,
+) -> Fold:
+    """What one fold is trained and predicted from, out of what `load_rows` gave."""
+    rows, specs, fold_of = loaded
+    return Fold(
+        model=model,
+        data=comp.data,
+        targets=comp.targets,
+        specs=specs,
+        train=rows[fold_of != number],
+        held_out=rows[fold_of == number],
+        raw=workspace.raw,
+        folder=workspace.fold(model.name, number),
+        seed=seed_of(comp, model, number),
+        name=f"{model.name} fold {number + 1}/{comp.folds.n}",
+        cache=presize.open_cache(workspace, comp, model.presize, log) if comp.kind == "image" else None,
+    )
 
 
 def resolved(comp: Competition, model: Model) -> str:

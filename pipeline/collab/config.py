@@ -1,0 +1,154 @@
+"""The competition file of a rating competition: what differs from the one of an image competition."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from pipeline.config import RESERVED_MODEL_NAMES, Competition, Name, Rate, Section, Target, refuse_repeats
+
+Column = str | Annotated[int, Field(ge=0)]  # a name, or a number from 0 where the table has no header
+
+
+def _table_alone(value: object) -> object:
+    return {"table": value} if isinstance(value, str) else value
+
+
+class SideTable(Section):
+    """What is known about users or items: a row each, with an id, and for items a title to show."""
+
+    table: str
+    id: Column = 0
+    title: Column | None = None
+    features: list[Column] | None = None  # all other columns unless named
+
+
+class RatingsData(Section):
+    """Where ratings, users and items are found below the raw folder."""
+
+    table: str
+    user: Column = "user"
+    item: Column = "item"
+    rating: Column = "rating"
+    timestamp: Column | None = None
+    items: Annotated[SideTable, BeforeValidator(_table_alone)] | None = None
+    users: Annotated[SideTable, BeforeValidator(_table_alone)] | None = None
+    test: str | None = None
+    id: str = "id"  # the column of the sample submission that holds <user>/<item>
+
+    @property
+    def holdout(self) -> None:
+        """No share of train is held back: the test set is a table of its own."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "RatingsData":
+        used = [key for key in (self.user, self.item, self.rating, self.timestamp) if key is not None]
+        kinds = {type(key) for key in used}
+        if len(kinds) > 1:
+            raise ValueError("user, item, rating and timestamp are all names, or all numbers where there is no header")
+        refuse_repeats("data", [str(key) for key in used])
+        return self
+
+
+class RatingsFolds(Section):
+    """Random folds, or published ones: `u{k}.test` names the held-out rows of fold k, counted from 1."""
+
+    n: Annotated[int, Field(ge=2)] = 5
+    files: str | None = None
+
+    @model_validator(mode="after")
+    def _numbered(self) -> "RatingsFolds":
+        if self.files is not None and "{k}" not in self.files:
+            raise ValueError(f"files {self.files!r} has no {{k}}, the fold's number, as in 'u{{k}}.test'")
+        return self
+
+
+Range = Annotated[list[float], Field(min_length=2, max_length=2)]
+GIBBS_ONLY = ("implicit", "time", "side", "ordinal")
+SGD_ONLY = ("range", "bias", "weight_decay", "batch_size", "lr", "layers")
+
+
+class RatingsModel(Section):
+    """One member of the ensemble.
+
+    `method = "sgd"` trains embeddings by gradient steps; `method = "gibbs"` draws them from their posterior.
+    """
+
+    name: Name
+    method: Literal["sgd", "gibbs"] = "sgd"
+    factors: Annotated[int, Field(ge=1)] = 50
+    epochs: Annotated[int, Field(ge=1)] = 5  # passes over the ratings; sweeps of gibbs
+    # sgd
+    range: bool | Range = True  # of predictions, through a sigmoid: from the data, given, or none
+    bias: bool = True
+    weight_decay: Annotated[float, Field(ge=0)] = 0.02  # as meant for batches of 64, whatever the batch size
+    batch_size: Annotated[int, Field(ge=1)] = 1024
+    lr: Rate = 0.01
+    layers: list[Annotated[int, Field(ge=1)]] = Field(default=[])  # hidden layers in place of the dot product
+    # gibbs
+    implicit: bool = False  # which items a user rated, which users rated an item
+    time: bool = False  # moods of a day and of a moment; needs data.timestamp
+    side: bool = False  # features of users and items; needs data.users or data.items
+    ordinal: bool = False  # ratings as ordered steps in place of numbers
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "RatingsModel":
+        if self.name in RESERVED_MODEL_NAMES:
+            raise ValueError(f"name {self.name!r} is taken: runs/ keeps a folder of that name for itself")
+        strange = GIBBS_ONLY if self.method == "sgd" else SGD_ONLY
+        given = [key for key in strange if getattr(self, key) != type(self).model_fields[key].default]
+        if given:
+            other = "gibbs" if self.method == "sgd" else "sgd"
+            raise ValueError(f"{given[0]} goes with method = '{other}', not with '{self.method}'")
+        if isinstance(self.range, list) and self.range[0] >= self.range[1]:
+            raise ValueError(f"range {self.range} is not [lowest, highest]")
+        if self.method == "gibbs" and self.epochs <= BURN_IN:
+            raise ValueError(f"epochs = {self.epochs}: gibbs throws the first {BURN_IN} sweeps away; 180 is usual")
+        return self
+
+
+BURN_IN = 20  # sweeps before the first that counts
+RATING = "rating"
+
+
+class RatingsCompetition(Competition):
+    """A whole rating competition. Its one target is `rating`; the id of a row is `<user>/<item>`."""
+
+    kind: Literal["ratings"]
+    metric: str = "rmse"
+    data: RatingsData
+    targets: list[Target]
+    folds: RatingsFolds = RatingsFolds()
+    models: Annotated[list[RatingsModel], Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_target(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict):
+            return raw
+        column = raw["data"].get("rating", RATING) if isinstance(raw.get("data"), dict) else RATING
+        only = {"name": RATING, "kind": "regression"} | ({"column": column} if isinstance(column, str) else {})
+        if "targets" in raw and [_given(target) for target in raw["targets"]] != [_given(only)]:
+            raise ValueError("a ratings competition has one target, the rating; take [[targets]] out")
+        return {**raw, "targets": [only]}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "RatingsCompetition":
+        self.check_shared()
+        for number, model in enumerate(self.models):
+            if model.time and self.data.timestamp is None:
+                raise ValueError(f"models.{number}.time needs data.timestamp")
+            if model.side and self.data.users is None and self.data.items is None:
+                raise ValueError(f"models.{number}.side needs data.users or data.items")
+        return self
+
+    @property
+    def has_test(self) -> bool:
+        """Whether there is anything to submit."""
+        return self.data.test is not None
+
+
+def _given(target: Any) -> Any:
+    """A target as a resolved file may hold it, less the defaults."""
+    if not isinstance(target, dict):
+        return target
+    return {key: target[key] for key in ("name", "kind", "column") if key in target}

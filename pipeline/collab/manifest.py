@@ -1,0 +1,84 @@
+"""The manifest of a rating competition: one row a pair of user and item, with its id, split, time and rating."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.collab.config import RATING, RatingsData
+from pipeline.collab.ratings import ids_of, read_pairs, read_ratings, read_side
+from pipeline.errors import RequestError
+
+COLUMNS = ["id", "split", "user", "item", "timestamp", "copies", "contradicts", RATING]
+
+
+def build_manifest(raw: Path, data: RatingsData) -> pd.DataFrame:
+    """Sorted by split and id. Of several ratings of one pair the latest counts; `copies` says how many there were,
+    `contradicts` whether they differ. Raises RequestError for anything that cannot be read as ratings.
+    """
+    rated = read_ratings(raw, data)
+    for part in ("user", "item"):
+        if rated[part].nunique() < 2:
+            raise RequestError(
+                f"data.{part}: {data.table} has one {part} only ({rated[part].iloc[0]!r}); a rating is predicted "
+                f"from those of other users for other items, so there must be two at least"
+            )
+    train = _latest(rated.assign(id=ids_of(rated["user"], rated["item"]))).assign(split="train")
+    parts = [train]
+    if data.test is not None:
+        parts.append(_test(raw, data))
+    for key, side in (("data.items", data.items), ("data.users", data.users)):
+        if side is not None:
+            read_side(raw, side, data, key)  # what is wrong there is said now, not after training
+    manifest = pd.concat(parts, ignore_index=True)[COLUMNS]
+    return manifest.sort_values(["split", "id"], ascending=[False, True], ignore_index=True)
+
+
+def _latest(rated: pd.DataFrame) -> pd.DataFrame:
+    grouped = rated.groupby("id", sort=False)[RATING]
+    rated = rated.assign(copies=grouped.transform("size"), contradicts=grouped.transform("nunique") > 1)
+    return rated.sort_values("timestamp", kind="stable").drop_duplicates("id", keep="last")
+
+
+def _test(raw: Path, data: RatingsData) -> pd.DataFrame:
+    test = read_pairs(raw, data, data.test, "data.test")
+    test = test.assign(id=ids_of(test["user"], test["item"]), split="test", copies=1, contradicts=False)
+    repeated = test["id"][test["id"].duplicated()]
+    if len(repeated):
+        raise RequestError(f"data.test: {data.test} asks {len(repeated)} pairs twice, for example {repeated.iloc[0]}")
+    return test.assign(**{RATING: np.nan})
+
+
+def published_folds(raw: Path, data: RatingsData, files: str, n: int, ids: pd.Series) -> np.ndarray:
+    """The fold of each training id, from one file of held-out rows a fold; they must share all rows out."""
+    fold_of = pd.Series(-1, index=ids.to_numpy())
+    for fold in range(n):
+        name = files.format(k=fold + 1)
+        pairs = read_pairs(raw, data, name, "folds.files")
+        held_out = ids_of(pairs["user"], pairs["item"])
+        unknown = np.setdiff1d(held_out.astype(str), ids.to_numpy(dtype=str))
+        if len(unknown):
+            raise RequestError(
+                f"folds.files: {len(unknown)} rows of {name} are not in {data.table}, for example {unknown[0]}"
+            )
+        taken = held_out[fold_of.loc[held_out].to_numpy() >= 0]
+        if len(taken):
+            raise RequestError(f"folds.files: {len(taken)} rows of {name} are in an earlier fold too: {taken[0]}")
+        fold_of.loc[held_out] = fold
+    left = fold_of.index[fold_of < 0]
+    if len(left):
+        raise RequestError(
+            f"folds.files: {len(left)} rows of {data.table} are held out in none of the {n} folds, for example "
+            f"{left[0]}; is folds.n right?"
+        )
+    return fold_of.to_numpy()
+
+
+def random_folds(rows: int, n: int, seed: int) -> np.ndarray:
+    """Fold numbers (rows,) of equal shares, at random."""
+    if rows < n:
+        raise RequestError(f"folds.n = {n}, but there are {rows} ratings")
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(rows)
+    fold_of = np.empty(rows, dtype=np.int64)
+    fold_of[order] = np.arange(rows) % n
+    return fold_of

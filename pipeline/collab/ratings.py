@@ -1,0 +1,182 @@
+"""Reading tables of ratings, users and items; raw ids are text, inner ids are row numbers of what was trained."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.collab.config import Column, RatingsData, SideTable
+from pipeline.errors import RequestError
+from pipeline.freshness import digest
+
+SEPARATORS = ("\t", "::", "|", ";", ",")
+ENCODINGS = ("utf-8-sig", "latin-1")  # MovieLens 100k spells its titles in the latter
+
+
+def read_ratings(raw: Path, data: RatingsData) -> pd.DataFrame:
+    """All rated rows in the order of the file: user, item (text), rating (float), timestamp (seconds, or 0).
+
+    Raises RequestError, naming the rows, for ids that are empty and ratings that are missing or no numbers.
+    """
+    table = _pairs(raw, data, data.table, "data.table")
+    said = _column(table, data.rating, data.table, "data.rating")
+    ratings = _numbers(said, f"data.rating: {data.table}", "rating")
+    keep = {"user": _column(table, data.user, data.table, ""), "item": _column(table, data.item, data.table, "")}
+    return pd.DataFrame({**keep, "rating": ratings, "timestamp": _times(table, data, data.table)})
+
+
+def read_pairs(raw: Path, data: RatingsData, name: str, key: str) -> pd.DataFrame:
+    """The rows of a table without (or regardless of) ratings: user, item, timestamp."""
+    table = _pairs(raw, data, name, key)
+    keep = {"user": _column(table, data.user, name, ""), "item": _column(table, data.item, name, "")}
+    return pd.DataFrame({**keep, "timestamp": _times(table, data, name)})
+
+
+def read_side(raw: Path, side: SideTable, data: RatingsData, key: str) -> pd.DataFrame:
+    """A table of users or items as text, indexed by raw id. Raises RequestError for repeated ids."""
+    header = isinstance(side.id, str) or isinstance(data.user, str)  # one style of tables in a competition
+    table = read_text(find(raw, side.table, data.table, key), header, key)
+    ids = _column(table, side.id, side.table, f"{key}.id")
+    if ids.duplicated().any():
+        raise RequestError(f"{key}: {side.table} has more than one row of id {ids[ids.duplicated()].iloc[0]!r}")
+    for column in [side.title, *(side.features or [])]:
+        if column is not None:
+            _column(table, column, side.table, key)
+    return table.set_index(ids)
+
+
+def ids_of(users: Sequence[str], items: Sequence[str]) -> np.ndarray:
+    """The id of each row: <user>/<item>."""
+    return np.array([f"{user}/{item}" for user, item in zip(users, items, strict=True)], dtype=object)
+
+
+def find(raw: Path, name: str, table: str, key: str) -> Path:
+    """A file below the raw folder, or beside the table of ratings. Raises RequestError if it is in neither."""
+    places = places_of(raw, name, table)
+    for place in places:
+        if place.is_file():
+            return place
+    folder = next((place.parent for place in reversed(places) if place.parent.is_dir()), raw)
+    names = sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith("."))
+    near = difflib.get_close_matches(Path(name).name, names, 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"{folder} holds {', '.join(names[:6]) or 'nothing'}"
+    raise RequestError(f"{key}: no file {name!r} in {raw}; {hint}")
+
+
+def places_of(raw: Path, name: str, table: str) -> list[Path]:
+    """Where a file may be: below the raw folder, or beside the table of ratings."""
+    return [raw / name, (raw / table).parent / name]
+
+
+def digest_of(raw: Path, name: str, table: str) -> str | None:
+    """SHA-256 of such a file; None while there is none."""
+    return next(filter(None, map(digest, places_of(raw, name, table))), None)
+
+
+def read_text(path: Path, header: bool, key: str) -> pd.DataFrame:
+    """A table as text, its separator and encoding found out. Raises RequestError if it cannot be read."""
+    for encoding in ENCODINGS:
+        try:
+            return pd.read_csv(
+                path,
+                sep=_separator(path, encoding),
+                header=0 if header else None,
+                dtype=str,
+                keep_default_na=False,
+                encoding=encoding,
+                engine="python" if _separator(path, encoding) == "::" else "c",
+            )
+        except UnicodeDecodeError:
+            continue
+        except (OSError, ValueError, pd.errors.ParserError) as error:
+            raise RequestError(f"{key}: {path} is not a readable table ({error})") from error
+    raise RequestError(f"{key}: {path} is neither UTF-8 nor Latin-1 text")
+
+
+def _separator(path: Path, encoding: str) -> str:
+    """The first of the usual separators that its first line has."""
+    with path.open(encoding=encoding) as file:
+        line = file.readline()
+    return next((mark for mark in SEPARATORS if mark in line), ",")
+
+
+def _pairs(raw: Path, data: RatingsData, name: str, key: str) -> pd.DataFrame:
+    table = read_text(find(raw, name, data.table, key), isinstance(data.user, str), key)
+    if not len(table):
+        raise RequestError(f"{key}: {name} has no rows")
+    for part, column in (("user", data.user), ("item", data.item)):
+        ids = _column(table, column, name, f"data.{part}")
+        empty = np.flatnonzero(ids.str.strip() == "")
+        if len(empty):
+            raise RequestError(f"data.{part}: {name} has {len(empty)} rows without {part}, the first is row {empty[0]}")
+        if part == "user" and ids.str.contains("/", regex=False).any():
+            bad = ids[ids.str.contains("/", regex=False)].iloc[0]
+            raise RequestError(f"data.user: {name} has the user {bad!r}; ids of rows are <user>/<item>: no / in users")
+    return table
+
+
+def _column(table: pd.DataFrame, column: Column, where: str, key: str) -> pd.Series:
+    if isinstance(column, int):
+        if column >= table.shape[1]:
+            raise RequestError(f"{key}: {where} has {table.shape[1]} columns, numbered from 0; there is no {column}")
+        return table.iloc[:, column]
+    if column not in table.columns:
+        known = list(map(str, table.columns))
+        near = difflib.get_close_matches(column, known, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise RequestError(f"{key}: {where} has no column {column!r}; it has {', '.join(known)}{hint}")
+    return table[column]
+
+
+def _numbers(said: pd.Series, where: str, what: str) -> np.ndarray:
+    values = pd.to_numeric(said, errors="coerce").to_numpy(dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        shown = ", ".join(f"{said.iloc[row]!r} in row {row}" for row in bad[:3])
+        raise RequestError(
+            f"{where}: {len(bad)} of {len(said)} rows have no {what} that is a number: {shown}; "
+            "correct them or take the rows out"
+        )
+    return values
+
+
+def _times(table: pd.DataFrame, data: RatingsData, name: str) -> np.ndarray:
+    """Seconds since 1970; dates are understood too; zeros where the file names no timestamp."""
+    if data.timestamp is None:
+        return np.zeros(len(table), dtype=np.int64)
+    said = _column(table, data.timestamp, name, "data.timestamp")
+    numbers = pd.to_numeric(said, errors="coerce")
+    if numbers.isna().all():
+        dates = pd.to_datetime(said, errors="coerce", utc=True)
+        numbers = (dates - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
+    numbers = numbers.astype(object).where(numbers.notna(), said)
+    return _numbers(numbers, f"data.timestamp: {name}", "time").astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Ids:
+    """The raw ids that a model was trained on, in the order of their inner ids; any other is `unknown`."""
+
+    raw: tuple[str, ...]
+
+    @classmethod
+    def of(cls, column: pd.Series) -> "Ids":
+        return cls(tuple(sorted(column.unique(), key=_natural)))
+
+    @property
+    def unknown(self) -> int:
+        """The row behind all others: the mean of what was learned."""
+        return len(self.raw)
+
+    def inner(self, column: Sequence[str]) -> np.ndarray:
+        """Inner ids (n,) int64 of raw ones."""
+        found = pd.Index(self.raw).get_indexer(pd.Index(column))
+        return np.where(found < 0, self.unknown, found).astype(np.int64)
+
+
+def _natural(raw: str) -> tuple[int, int, str]:
+    """Whole numbers in their order, before words."""
+    return (0, int(raw), raw) if raw.isdecimal() and raw.isascii() else (1, 0, raw)
