@@ -8,6 +8,7 @@ only their own library, so that each can live in an environment of its own.
 """
 
 import argparse
+import functools
 import json
 import os
 import random
@@ -204,35 +205,38 @@ def timm_loader(task: Task) -> Epoch:
     return lambda: (len(batch[0]) for batch in loader)
 
 
-def litdata_loader(task: Task) -> Epoch:
-    """Presized JPEGs in LitData's own format, decoded on reading."""
+def litdata_sample(path: str, width: int, height: int) -> dict:
     import io
 
-    import litdata
     from PIL import Image
 
+    image = Image.open(path).convert("RGB")
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    square = image.resize((width, height), Image.BILINEAR, box=(left, top, left + side, top + side))
+    out = io.BytesIO()
+    square.save(out, "JPEG", quality=90)
+    return {"image": Image.open(io.BytesIO(out.getvalue()))}
+
+
+def litdata_loader(task: Task) -> Epoch:
+    """Presized JPEGs in LitData's own format, decoded on reading."""
+    import litdata
+
     folder = task.scratch / "litdata"
-
-    def sample(path: str) -> dict:
-        image = Image.open(path).convert("RGB")
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        square = image.resize((task.width, task.height), Image.BILINEAR, box=(left, top, left + side, top + side))
-        out = io.BytesIO()
-        square.save(out, "JPEG", quality=90)
-        return {"image": Image.open(io.BytesIO(out.getvalue()))}
-
     if not folder.exists():
+        sample = functools.partial(litdata_sample, width=task.width, height=task.height)
         litdata.optimize(sample, [str(path) for path in files_of(task)], str(folder), chunk_bytes="64MB", num_workers=1)
     dataset = litdata.StreamingDataset(str(folder), shuffle=True)
-    loader = litdata.StreamingDataLoader(dataset, batch_size=BATCH, num_workers=WORKERS)
+    loader = litdata.StreamingDataLoader(dataset, batch_size=BATCH, num_workers=WORKERS, persistent_workers=True)
     return lambda: (len(batch["image"]) for batch in loader)
 
 
 def dali_loader(task: Task) -> Epoch:
     from nvidia.dali import fn, pipeline_def, types
 
-    files = [str(path) for path in files_of(task)]
+    # Two of the photos are a GIF and a PNG under a .jpg name, which it refuses.
+    files = [str(path) for path in files_of(task) if path.read_bytes()[:2] == b"\xff\xd8"]
 
     @pipeline_def(batch_size=BATCH, num_threads=WORKERS, device_id=None)
     def photos() -> Any:

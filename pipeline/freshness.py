@@ -1,5 +1,6 @@
 """What is up to date: each step remembers what it was made from, and is skipped while that is unchanged."""
 
+import functools
 import hashlib
 import json
 import os
@@ -16,10 +17,18 @@ State = Literal["done", "stale", "missing"]
 def digest(path: Path) -> str | None:
     """SHA-256 of a file's bytes in hex; None where there is no file."""
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        stat = os.stat(path)
+        return _digest(path, stat.st_ino, stat.st_mtime_ns, stat.st_size)
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+@functools.lru_cache(maxsize=4096)
+def _digest(path: Path, *_: int) -> str:
+    """Read once for each state of the file: every step of a status asks for the same few. Each write makes a new
+    inode (workspace.atomic), so that no state is taken for another."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)

@@ -254,7 +254,7 @@ def test_what_an_interrupted_build_wrote_is_checked_before_it_is_used(tmp_path, 
     monkeypatch.setattr(build, "_make", stop_half_way)
     with pytest.raises(KeyboardInterrupt):
         build_cache(folder, raw, sources, CROP, "raw", 1, nothing)
-    partial = folder.parent / ".key.partial"
+    partial = folder.parent / ".key.raw.partial"
     rows = [json.loads(line) for line in (partial / "rows.jsonl").read_text().splitlines()]
     assert len(rows) >= 3
     flip(partial / PIXELS, rows[2]["offset"] + 5)
@@ -267,6 +267,23 @@ def test_what_an_interrupted_build_wrote_is_checked_before_it_is_used(tmp_path, 
     build_cache(folder, raw, sources, CROP, "raw", 1, nothing)
     assert made[0] == sources[2].path, "the flipped row and what follows it are made again, no others"
     assert contents(folder) == whole
+
+
+def test_a_build_begun_in_one_form_is_not_mixed_into_another(tmp_path, raw, sources, monkeypatch):
+    folder, real = tmp_path / "other" / "key", build._make
+
+    def stop_half_way(raw, source, resize, form):
+        if source is sources[8]:
+            raise KeyboardInterrupt
+        return real(raw, source, resize, form)
+
+    monkeypatch.setattr(build, "_make", stop_half_way)
+    with pytest.raises(KeyboardInterrupt):
+        build_cache(folder, raw, sources, CROP, "raw", 1, nothing)
+    monkeypatch.setattr(build, "_make", real)
+    build_cache(folder, raw, sources, CROP, "jpeg", 1, nothing)
+    assert contents(folder) == contents(make(tmp_path, raw, sources, form="jpeg"))
+    assert [entry.name for entry in folder.parent.iterdir() if entry.is_dir()] == ["key"]
 
 
 def test_two_processes_that_build_at_once_make_one_cache(tmp_path, raw):

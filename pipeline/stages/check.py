@@ -1,6 +1,5 @@
 """check: the audit of every image or rating, before anything is trained on them."""
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from pipeline.data.duplicates import near_duplicate_groups
 from pipeline.errors import RequestError
 from pipeline.freshness import Step, digest
 from pipeline.log import Log
+from pipeline.machine import cores
 from pipeline.workspace import Workspace, write_json, write_with
 
 VERSION = 1
@@ -42,7 +42,7 @@ def _look_at_images(
 ) -> tuple[pd.DataFrame, dict[str, Any], Say]:
     paths = [workspace.raw / path for path in manifest["path"]]
     with log.bar("check images") as progress:
-        facts = inspect_images(paths, workers=os.cpu_count() or 1, progress=progress)
+        facts = inspect_images(paths, workers=cores(), progress=progress)
     groups = near_duplicate_groups(facts)
     summary = audit(manifest, facts, groups, [target.name for target in comp.targets])
     _refuse_hopeless(manifest, facts, workspace)

@@ -1,7 +1,6 @@
 """presize: every readable image decoded and resized once for each presize of the models; training reads that."""
 
 import hashlib
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pipeline.config import Competition, Resize
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.freshness import Step
 from pipeline.log import Log
+from pipeline.machine import cores
 from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -159,9 +159,8 @@ def _build(wanted: Wanted, form: str, images: pd.DataFrame, workspace: Workspace
 
     if form == "jpeg":
         log.say(f"presize {wanted.title}: raw pixels would not fit the budget (--cache-gb); JPEGs are kept instead")
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with log.bar(f"presize {wanted.title}") as progress:
-        build_cache(wanted.folder, workspace.raw, _sources(images), wanted.resize, form, threads, progress)
+        build_cache(wanted.folder, workspace.raw, _sources(images), wanted.resize, form, cores(), progress)
     log.say(f"presize {wanted.title}: {len(images):,} images, {_gb(_size_of(wanted.folder))}")
 
 
@@ -203,8 +202,8 @@ def _tell_unused(wanted: Sequence[Wanted], workspace: Workspace, log: Log, prune
 
 
 def _key(folder: Path) -> str:
-    """The key in a cache's folder name, and in that of one half built."""
-    return folder.name.removeprefix(".").removesuffix(".partial")
+    """The key in a cache's folder name, and in that of one half built (.key.form.partial)."""
+    return folder.name.removeprefix(".").partition(".")[0]
 
 
 def _size_of(folder: Path) -> int:

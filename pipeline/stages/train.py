@@ -1,5 +1,6 @@
 """train: every model on every fold. A finished fold is never trained again while nothing it depends on changes."""
 
+import functools
 import hashlib
 import math
 import time
@@ -89,6 +90,12 @@ def images_digest(workspace: Workspace) -> str | None:
     """What the audit found in the training images, as one digest; None before the audit."""
     if not (workspace.manifest.is_file() and workspace.facts.is_file()):
         return None
+    return _images_digest(workspace, digest(workspace.manifest), digest(workspace.facts))
+
+
+@functools.lru_cache(maxsize=8)
+def _images_digest(workspace: Workspace, *_: str | None) -> str:
+    """Once for each state of the two tables: every fold asks for it."""
     rows = training_rows(workspace)
     # Joined in Python: pandas 2, as on Kaggle's image, drops a NUL that it adds to a column.
     lines = (f"{id}\0{sha}\n" for id, sha in zip(rows["id"], rows["sha256"], strict=True))

@@ -6,7 +6,6 @@ sampling: stock warps at the presize and resamples again for the random crop; he
 
 import functools
 import math
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,6 +21,7 @@ from fastai.vision.core import TensorImage
 from torch import Tensor
 
 from pipeline.config import Augment
+from pipeline.machine import cores
 from pipeline.vision.gather import Buffers
 
 Size = tuple[int, int]
@@ -259,16 +259,12 @@ def _weighted(image: np.ndarray, taps: Taps, axis: int) -> np.ndarray:
 
 def _for_each(work: Callable[[int], None], count: int) -> None:
     """Do `work` for 0 to count - 1 on all cores; OpenCV and numpy let go of the interpreter meanwhile."""
-    threads = _cores()
+    threads = cores()
     parts = [range(start, count, threads) for start in range(min(threads, count))]
     list(_pool().map(lambda part: [work(number) for number in part], parts))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @functools.cache
 def _pool() -> ThreadPoolExecutor:
     cv2.setNumThreads(1)  # a thread of ours has an image to itself
-    return ThreadPoolExecutor(_cores(), thread_name_prefix="augment")
+    return ThreadPoolExecutor(cores(), thread_name_prefix="augment")

@@ -84,7 +84,7 @@ def build_cache(
     not the one that was audited.
     """
     keep_freed_memory()
-    partial = folder.parent / f".{folder.name}.partial"
+    partial = folder.parent / f".{folder.name}.{form}.partial"
     with explained(folder), _only_one(folder):
         if describe(folder) is not None:
             return False
@@ -225,4 +225,6 @@ def _finish(partial: Path, folder: Path, about: dict[str, Any]) -> None:
     if folder.exists():  # what is left of a damaged one
         shutil.rmtree(folder)
     os.rename(partial, folder)
+    for other in folder.parent.glob(f".{folder.name}.*.partial"):  # begun in the other form
+        shutil.rmtree(other)
     sync_folder(folder.parent)

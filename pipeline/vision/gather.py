@@ -1,7 +1,6 @@
 """Batches of uint8 pixels: copied out of the cache, or decoded, by threads, ahead of the batch that is wanted."""
 
 import math
-import os
 import random
 import threading
 import weakref
@@ -14,7 +13,9 @@ import numpy as np
 import torch
 
 from pipeline.config import Resize
+from pipeline.machine import cores
 from pipeline.vision.cache import Cache, DamagedCache
+from pipeline.vision.memory import keep_freed_memory
 from pipeline.vision.presize import Fractions, Pixels, cut_window, presize_window, read_pixels
 
 COPYING = 2  # threads that fill the memory bus
@@ -69,9 +70,10 @@ class PixelSource:
     ) -> None:
         if cache is not None and cache.resize != resize:
             raise ValueError(f"the cache holds {cache.resize}, not {resize}")
+        keep_freed_memory()  # what an image is decoded into would be mapped anew each time
         self.resize, self.cache = resize, cache
         self._cut = cut_window if exact else presize_window
-        self.threads = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        self.threads = threads or cores()
         self._pool = ThreadPoolExecutor(max(self.threads, WAITING), thread_name_prefix="pixels")
         self._buffers = Buffers()
         self._local = threading.local()
