@@ -145,7 +145,8 @@ def presize_window(pixels: Pixels, resize: Resize, at: Fractions, out: Pixels) -
     if resize.method != "squish":
         pixels = _window(pixels, resize, at or (0.5, 0.5))
     # As a batch of one in numpy: torch then knows it for channels-last, and what it gives needs no transposing.
-    image = torch.from_numpy(np.require(pixels[None], requirements=["C", "W"])).permute(0, 3, 1, 2)
+    whole = np.require(pixels, requirements=["C", "W"])
+    image = torch.from_numpy(whole.reshape(1, *whole.shape)).permute(0, 3, 1, 2)
     sized = torch.nn.functional.interpolate(image, resize.size, mode="bilinear", antialias=True)
     np.copyto(out, sized[0].permute(1, 2, 0).numpy())
 
