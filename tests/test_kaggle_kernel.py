@@ -473,6 +473,16 @@ def test_a_submission_is_made_of_whatever_test_set_is_mounted(kernel, comp, serv
     assert Path(result.json["submission"]).name == "kernel-pipeline-tiny-infer-v1.csv"
 
 
+def test_of_the_same_test_set_infer_makes_the_local_submission(kernel, comp, server, on_kaggle, capfd):
+    root = comp.parent / "root"
+    local = pipeline("run", comp, "--root", root, "--json").json["submission"]
+    assert kernel("bundle").code == 0
+    assert kernel("push", "--stage", "infer").code == 0
+    assert on_kaggle(server, stage="infer") == 0, capfd.readouterr().err
+    pulled = kernel("pull", "--stage", "infer", "--json").json["submission"]
+    assert Path(pulled).read_bytes() == Path(local).read_bytes()
+
+
 def test_no_secret_travels_in_a_bundle_or_is_said(kernel, comp, server, on_kaggle):
     said = [kernel("push", "--debug"), kernel("wait"), kernel("pull", "--debug")]
     server.fail("SaveKernel", status=400, message=f"no {TOKEN}")
