@@ -4,7 +4,7 @@ import functools
 import hashlib
 import math
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fastai.learner import Learner
 
 VERSION = 2
+Loaded = tuple[pd.DataFrame, tuple[TargetSpec, ...], np.ndarray]  # what `load_rows` gives
 
 
 def train(
@@ -50,12 +51,12 @@ def train(
         return False
     kind_of(comp).check_models([model for model, _ in todo])
     presize.ensure(comp, workspace, log)
-    rows, specs, fold_of = load_rows(comp, workspace)
+    loaded = load_rows(comp, workspace)
     for done, (model, number) in enumerate(todo):
         try:
             if done:  # the first one trains an epoch in any case, so that every call gets further
                 _refuse_start(workspace, model, number, deadline)
-            _train_one(comp, workspace, model, number, rows, specs, fold_of, log, deadline)
+            _train_one(comp, workspace, model, number, loaded, log, deadline)
         except TimeIsUp as stopped:
             log.say(f"{stopped}: {minutes:g} minutes are over, {len(todo) - done} fold(s) not done; run the same again")
             break
@@ -121,7 +122,7 @@ def chosen_folds(comp: Competition, only: int | Collection[int] | None) -> list[
     return list(numbers)
 
 
-def load_rows(comp: Competition, workspace: Workspace) -> tuple[pd.DataFrame, tuple[TargetSpec, ...], np.ndarray]:
+def load_rows(comp: Competition, workspace: Workspace) -> Loaded:
     """Readable training rows sorted by id, the targets as the data showed them, and each row's fold."""
     rows = training_rows(workspace)
     specs = specs_of(comp.targets, pd.read_parquet(workspace.manifest))
@@ -158,20 +159,18 @@ def reopen(comp: Competition, workspace: Workspace, name: str, fold: int) -> "Le
     return learn
 
 
-def _train_one(  # noqa: PLR0913
+def _train_one(
     comp: Competition,
     workspace: Workspace,
     model: Model,
     fold: int,
-    rows: pd.DataFrame,
-    specs: Sequence[TargetSpec],
-    fold_of: np.ndarray,
+    loaded: Loaded,
     log: Log,
     deadline: float = math.inf,
 ) -> None:
     write_text(workspace.model(model.name) / "config.toml", resolved(comp, model))
     started = time.monotonic()
-    work = fold_of_rows(comp, workspace, model, fold, (rows, specs, fold_of), log)
+    work = fold_of_rows(comp, workspace, model, fold, loaded, log)
     kind_of(comp).train_fold(work, log, deadline)
     step(comp, workspace, model, fold).record(seconds=round(time.monotonic() - started, 2))
 
@@ -181,7 +180,7 @@ def fold_of_rows(
     workspace: Workspace,
     model: Model,
     number: int,
-    loaded: tuple[pd.DataFrame, tuple[TargetSpec, ...], np.ndarray],
+    loaded: Loaded,
     log: Log,
 ) -> Fold:
     """What one fold is trained and predicted from, out of what `load_rows` gave."""

@@ -23,10 +23,10 @@ import pyarrow.parquet as pq
 
 from pipeline.config import Resize
 from pipeline.errors import WorkFailed
-from pipeline.vision.cache import ABOUT, INDEX, PIXELS, VERSION, Form, describe, pack
+from pipeline.vision.cache import ABOUT, INDEX, PIXELS, VERSION, Form, pack
 from pipeline.vision.memory import keep_freed_memory
 from pipeline.vision.presize import frame_of, presize, read_pixels
-from pipeline.workspace import explained, sync_folder, write_json, write_with
+from pipeline.workspace import explained, read_json, sync_folder, write_json, write_with
 
 JOURNAL = "rows.jsonl"
 
@@ -86,7 +86,7 @@ def build_cache(
     keep_freed_memory()
     partial = folder.parent / f".{folder.name}.{form}.partial"
     with explained(folder), _only_one(folder):
-        if describe(folder) is not None:
+        if read_json(folder / ABOUT) is not None:
             return False
         partial.mkdir(parents=True, exist_ok=True)
         with open(partial / PIXELS, "ab") as file:

@@ -1,7 +1,6 @@
 """The presize cache, opened for reading: a folder of pixels, each image checked before it is first used."""
 
 import hashlib
-import json
 import mmap
 import os
 import zlib
@@ -196,11 +195,3 @@ class Cache:
                 found.append(self._names[row].as_py())
             progress(row + 1, len(self))
         return found
-
-
-def describe(folder: Path) -> dict | None:
-    """What a finished cache says about itself; None for anything else."""
-    try:
-        return json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
