@@ -7,7 +7,7 @@ side effects of its own.
 import email.utils
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import requests
@@ -92,6 +92,16 @@ class Kaggle:
         whether it was, it raises Unsure. Raises WorkFailed and RequestError with one line.
         """
         return self.persist(lambda: rpc(request), doing, competition, repeat)
+
+    def pages(self, rpc: Callable[[Any], T], request: Any, doing: str) -> Iterator[T]:
+        """Every page of a listing, a call each."""
+        request.page_token = ""
+        while True:
+            said = self.call(rpc, request, doing)
+            yield said
+            if not said.next_page_token:
+                return
+            request.page_token = said.next_page_token
 
     def persist(self, attempt: Callable[[], T], doing: str, competition: str | None = None, repeat: bool = True) -> T:
         """`call` for anything that raises what requests raises."""

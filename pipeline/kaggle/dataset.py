@@ -87,16 +87,10 @@ def refuse_incomplete(kaggle: Kaggle, owner: str, slug: str, folder: Path) -> No
 def _files(kaggle: Kaggle, owner: str, slug: str) -> dict[str, int]:
     from kagglesdk.datasets.types.dataset_api_service import ApiListDatasetFilesRequest
 
-    found: dict[str, int] = {}
-    token = ""
-    while True:
-        request = ApiListDatasetFilesRequest()
-        request.owner_slug, request.dataset_slug, request.page_size, request.page_token = owner, slug, 200, token
-        said = kaggle.call(_api(kaggle).list_dataset_files, request, f"listing {owner}/{slug}")
-        found |= {file.name: file.total_bytes for file in said.dataset_files or []}
-        token = said.next_page_token
-        if not token:
-            return found
+    request = ApiListDatasetFilesRequest()
+    request.owner_slug, request.dataset_slug, request.page_size = owner, slug, 200
+    pages = kaggle.pages(_api(kaggle).list_dataset_files, request, f"listing {owner}/{slug}")
+    return {file.name: file.total_bytes for said in pages for file in said.dataset_files or []}
 
 
 def _upload(kaggle: Kaggle, path: Path) -> str:

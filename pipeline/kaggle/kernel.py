@@ -163,16 +163,10 @@ def outputs(kaggle: Kaggle, owner: str, slug: str) -> dict[str, str]:
     """Addresses of a kernel's output files by name, of the newest version. They are signed, and soon expire."""
     from kagglesdk.kernels.types.kernels_api_service import ApiListKernelSessionOutputRequest
 
-    found: dict[str, str] = {}
-    token = ""
-    while True:
-        request = ApiListKernelSessionOutputRequest()
-        request.user_name, request.kernel_slug, request.page_size, request.page_token = owner, slug, 100, token
-        said = kaggle.call(_api(kaggle).list_kernel_session_output, request, f"listing the output of {owner}/{slug}")
-        found |= {file.file_name: file.url for file in said.files or []}
-        token = said.next_page_token
-        if not token:
-            return found
+    request = ApiListKernelSessionOutputRequest()
+    request.user_name, request.kernel_slug, request.page_size = owner, slug, 100
+    pages = kaggle.pages(_api(kaggle).list_kernel_session_output, request, f"listing the output of {owner}/{slug}")
+    return {file.file_name: file.url for said in pages for file in said.files or []}
 
 
 def fetch_output(kaggle: Kaggle, owner: str, slug: str, addresses: dict[str, str], name: str, target: Path) -> None:
