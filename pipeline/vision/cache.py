@@ -4,7 +4,7 @@ import hashlib
 import mmap
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -119,6 +119,17 @@ class Cache:
         top, left = corner(self._shape[row], self._centre[row], (height, width), at)
         frame = unpack(data, self._shape[row], self.form)
         np.copyto(out, frame[top : top + height, left : left + width])
+
+    def can_view(self, rows: Sequence[int]) -> bool:
+        """Whether these images are stored as plain pixels, and were checked."""
+        return self.form == "raw" and all(row >= 0 and self._sound[row] for row in rows)
+
+    def view(self, row: int, at: Fractions, size: tuple[int, int]) -> Pixels:
+        """A window where it lies in memory, of an image that `can_view` allowed: (height, width, 3), not to be kept."""
+        top, left = corner(self._shape[row], self._centre[row], size, at)
+        stride = 3 * self._shape[row][1]
+        start = self._extent[row][0] + top * stride + 3 * left
+        return np.ndarray((*size, 3), np.uint8, self._map, start, (stride, 3, 1))
 
     def is_whole(self) -> bool:
         """Whether the file still has its length; a mapping must not be read beyond the end."""

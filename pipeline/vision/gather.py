@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
@@ -74,7 +75,9 @@ class PixelSource:
         self.resize, self.cache = resize, cache
         self._cut = cut_window if exact else presize_window
         self.threads = threads or cores()
-        self._pool = ThreadPoolExecutor(max(self.threads, WAITING), thread_name_prefix="pixels")
+        # No more threads than cores where they compute: three batches on their way would crowd each other.
+        self._computing = ThreadPoolExecutor(self.threads, thread_name_prefix="pixels")
+        self._reading = ThreadPoolExecutor(WAITING, thread_name_prefix="disk")
         self._buffers = Buffers()
         self._local = threading.local()
 
@@ -90,10 +93,11 @@ class PixelSource:
         out = batch.numpy()
         rows = [self.cache.row(image) if self._may_hold(image) else -1 for image in images]
         waits = self._waits(rows)
+        pool = self._reading if waits else self._computing
         workers = WAITING if waits else self.threads if self._decodes(rows) else min(COPYING, self.threads)
         size = -(-len(images) // workers)
         parts = [slice(begin, begin + size) for begin in range(0, len(images), size)]
-        return Pending(batch, [self._pool.submit(self._fill, images[p], rows[p], at[p], out[p], waits) for p in parts])
+        return Pending(batch, [pool.submit(self._fill, images[p], rows[p], at[p], out[p], waits) for p in parts])
 
     def _may_hold(self, image: Path | Pixels) -> bool:
         return self.cache is not None and not isinstance(image, np.ndarray)
@@ -113,6 +117,11 @@ class PixelSource:
     def _fill(
         self, images: Sequence[Path | Pixels], rows: Sequence[int], at: Sequence[Fractions], out: Pixels, waits: bool
     ) -> None:
+        if not waits and self.cache is not None and self.cache.can_view(rows):
+            windows = [self.cache.view(row, place, self.resize.size) for row, place in zip(rows, at, strict=True)]
+            # One call for all: image by image, the threads would wait for the interpreter's lock after each.
+            cv2.vconcat(windows, out.reshape(-1, *out.shape[2:]))
+            return
         scratch = self._scratch() if waits else None
         for image, row, place, window in zip(images, rows, at, out, strict=True):
             if row >= 0:
