@@ -200,7 +200,14 @@ def resize_as_fastai(images: Tensor, size: Size) -> Tensor:
     shrink = _smoothing(images.shape[-2:], size)
     if shrink > 1:
         images = F.interpolate(images, scale_factor=1 / shrink, mode="area", recompute_scale_factor=True)
-    return F.interpolate(images, size=size, mode="bilinear", align_corners=True)
+    return _by_identity_grid(images, size)
+
+
+def _by_identity_grid(images: Tensor, size: Size) -> Tensor:
+    """Bilinear, the corners on the corners, at the very coordinates of fastai: in float32 their rounding shows."""
+    identity = torch.eye(2, 3, device=images.device, dtype=images.dtype).expand(len(images), 2, 3)
+    grid = F.affine_grid(identity, [len(images), 1, *size], align_corners=True)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=True)
 
 
 def _resize_by_taps(augment: FusedAugment, images: Tensor) -> Tensor:
@@ -245,7 +252,7 @@ def _along_one_axis(source: int, out: int, shrink: float) -> np.ndarray:
     unit = torch.eye(source, dtype=torch.float64)[:, None]
     if shrink > 1:
         unit = F.interpolate(unit, scale_factor=1 / shrink, mode="area", recompute_scale_factor=True)
-    return F.interpolate(unit[:, :, None], size=(1, out), mode="bilinear", align_corners=True)[:, 0, 0].T.numpy()
+    return _by_identity_grid(unit[:, :, None].float(), (1, out))[:, 0, 0].T.numpy()
 
 
 def _weighted(image: np.ndarray, taps: Taps, axis: int) -> np.ndarray:
