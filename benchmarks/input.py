@@ -229,6 +229,18 @@ def cold(bench: Bench) -> None:
         bench.add("cold, crop 460 (stock: 8 threads of pread)", name, speeds, found["pread, 8 threads"])
 
 
+def beyond_memory(bench: Bench) -> None:
+    """A cache larger than memory, read at random."""
+    script = [sys.executable, HERE / "input_beyond.py", bench.images, bench.cache("crop 460")]
+    try:
+        found = json.loads(output([*script, bench.folder / "beyond", bench.rounds]))
+    except RuntimeError as error:
+        bench.results["skipped"]["beyond memory"] = str(error)
+        return
+    for name, speeds in found.items():
+        bench.add("beyond memory, crop 460 (stock: 8 threads of pread)", name, speeds, found["pread, 8 threads"])
+
+
 def augmenting(bench: Bench) -> None:
     """The batch augmentation alone, 460 -> 224, on uint8 batches that are there."""
     found = json.loads(output([sys.executable, HERE / "input_augment.py", bench.images, bench.rounds]))
@@ -286,6 +298,7 @@ SECTIONS: dict[str, Callable[[Bench], None]] = {
     "whole-path": whole_path,
     "building": building,
     "cold": cold,
+    "beyond-memory": beyond_memory,
     "augmenting": augmenting,
     "training": training,
     "scale": scale,

@@ -7,13 +7,14 @@ each image at its first use, here as always.
 import os
 import random
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.vision.cache import Cache
+from pipeline.vision.cache import PIXELS, Cache
 from pipeline.vision.gather import PixelSource, windows
 
 BATCH = 64
@@ -23,18 +24,16 @@ def main() -> None:
     system, images, folder = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
     files = sorted(images.rglob("*.jpg"))
     random.Random(0).shuffle(files)
-    with open(folder / "pixels.bin", "rb") as file:
+    with open(folder / PIXELS, "rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        cache = Cache(folder, images)
-        pixels = PixelSource(cache.resize, cache)
-        started = time.perf_counter()
-        {"gather": gather, "pread, 8 threads": pread, "plain memmap": memmap}[system](
-            cache, pixels, files, file.fileno()
-        )
+    cache = Cache(folder, images)
+    pixels = PixelSource(cache.resize, cache)
+    started = time.perf_counter()
+    READERS[system](cache, pixels, files)
     print(len(files) / (time.perf_counter() - started))
 
 
-def gather(cache: Cache, pixels: PixelSource, files: list[Path], _: int) -> None:
+def gather(cache: Cache, pixels: PixelSource, files: list[Path]) -> None:
     waiting = []
     for begin in range(0, len(files), BATCH):
         chosen = files[begin : begin + BATCH]
@@ -45,18 +44,28 @@ def gather(cache: Cache, pixels: PixelSource, files: list[Path], _: int) -> None
         pending.result()
 
 
-def pread(cache: Cache, pixels: PixelSource, files: list[Path], handle: int) -> None:
-    extents = [cache._extent[cache.row(path)] for path in files]
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda extent: os.pread(handle, extent[1], extent[0]), extents))
+def pread(cache: Cache, pixels: PixelSource, files: list[Path]) -> None:
+    """Whole images into a buffer of each thread."""
+    buffers = threading.local()
+
+    def read(path: Path) -> None:
+        if not hasattr(buffers, "own"):
+            buffers.own = bytearray(cache.longest())
+        offset, length = cache._extent[cache.row(path)]
+        os.preadv(file.fileno(), [memoryview(buffers.own)[:length]], offset)
+
+    with open(cache.folder / PIXELS, "rb") as file, ThreadPoolExecutor(8) as pool:
+        list(pool.map(read, files))
 
 
-def memmap(cache: Cache, pixels: PixelSource, files: list[Path], _: int) -> None:
-    data = np.memmap(cache.folder / "pixels.bin", mode="r")
+def memmap(cache: Cache, pixels: PixelSource, files: list[Path]) -> None:
+    data = np.memmap(cache.folder / PIXELS, mode="r")
     for path in files:
         offset, length = cache._extent[cache.row(path)]
         data[offset : offset + length].copy()  # page by page, as it is touched
 
+
+READERS = {"gather": gather, "pread, 8 threads": pread, "plain memmap": memmap}
 
 if __name__ == "__main__":
     main()
