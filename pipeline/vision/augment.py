@@ -61,11 +61,11 @@ class FusedAugment(RandTransform):
         self._buffers = Buffers()
 
     def before_call(self, b: tuple | Tensor, split_idx: int | None) -> None:
-        """Draw the parameters of a batch; fastai's transforms look at its shape and device alone."""
+        """Draw the parameters of a batch, on the CPU: a GPU would be waited for. Stock looks at its shape alone."""
         image = b[0] if isinstance(b, tuple) else b
         self.do, self.training = True, not split_idx
         if self.training:
-            blank = TensorImage(torch.empty(1, device=image.device).expand(image.shape))
+            blank = TensorImage(torch.empty(1).expand(image.shape))
             for transform in (self.affine, self.crop, self.lighting):
                 if transform is not None:
                     transform.before_call(blank, split_idx=0)
@@ -95,9 +95,9 @@ class FusedAugment(RandTransform):
         matrix = torch.eye(3).expand(n, 3, 3)
         if self.affine is not None:
             matrix = matrix.clone()
-            matrix[:, :2] = self.affine.mat.float().cpu()
+            matrix[:, :2] = self.affine.mat.float()
             for warp in self.affine.coord_fs:
-                matrix = _perspective(warp).cpu() @ matrix
+                matrix = _perspective(warp) @ matrix
         corner, cut = ((0, 0), source) if self.crop is None else (self.crop.tl, self.crop.cp_size)
         inward = _to_unit(source) @ _shift(corner) @ _scale(cut, self.size)
         return (torch.linalg.inv(_to_unit(source)) @ matrix.double() @ inward).float()
@@ -108,7 +108,11 @@ class FusedAugment(RandTransform):
 
     def lit(self, values: Tensor) -> Tensor:
         """Values of 0 to 1 (n, ...) after the drawn brightness and contrast of each image."""
-        return values if self.lighting is None else self.lighting.encodes(TensorImage(values)).as_subclass(Tensor)
+        if self.lighting is None:
+            return values
+        for drawn in self.lighting.fs:
+            drawn.change = drawn.change.to(values.device)
+        return self.lighting.encodes(TensorImage(values)).as_subclass(Tensor)
 
 
 def _only(transforms: Sequence[Transform], kind: type) -> Transform | None:
@@ -153,10 +157,11 @@ def warp_by_torch(augment: FusedAugment, images: Tensor, sources: Tensor) -> Ten
         x = F.avg_pool2d(x, 2)
         sources = HALVED.float() @ sources
     n, _, height, width = x.shape
-    down, across = torch.meshgrid(*(torch.arange(float(side)) for side in augment.size), indexing="ij")
+    sides = (torch.arange(float(side), device=x.device) for side in augment.size)
+    down, across = torch.meshgrid(*sides, indexing="ij")
     points = torch.stack([across, down, torch.ones_like(down)], dim=-1).view(1, -1, 3)
-    points = points @ (_to_unit((height, width)).float() @ sources).transpose(1, 2)
-    grid = (points[..., :2] / points[..., 2:]).view(n, *augment.size, 2).to(x.device)
+    points = points @ (_to_unit((height, width)).float() @ sources).to(x.device).transpose(1, 2)
+    grid = (points[..., :2] / points[..., 2:]).view(n, *augment.size, 2)
     x = F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=True)
     return augment.normalized(augment.lit(x))
 
