@@ -18,8 +18,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from input_cold import READERS
 
-from pipeline.vision.cache import ABOUT, INDEX, PIXELS, Cache
+from pipeline.vision.cache import Cache
 from pipeline.vision.gather import PixelSource
+from pipeline.workspace import ABOUT, INDEX, PIXELS
 
 LARGER = 1.2  # than memory
 IMAGES = {"pread, 8 threads": 2048, "gather": 2048, "plain memmap": 512}  # in a round

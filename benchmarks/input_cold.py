@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.vision.cache import PIXELS, Cache
+from pipeline.vision.cache import Cache
 from pipeline.vision.gather import PixelSource, windows
+from pipeline.workspace import PIXELS
 
 BATCH = 64
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from pipeline.errors import WorkFailed
 
+PIXELS, INDEX, ABOUT = "pixels.bin", "index.parquet", "manifest.json"  # of a presize cache; the last is written last
+
 
 @dataclass(frozen=True)
 class Workspace:

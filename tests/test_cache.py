@@ -18,8 +18,9 @@ from pipeline.config import Resize
 from pipeline.errors import WorkFailed
 from pipeline.vision import build
 from pipeline.vision.build import Source, build_cache, raw_bytes
-from pipeline.vision.cache import ABOUT, INDEX, PIXELS, Cache, DamagedCache
+from pipeline.vision.cache import Cache, DamagedCache
 from pipeline.vision.presize import frame_of, presize, read_pixels
+from pipeline.workspace import ABOUT, INDEX, PIXELS
 from tests.command import pipeline
 from tests.drawn import write_competition
 from tests.test_presize import SIZES, photo
@@ -240,27 +241,32 @@ def test_a_build_that_is_killed_goes_on_to_the_same_bytes(tmp_path, raw, form):
     assert [entry.name for entry in folder.parent.iterdir() if entry.is_dir()] == ["key"]
 
 
-def test_what_an_interrupted_build_wrote_is_checked_before_it_is_used(tmp_path, raw, sources, monkeypatch):
-    whole = contents(make(tmp_path, raw, sources))
-    folder = tmp_path / "other" / "key"
-    made, real = [], build._make
+def build_half(folder: Path, raw: Path, sources: list[Source]) -> None:
+    """A raw cache whose build was interrupted at its ninth image."""
+    real = build._make
 
     def stop_half_way(raw, source, resize, form):
-        made.append(source.path)
         if source is sources[8]:
             raise KeyboardInterrupt
         return real(raw, source, resize, form)
 
-    monkeypatch.setattr(build, "_make", stop_half_way)
-    with pytest.raises(KeyboardInterrupt):
-        build_cache(folder, raw, sources, CROP, "raw", 1, nothing)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "_make", stop_half_way)
+        with pytest.raises(KeyboardInterrupt):
+            build_cache(folder, raw, sources, CROP, "raw", 1, nothing)
+
+
+def test_what_an_interrupted_build_wrote_is_checked_before_it_is_used(tmp_path, raw, sources, monkeypatch):
+    whole = contents(make(tmp_path, raw, sources))
+    folder = tmp_path / "other" / "key"
+    build_half(folder, raw, sources)
     partial = folder.parent / ".key.raw.partial"
     rows = [json.loads(line) for line in (partial / "rows.jsonl").read_text().splitlines()]
     assert len(rows) >= 3
     flip(partial / PIXELS, rows[2]["offset"] + 5)
     with open(partial / "rows.jsonl", "a") as journal:
         journal.write('{"path": "torn')
-    made.clear()
+    made, real = [], build._make
     monkeypatch.setattr(
         build, "_make", lambda raw, source, *rest: (made.append(source.path), real(raw, source, *rest))[1]
     )
@@ -269,18 +275,9 @@ def test_what_an_interrupted_build_wrote_is_checked_before_it_is_used(tmp_path, 
     assert contents(folder) == whole
 
 
-def test_a_build_begun_in_one_form_is_not_mixed_into_another(tmp_path, raw, sources, monkeypatch):
-    folder, real = tmp_path / "other" / "key", build._make
-
-    def stop_half_way(raw, source, resize, form):
-        if source is sources[8]:
-            raise KeyboardInterrupt
-        return real(raw, source, resize, form)
-
-    monkeypatch.setattr(build, "_make", stop_half_way)
-    with pytest.raises(KeyboardInterrupt):
-        build_cache(folder, raw, sources, CROP, "raw", 1, nothing)
-    monkeypatch.setattr(build, "_make", real)
+def test_a_build_begun_in_one_form_is_not_mixed_into_another(tmp_path, raw, sources):
+    folder = tmp_path / "other" / "key"
+    build_half(folder, raw, sources)
     build_cache(folder, raw, sources, CROP, "jpeg", 1, nothing)
     assert contents(folder) == contents(make(tmp_path, raw, sources, form="jpeg"))
     assert [entry.name for entry in folder.parent.iterdir() if entry.is_dir()] == ["key"]

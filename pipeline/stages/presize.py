@@ -14,7 +14,7 @@ from pipeline.errors import RequestError, WorkFailed
 from pipeline.freshness import Step
 from pipeline.log import Log
 from pipeline.machine import cores
-from pipeline.workspace import Workspace
+from pipeline.workspace import ABOUT, INDEX, PIXELS, Workspace
 
 if TYPE_CHECKING:
     from pipeline.vision.build import Source
@@ -81,8 +81,7 @@ def ensure(comp: Competition, workspace: Workspace, log: Log) -> None:
 def step(comp: Competition, workspace: Workspace) -> Step:
     wanted = wanted_caches(comp, workspace)
     inputs = {"version": VERSION, "caches": [cache.folder.name for cache in wanted]}
-    files = ("manifest.json", "index.parquet", "pixels.bin")
-    outputs = tuple(cache.folder / name for cache in wanted for name in files)
+    outputs = tuple(cache.folder / name for cache in wanted for name in (ABOUT, INDEX, PIXELS))
     return Step(workspace.meta / "presize.json", inputs, outputs)
 
 

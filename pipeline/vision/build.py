@@ -23,10 +23,10 @@ import pyarrow.parquet as pq
 
 from pipeline.config import Resize
 from pipeline.errors import WorkFailed
-from pipeline.vision.cache import ABOUT, INDEX, PIXELS, VERSION, Form, pack
+from pipeline.vision.cache import VERSION, Form, pack
 from pipeline.vision.memory import keep_freed_memory
 from pipeline.vision.presize import frame_of, presize, read_pixels
-from pipeline.workspace import explained, read_json, sync_folder, write_json, write_with
+from pipeline.workspace import ABOUT, INDEX, PIXELS, explained, read_json, sync_folder, write_json, write_with
 
 JOURNAL = "rows.jsonl"
 

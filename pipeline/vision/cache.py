@@ -16,10 +16,9 @@ from pipeline.config import Resize
 from pipeline.errors import WorkFailed
 from pipeline.log import Log
 from pipeline.vision.presize import Fractions, Pixels, corner, presize, read_pixels
-from pipeline.workspace import read_json
+from pipeline.workspace import ABOUT, INDEX, PIXELS, read_json
 
 Form = Literal["raw", "jpeg"]
-PIXELS, INDEX, ABOUT = "pixels.bin", "index.parquet", "manifest.json"
 VERSION = 1  # raised when the same image would give other bytes
 JPEG_QUALITY = 95
 
