@@ -44,6 +44,7 @@ CacheGb = Annotated[
     typer.Option("--cache-gb", help="Presized pixels may take this many GB; beyond it JPEGs are kept. Half the disk."),
 ]
 HERE = Path()
+INTERRUPTED = 130  # what typer makes of Ctrl-C
 
 
 def main() -> NoReturn:
@@ -58,11 +59,13 @@ def main() -> NoReturn:
     except PipelineError as error:
         _fail(f"error: {error}", error.exit_code)
     except KeyboardInterrupt:
-        _fail("interrupted; the same command goes on from the last finished epoch", 1)
+        code = INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the outermost edge: never a traceback unless it is asked for
         if hasattr(error, "exit_code") and hasattr(error, "format_message"):  # what the parser of options raises
             _fail(f"error: {error.format_message()}", 2)
         _fail(f"error: {type(error).__name__}: {error} (a fault of the pipeline; --debug shows where)", 1)
+    if code == INTERRUPTED:
+        _fail("interrupted; the same command goes on from the last finished epoch", 1)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -191,6 +191,15 @@ def test_folds_are_never_silently_remade(comp):
     assert folds.read_bytes() != before
 
 
+def test_an_interrupted_command_says_how_to_go_on(comp, monkeypatch):
+    def by_hand(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.competitions.load", by_hand)
+    result = pipeline("run", comp, "--root", comp.parent)
+    assert (result.code, result.err) == (1, "interrupted; the same command goes on from the last finished epoch\n")
+
+
 def test_two_processes_do_not_work_on_the_same_competition(comp):
     import subprocess
     import sys

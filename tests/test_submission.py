@@ -1,5 +1,6 @@
 """The submission: the sample's rows and columns, checked before it is written; and its grade."""
 
+import json
 from functools import partial
 
 import numpy as np
@@ -340,6 +341,26 @@ def test_accuracy_on_the_public_and_the_private_part(predicted, log):
     rows = USAGE.splitlines()
     moved = solve(predicted, "\n".join([rows[0], *reversed(rows[1:])]) + "\n")
     assert score(predicted.load(), predicted.workspace, moved) == result
+
+
+def test_rows_that_neither_leaderboard_scores_do_not_count(predicted, log):
+    """Kaggle marks them Ignored, and often leaves their answers out."""
+    submit(predicted.load(), predicted.workspace, log)
+    ignored = USAGE.replace("902.png,normal,B,Private", "902.png,,,Ignored")
+    result = score(predicted.load(), predicted.workspace, solve(predicted, ignored))
+    assert (result["public"], result["private"]) == (0.5, pytest.approx(2 / 3, abs=1e-6))
+    assert result["score"] == pytest.approx(3 / 5, abs=1e-6)
+
+
+def test_a_metric_without_a_value_is_null_in_json(predicted, log):
+    """AUC on public rows that are all of one class."""
+    comp = predicted.load("metric='auc'", "submission.columns={label='disease/blast'}")
+    preds = certain(predicted.test_ids, [0, 1, 2, 0, 1, 2])
+    text = USAGE.replace("900.png,blast", "900.png,hispa").replace("901.png,blast", "901.png,hispa")
+    result = score_predictions(comp, predicted.workspace, preds, solve(predicted, text))
+    assert result["public"] is None
+    assert 0 < result["private"] <= 1
+    json.dumps(result, allow_nan=False)
 
 
 def test_without_usage_there_are_no_parts(predicted, log):

@@ -1,8 +1,10 @@
 """score: grade a submission against known answers."""
 
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline import predictions
@@ -16,7 +18,7 @@ from pipeline.stages.submission import columns_of, grade, read_back, read_sample
 from pipeline.stages.submit import latest
 from pipeline.workspace import Workspace, read_json, write_json
 
-USAGE = "Usage"  # Kaggle's column that says which rows the public leaderboard scores
+USAGE = "Usage"  # Kaggle's column: which rows the public leaderboard scores, which the private one, which neither
 
 
 def score(
@@ -82,9 +84,12 @@ def load_test(workspace: Workspace, member: str) -> Predictions:
 
 
 def _graded(comp: Competition, specs: tuple[TargetSpec, ...], values: dict, answers: pd.DataFrame) -> dict[str, Any]:
+    parts: dict[str, float | None] = {"public": None, "private": None}
+    if USAGE in answers.columns:
+        counted = (answers[USAGE].str.lower() != "ignored").to_numpy()
+        answers, values = answers[counted], _rows(values, counted)
     truth = truth_from(comp, specs, answers.drop(columns=USAGE, errors="ignore"))
     submitted = _submitted(comp, values)
-    parts: dict[str, float | None] = {"public": None, "private": None}
     everything = grade(comp, specs, values, truth)
     if not submitted & everything.keys():
         raise RequestError(f"metric {comp.metric!r} fits no target that is both submitted and in the solution")
@@ -92,10 +97,18 @@ def _graded(comp: Competition, specs: tuple[TargetSpec, ...], values: dict, answ
         for part in parts:
             rows = (answers[USAGE].str.lower() == part).to_numpy()
             if rows.any():
-                cut = [{name: array[rows] for name, array in side.items()} for side in (values, truth)]
-                parts[part] = _mean(grade(comp, specs, *cut), submitted)
-    shown = {name: round(value, 6) for name, value in everything.items()}
+                parts[part] = _mean(grade(comp, specs, _rows(values, rows), _rows(truth, rows)), submitted)
+    shown = {name: _number(value) for name, value in everything.items()}
     return {"score": _mean(everything, submitted), **parts, "targets": shown}
+
+
+def _rows(values: dict[str, np.ndarray], chosen: np.ndarray) -> dict[str, np.ndarray]:
+    return {name: array[chosen] for name, array in values.items()}
+
+
+def _number(value: float) -> float | None:
+    """None where a metric has no value, as AUC on rows of a single class: JSON knows no NaN."""
+    return None if math.isnan(value) else round(value, 6)
 
 
 def _submitted(comp: Competition, values: dict) -> set[str]:
@@ -106,7 +119,7 @@ def _submitted(comp: Competition, values: dict) -> set[str]:
 
 def _mean(grades: dict[str, float], submitted: set[str]) -> float | None:
     chosen = [value for name, value in grades.items() if name in submitted]
-    return round(sum(chosen) / len(chosen), 6) if chosen else None
+    return _number(sum(chosen) / len(chosen)) if chosen else None
 
 
 def _newest(workspace: Workspace) -> Path:
