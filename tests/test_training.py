@@ -231,12 +231,18 @@ def test_bfloat16_on_a_cpu_changes_the_forward_pass_alone():
     assert narrow.dtype == torch.float32
     assert not torch.equal(wide, narrow)
     assert torch.allclose(wide, narrow, atol=0.05)
-    seen = []
+    seen = set()
+
+    def note(kind):
+        return lambda _module, _inputs, out: seen.add((kind, out.dtype))
+
     for module in model.modules():
         if isinstance(module, torch.nn.Conv2d):
-            module.register_forward_hook(lambda m, _, out: seen.append((m.groups > 1, out.dtype)))
+            module.register_forward_hook(note("depthwise" if module.groups > 1 else "convolution"))
+        elif isinstance(module, torch.nn.Linear):
+            module.register_forward_hook(note("head"))
     model(images).sum().backward()
-    assert set(seen) == {(True, torch.float32), (False, torch.bfloat16)}
+    assert seen == {("depthwise", torch.float32), ("convolution", torch.bfloat16), ("head", torch.float32)}
     assert {p.grad.dtype for p in model.parameters() if p.grad is not None} == {torch.float32}
     assert not torch.is_autocast_enabled("cpu")
 

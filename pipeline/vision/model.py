@@ -57,9 +57,10 @@ class BodyAndHeads(nn.Sequential):
     narrow = False
 
     def compute_in_bfloat16(self) -> None:
-        """From now on autocast the forward pass; parameters, gradients and outputs stay in fp32.
+        """From now on autocast the body's forward pass; parameters, gradients and outputs stay in fp32.
 
-        Depthwise convolutions do too: their backward pass takes several times as long in bfloat16.
+        The heads do too: they take next to no time, and their sums are what the loss sees. So do depthwise
+        convolutions, whose backward pass takes several times as long in bfloat16.
         """
         self.narrow = True
         for module in self.modules():
@@ -68,8 +69,10 @@ class BodyAndHeads(nn.Sequential):
                 module.register_forward_hook(_enter_autocast, always_call=True)
 
     def forward(self, x: Tensor) -> Tensor:
+        body, heads = self
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.narrow):
-            return super().forward(x).float()
+            features = body(x)
+        return heads(features.float() if self.narrow else features)
 
 
 def _leave_autocast(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
