@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pipeline.vision.build import Source
     from pipeline.vision.cache import Cache
 
-VERSION = 1
+VERSION = 2
 JPEG_SHARE = 0.25  # of the raw pixels' size, at most, on photos
 
 

@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 
 from pipeline.config import Resize
 from pipeline.errors import WorkFailed
-from pipeline.vision.cache import VERSION, Form, pack
+from pipeline.vision.cache import VERSION
+from pipeline.vision.layout import Form, pack
 from pipeline.vision.memory import keep_freed_memory
 from pipeline.vision.presize import frame_of, presize, read_pixels
 from pipeline.workspace import ABOUT, INDEX, PIXELS, explained, read_json, sync_folder, write_json, write_with
@@ -160,7 +161,7 @@ def _make(raw: Path, source: Source, resize: Resize, form: Form) -> Made:
         raise WorkFailed(f"the image {path} was changed after the audit; run `pipeline check --force`")
     pixels = read_pixels(data, path)
     frame = frame_of(pixels.shape[1], pixels.shape[0], resize)
-    packed = pack(presize(pixels, resize), form)
+    packed = pack(presize(pixels, resize), form, frame.across.centre, resize.size[1])
     height, width = frame.shape
     row = Row(
         path=source.path,

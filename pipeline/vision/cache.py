@@ -6,41 +6,22 @@ import os
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
-import cv2
 import numpy as np
 import pyarrow.parquet as pq
 
 from pipeline.config import Resize
 from pipeline.errors import WorkFailed
 from pipeline.log import Log
+from pipeline.vision.layout import Buffer, Cut, Form, cut, pack, window_of_jpeg
 from pipeline.vision.presize import Fractions, Pixels, corner, presize, read_pixels
 from pipeline.workspace import ABOUT, INDEX, PIXELS, read_json
 
-Form = Literal["raw", "jpeg"]
-VERSION = 1  # raised when the same image would give other bytes
-JPEG_QUALITY = 95
+VERSION = 2  # raised when the same image would give other bytes
 
 
 class DamagedCache(WorkFailed):
     """A cache that was not finished, or whose files were changed: it is built again."""
-
-
-def pack(pixels: Pixels, form: Form) -> np.ndarray:
-    """An image's frame as it is stored, as bytes: row by row, or a JPEG of them without chroma subsampling."""
-    if form == "raw":
-        return np.ascontiguousarray(pixels).reshape(-1)
-    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    return cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)[1].reshape(-1)
-
-
-def unpack(data: np.ndarray, shape: tuple[int, int], form: Form) -> Pixels:
-    """What `pack` stored: uint8 (height, width, 3)."""
-    if form == "raw":
-        return data.reshape(*shape, 3)
-    return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
 
 
 class Cache:
@@ -114,21 +95,25 @@ class Cache:
         data = self._stored(row) if scratch is None else self._from_disk(row, scratch)
         if not self._sound[row]:
             data = self._first_use(row, data)
-        height, width = out.shape[:2]
-        top, left = corner(self._shape[row], self._centre[row], (height, width), at)
-        frame = unpack(data, self._shape[row], self.form)
-        np.copyto(out, frame[top : top + height, left : left + width])
+        if self.form == "raw":
+            window = self._cut(row, data, 0, at)
+            np.copyto(out, window.run)
+            window.mend(out)
+        else:
+            place = corner(self._shape[row], self._centre[row], self.resize.size, at)
+            np.copyto(out, window_of_jpeg(data, self.resize.size, place))
 
     def can_view(self, rows: Sequence[int]) -> bool:
-        """Whether these images are stored as plain pixels, and were checked."""
+        """Whether these images are stored as raw pixels, and were checked."""
         return self.form == "raw" and all(row >= 0 and self._sound[row] for row in rows)
 
-    def view(self, row: int, at: Fractions, size: tuple[int, int]) -> Pixels:
-        """A window where it lies in memory, of an image that `can_view` allowed: (height, width, 3), not to be kept."""
-        top, left = corner(self._shape[row], self._centre[row], size, at)
-        stride = 3 * self._shape[row][1]
-        start = self._extent[row][0] + top * stride + 3 * left
-        return np.ndarray((*size, 3), np.uint8, self._map, start, (stride, 3, 1))
+    def view(self, row: int, at: Fractions) -> Cut:
+        """A window where it lies in memory, of an image that `can_view` allowed."""
+        return self._cut(row, self._map, self._extent[row][0], at)
+
+    def _cut(self, row: int, stored: Buffer, begin: int, at: Fractions) -> Cut:
+        shape, centre, size = self._shape[row], self._centre[row], self.resize.size
+        return cut(stored, begin, shape, centre[1], size, corner(shape, centre, size, at))
 
     def is_whole(self) -> bool:
         """Whether the file still has its length; a mapping must not be read beyond the end."""
@@ -173,7 +158,8 @@ class Cache:
         if zlib.crc32(data) != self._crc[row]:
             path = self.raw / self._names[row].as_py()
             self.warn(f"the presize cache is damaged at {path.name}: decoded anew; `pipeline presize --force` mends it")
-            data = pack(presize(read_pixels(path.read_bytes(), path), self.resize), self.form)
+            pixels = presize(read_pixels(path.read_bytes(), path), self.resize)
+            data = pack(pixels, self.form, self._centre[row][1], self.resize.size[1])
             self._rebuilt[row] = data
             return data
         self._sound[row] = True

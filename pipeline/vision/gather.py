@@ -118,9 +118,11 @@ class PixelSource:
         self, images: Sequence[Path | Pixels], rows: Sequence[int], at: Sequence[Fractions], out: Pixels, waits: bool
     ) -> None:
         if not waits and self.cache is not None and self.cache.can_view(rows):
-            windows = [self.cache.view(row, place, self.resize.size) for row, place in zip(rows, at, strict=True)]
+            cuts = [self.cache.view(row, place) for row, place in zip(rows, at, strict=True)]
             # One call for all: image by image, the threads would wait for the interpreter's lock after each.
-            cv2.vconcat(windows, out.reshape(-1, *out.shape[2:]))
+            cv2.vconcat([cut.run for cut in cuts], out.reshape(-1, *out.shape[2:]))
+            for cut, window in zip(cuts, out, strict=True):
+                cut.mend(window)
             return
         scratch = self._scratch() if waits else None
         for image, row, place, window in zip(images, rows, at, out, strict=True):

@@ -1,0 +1,79 @@
+"""How an image's frame lies in a cache: as raw pixels, ordered so that a window is nearly one run of bytes; or a JPEG.
+
+Raw pixels come in three parts, each row by row: the columns left of the central window, those of it (the middle),
+and those right of it. A window that begins `d` columns right of the centre is the run that begins `d` pixels into
+the middle, but for its last `d` columns: they lie in the right part. Memory is quicker with one long run than with
+many short rows.
+"""
+
+from typing import Literal, NamedTuple
+
+import cv2
+import numpy as np
+
+from pipeline.vision.presize import Pixels
+
+Form = Literal["raw", "jpeg"]
+Buffer = np.ndarray | memoryview
+JPEG_QUALITY = 95
+
+
+class Cut(NamedTuple):
+    """A window of raw pixels where it is stored, not to be kept longer than the memory it lies in."""
+
+    run: Pixels  # (height, width, 3), right but for some columns
+    columns: slice  # which those are
+    rest: Pixels | None  # what belongs there; None: nothing is wrong
+
+    def mend(self, window: Pixels) -> None:
+        """Put the rest into a copy of the run."""
+        if self.rest is not None:
+            np.copyto(window[:, self.columns], self.rest)
+
+
+def pack(pixels: Pixels, form: Form, centre: int, width: int) -> np.ndarray:
+    """A frame as it is stored, as bytes. The central window begins at column `centre` and is `width` wide.
+
+    A JPEG is kept without chroma subsampling.
+    """
+    if form == "raw":
+        parts = pixels[:, :centre], pixels[:, centre : centre + width], pixels[:, centre + width :]
+        return np.concatenate([part.reshape(-1) for part in parts])
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    return cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), options)[1].reshape(-1)
+
+
+def cut(
+    stored: Buffer, begin: int, shape: tuple[int, int], centre: int, size: tuple[int, int], corner: tuple[int, int]
+) -> Cut:
+    """The window of `size` at `corner` (row, column) of a raw frame of `shape` that begins at byte `begin`.
+
+    `centre` is the column that `pack` was given. Raises ValueError rather than reach beyond `stored`.
+    """
+    (frame_height, frame_width), (height, width), (top, left) = shape, size, corner
+    right_width = frame_width - centre - width
+    middle = begin + 3 * frame_height * centre
+    right = middle + 3 * frame_height * width
+    aside = left - centre
+
+    def view(start: int, row: int, columns: int) -> Pixels:
+        return np.ndarray((height, columns, 3), np.uint8, stored, start + 3 * top * row, (3 * row, 3, 1))
+
+    if aside >= width:  # of a panorama: all of the window lies in a side part
+        return Cut(view(right + 3 * (aside - width), right_width, width), slice(0), None)
+    if -aside >= width:
+        return Cut(view(begin + 3 * left, centre, width), slice(0), None)
+    run = view(middle + 3 * aside, width, width)
+    if aside > 0:
+        return Cut(run, slice(width - aside, width), view(right, right_width, aside))
+    if aside < 0:
+        return Cut(run, slice(0, -aside), view(begin + 3 * left, centre, -aside))
+    return Cut(run, slice(0), None)
+
+
+def window_of_jpeg(stored: np.ndarray, size: tuple[int, int], corner: tuple[int, int]) -> Pixels:
+    """The window of `size` at `corner` of a frame that is stored as JPEG."""
+    frame = cv2.imdecode(stored, cv2.IMREAD_COLOR_RGB)
+    (height, width), (top, left) = size, corner
+    return frame[top : top + height, left : left + width]
