@@ -173,6 +173,15 @@ def other_presizes(bench: Bench) -> None:
         bench.side_by_side(f"loading, {presize}", presize, systems, "fastai")
 
 
+def memory(bench: Bench) -> None:
+    """How near the gather is to memcpy: taking turns in one process, since the memory's own speed changes."""
+    for presize, (size, method) in PRESIZES.items():
+        script = [sys.executable, HERE / "input_memory.py", bench.images, bench.cache(presize), *size, method]
+        found = json.loads(output(script))
+        for name, speeds in found.items():
+            bench.add(f"turn by turn, {presize} (stock: memcpy)", name, speeds, found["memcpy"])
+
+
 def whole_path(bench: Bench) -> None:
     """460 -> 224 float batches, augmented and normalised."""
     bench.side_by_side(
@@ -295,6 +304,7 @@ def gpu(bench: Bench) -> None:
 SECTIONS: dict[str, Callable[[Bench], None]] = {
     "loading": loading,
     "other-presizes": other_presizes,
+    "memory": memory,
     "whole-path": whole_path,
     "building": building,
     "cold": cold,

@@ -21,6 +21,7 @@ from pipeline.vision.presize import Fractions, Pixels, cut_window, presize_windo
 
 COPYING = 2  # threads that fill the memory bus
 WAITING = 8  # threads that keep a disk busy
+TOGETHER = 4  # windows copied in one call, few enough to be in the processor's cache still when they are mended
 
 
 class Buffers:
@@ -118,11 +119,9 @@ class PixelSource:
         self, images: Sequence[Path | Pixels], rows: Sequence[int], at: Sequence[Fractions], out: Pixels, waits: bool
     ) -> None:
         if not waits and self.cache is not None and self.cache.can_view(rows):
-            cuts = [self.cache.view(row, place) for row, place in zip(rows, at, strict=True)]
-            # One call for all: image by image, the threads would wait for the interpreter's lock after each.
-            cv2.vconcat([cut.run for cut in cuts], out.reshape(-1, *out.shape[2:]))
-            for cut, window in zip(cuts, out, strict=True):
-                cut.mend(window)
+            for begin in range(0, len(rows), TOGETHER):
+                some = slice(begin, begin + TOGETHER)
+                self._copy(rows[some], at[some], out[some])
             return
         scratch = self._scratch() if waits else None
         for image, row, place, window in zip(images, rows, at, out, strict=True):
@@ -131,6 +130,13 @@ class PixelSource:
             else:
                 pixels = image if isinstance(image, np.ndarray) else read_pixels(read_bytes(image), image)
                 self._cut(pixels, self.resize, place, window)
+
+    def _copy(self, rows: Sequence[int], at: Sequence[Fractions], out: Pixels) -> None:
+        """Windows of raw pixels in memory, the runs in one call: after each the interpreter's lock is waited for."""
+        cuts = [self.cache.view(row, place) for row, place in zip(rows, at, strict=True)]
+        cv2.vconcat([cut.run for cut in cuts], out.reshape(-1, *out.shape[2:]))
+        for cut, window in zip(cuts, out, strict=True):
+            cut.mend(window)
 
     def _scratch(self) -> np.ndarray:
         if not hasattr(self._local, "scratch"):
