@@ -115,6 +115,8 @@ def ours(task: Task, cached: bool, final: bool) -> Epoch:
 
 def gather(task: Task) -> Epoch:
     """The cache without fastai's loader, two batches ahead as there."""
+    import numpy as np
+
     from pipeline.config import Resize
     from pipeline.vision.cache import Cache
     from pipeline.vision.gather import PixelSource, windows
@@ -123,10 +125,10 @@ def gather(task: Task) -> Epoch:
     pixels, files = PixelSource(resize, Cache(task.cache, task.images)), files_of(task)
 
     def epoch() -> Iterable[int]:
-        random.shuffle(files)
+        order = np.random.permutation(len(files)).tolist()
         waiting = []
         for begin in range(0, len(files), BATCH):
-            chosen = files[begin : begin + BATCH]
+            chosen = [files[number] for number in order[begin : begin + BATCH]]
             waiting.append(pixels.start(chosen, list(windows(len(chosen), random.Random(begin)))))
             if len(waiting) > 2:
                 yield len(waiting.pop(0).result())

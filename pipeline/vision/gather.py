@@ -16,6 +16,7 @@ import torch
 from pipeline.config import Resize
 from pipeline.machine import cores
 from pipeline.vision.cache import Cache, DamagedCache
+from pipeline.vision.layout import Cut
 from pipeline.vision.memory import keep_freed_memory
 from pipeline.vision.presize import Fractions, Pixels, cut_window, presize_window, read_pixels
 
@@ -119,9 +120,7 @@ class PixelSource:
         self, images: Sequence[Path | Pixels], rows: Sequence[int], at: Sequence[Fractions], out: Pixels, waits: bool
     ) -> None:
         if not waits and self.cache is not None and self.cache.can_view(rows):
-            for begin in range(0, len(rows), TOGETHER):
-                some = slice(begin, begin + TOGETHER)
-                self._copy(rows[some], at[some], out[some])
+            _copy([self.cache.view(row, place) for row, place in zip(rows, at, strict=True)], out)
             return
         scratch = self._scratch() if waits else None
         for image, row, place, window in zip(images, rows, at, out, strict=True):
@@ -131,17 +130,20 @@ class PixelSource:
                 pixels = image if isinstance(image, np.ndarray) else read_pixels(read_bytes(image), image)
                 self._cut(pixels, self.resize, place, window)
 
-    def _copy(self, rows: Sequence[int], at: Sequence[Fractions], out: Pixels) -> None:
-        """Windows of raw pixels in memory, the runs in one call: after each the interpreter's lock is waited for."""
-        cuts = [self.cache.view(row, place) for row, place in zip(rows, at, strict=True)]
-        cv2.vconcat([cut.run for cut in cuts], out.reshape(-1, *out.shape[2:]))
-        for cut, window in zip(cuts, out, strict=True):
-            cut.mend(window)
-
     def _scratch(self) -> np.ndarray:
         if not hasattr(self._local, "scratch"):
             self._local.scratch = np.empty(self.cache.longest(), dtype=np.uint8)
         return self._local.scratch
+
+
+def _copy(cuts: Sequence[Cut], out: Pixels) -> None:
+    """Copy windows of raw pixels, several runs in one call: after each the interpreter's lock is waited for."""
+    together = TOGETHER if any(cut.rest is not None for cut in cuts) else len(cuts)
+    for begin in range(0, len(cuts), together):
+        some, windows = cuts[begin : begin + together], out[begin : begin + together]
+        cv2.vconcat([cut.run for cut in some], windows.reshape(-1, *out.shape[2:]))
+        for cut, window in zip(some, windows, strict=True):
+            cut.mend(window)
 
 
 def read_bytes(path: Path) -> bytes:

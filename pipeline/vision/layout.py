@@ -16,6 +16,7 @@ from pipeline.vision.presize import Pixels
 Form = Literal["raw", "jpeg"]
 Buffer = np.ndarray | memoryview
 JPEG_QUALITY = 95
+UINT8 = np.dtype(np.uint8)
 
 
 class Cut(NamedTuple):
@@ -52,24 +53,23 @@ def cut(
     `centre` is the column that `pack` was given. Raises ValueError rather than reach beyond `stored`.
     """
     (frame_height, frame_width), (height, width), (top, left) = shape, size, corner
-    right_width = frame_width - centre - width
     middle = begin + 3 * frame_height * centre
-    right = middle + 3 * frame_height * width
     aside = left - centre
-
-    def view(start: int, row: int, columns: int) -> Pixels:
-        return np.ndarray((height, columns, 3), np.uint8, stored, start + 3 * top * row, (3 * row, 3, 1))
-
-    if aside >= width:  # of a panorama: all of the window lies in a side part
-        return Cut(view(right + 3 * (aside - width), right_width, width), slice(0), None)
-    if -aside >= width:
-        return Cut(view(begin + 3 * left, centre, width), slice(0), None)
-    run = view(middle + 3 * aside, width, width)
+    if -width < aside < width:
+        run = np.ndarray((height, width, 3), UINT8, stored, middle + 3 * (top * width + aside))
+        if aside == 0:
+            return Cut(run, slice(0), None)
+        columns = slice(width - aside, width) if aside > 0 else slice(0, -aside)
+    else:  # of a panorama: all of the window lies in a side part
+        run, columns = None, slice(0, width)
     if aside > 0:
-        return Cut(run, slice(width - aside, width), view(right, right_width, aside))
-    if aside < 0:
-        return Cut(run, slice(0, -aside), view(begin + 3 * left, centre, -aside))
-    return Cut(run, slice(0), None)
+        start, row = middle + 3 * frame_height * width, 3 * (frame_width - centre - width)
+        start += 3 * max(0, aside - width)
+    else:
+        start, row = begin + 3 * left, 3 * centre
+    shown = (height, columns.stop - columns.start, 3)
+    rest = np.ndarray(shown, UINT8, stored, start + top * row, (row, 3, 1))
+    return Cut(rest, slice(0), None) if run is None else Cut(run, columns, rest)
 
 
 def window_of_jpeg(stored: np.ndarray, size: tuple[int, int], corner: tuple[int, int]) -> Pixels:
