@@ -133,10 +133,13 @@ def test_another_epoch_retrains_that_model_alone(comp, tmp_path):
     assert pipeline("run", comp, "--root", tmp_path).code == 0
     weights = sorted(tmp_path.rglob("weights.safetensors"))
     before = {path: path.stat().st_mtime_ns for path in weights}
+    predicted = {path.parent.name: path.read_bytes() for path in tmp_path.glob("runs/*/*/test.parquet")}
     result = pipeline("run", comp, "--root", tmp_path, "--set", "models.1.epochs=1")
     assert result.code == 0, result.err
     changed = {path.parent.parent.name for path in weights if path.stat().st_mtime_ns != before[path]}
     assert changed == {"byobnet"}
+    again = {path.parent.name: path.read_bytes() for path in tmp_path.glob("runs/*/*/test.parquet")}
+    assert {name for name in again if again[name] != predicted[name]} == {"byobnet", "ensemble"}
     status = pipeline("status", comp, "--root", tmp_path, "--json").json
     assert status["stages"]["folds"] == "done"
     assert status["stages"]["train"] == "stale", "the file itself still asks for two epochs"

@@ -34,7 +34,7 @@ def predict(
     did = False
     for model in training.chosen_models(comp, only_model):
         _need_trained(comp, workspace, model)
-        if step(comp, workspace, model).done() and not force:
+        if state_of(comp, workspace, model) == "done" and not force:
             continue
         presize.ensure(comp, workspace, log)
         for fold in range(comp.folds.n):
