@@ -20,7 +20,7 @@ from input_cold import READERS
 
 from pipeline.vision.cache import Cache
 from pipeline.vision.gather import PixelSource
-from pipeline.workspace import ABOUT, INDEX, PIXELS
+from pipeline.workspace import ABOUT, INDEX, PIXELS, read_json, write_json
 
 LARGER = 1.2  # than memory
 IMAGES = {"pread, 8 threads": 2048, "gather": 2048, "plain memmap": 512}  # in a round
@@ -48,7 +48,7 @@ def main() -> None:
 
 def repeat_cache(images: Path, small: Path, raw: Path, large: Path) -> None:
     """A cache of the same images under many names. Exits where the disk has no room for it."""
-    about, size = json.loads((small / ABOUT).read_text()), (small / PIXELS).stat().st_size
+    about, size = read_json(small / ABOUT), (small / PIXELS).stat().st_size
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     copies = int(LARGER * memory / size) + 1
     large.mkdir(parents=True)
@@ -70,7 +70,7 @@ def repeat_cache(images: Path, small: Path, raw: Path, large: Path) -> None:
     pq.write_table(pa.concat_tables(tables), large / INDEX)
     about["images"], about["bytes"] = copies * index.num_rows, copies * size
     about["index_sha256"] = hashlib.sha256((large / INDEX).read_bytes()).hexdigest()
-    (large / ABOUT).write_text(json.dumps(about))
+    write_json(large / ABOUT, about)
 
 
 if __name__ == "__main__":
