@@ -85,9 +85,9 @@ class Cache:
     def __len__(self) -> int:
         return len(self._extent)
 
-    def row(self, path: Path | str) -> int:
-        """The row of an image below the raw folder; -1 where it is not in the cache."""
-        name = str(path)
+    def row(self, image: Path | str | Pixels) -> int:
+        """The row of an image below the raw folder; -1 where it is not in the cache, as pixels never are."""
+        name = str(image) if not isinstance(image, np.ndarray) else ""
         return self._rows.get(name[len(self._prefix) :], -1) if name.startswith(self._prefix) else -1
 
     def read(self, row: int, at: Fractions, out: Pixels, scratch: np.ndarray | None = None) -> None:
@@ -120,13 +120,10 @@ class Cache:
         return os.fstat(self._file).st_size == self.bytes
 
     def in_memory(self, row: int) -> bool:
-        """Whether reading an image would not wait for the disk, by its first and its last byte."""
+        """Whether reading an image would not wait for the disk, judged by its middle."""
         first, length = self._extent[row]
         try:
-            byte = bytearray(1)
-            return all(
-                os.preadv(self._file, [byte], place, os.RWF_NOWAIT) == 1 for place in (first, first + length - 1)
-            )
+            return os.preadv(self._file, [bytearray(1)], first + length // 2, os.RWF_NOWAIT) == 1
         except BlockingIOError:
             return False
         except (OSError, AttributeError):

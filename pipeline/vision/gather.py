@@ -93,16 +93,13 @@ class PixelSource:
         shape = (len(images), *self.resize.size, 3)
         batch = torch.empty(shape, dtype=torch.uint8, pin_memory=True) if pinned else self._buffers.take(shape)
         out = batch.numpy()
-        rows = [self.cache.row(image) if self._may_hold(image) else -1 for image in images]
+        rows = [self.cache.row(image) if self.cache is not None else -1 for image in images]
         waits = self._waits(rows)
         pool = self._reading if waits else self._computing
         workers = WAITING if waits else self.threads if self._decodes(rows) else min(COPYING, self.threads)
         size = -(-len(images) // workers)
         parts = [slice(begin, begin + size) for begin in range(0, len(images), size)]
         return Pending(batch, [pool.submit(self._fill, images[p], rows[p], at[p], out[p], waits) for p in parts])
-
-    def _may_hold(self, image: Path | Pixels) -> bool:
-        return self.cache is not None and not isinstance(image, np.ndarray)
 
     def _decodes(self, rows: Sequence[int]) -> bool:
         return self.form != "raw" or min(rows, default=0) < 0
@@ -142,7 +139,7 @@ def _copy(cuts: Sequence[Cut], out: Pixels) -> None:
     for begin in range(0, len(cuts), together):
         some, windows = cuts[begin : begin + together], out[begin : begin + together]
         cv2.vconcat([cut.run for cut in some], windows.reshape(-1, *out.shape[2:]))
-        for cut, window in zip(some, windows, strict=True):
+        for cut, window in zip(reversed(some), reversed(windows), strict=True):  # the last copied is nearest still
             cut.mend(window)
 
 

@@ -29,7 +29,7 @@ class Cut(NamedTuple):
     def mend(self, window: Pixels) -> None:
         """Put the rest into a copy of the run."""
         if self.rest is not None:
-            np.copyto(window[:, self.columns], self.rest)
+            cv2.copyTo(self.rest, None, window[:, self.columns])
 
 
 def pack(pixels: Pixels, form: Form, centre: int, width: int) -> np.ndarray:
