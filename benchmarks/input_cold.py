@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.vision.cache import Cache
-from pipeline.vision.gather import PixelSource, windows
+from pipeline.vision.gather import PixelSource, ahead, windows
 from pipeline.workspace import PIXELS
 
 BATCH = 64
@@ -35,14 +35,10 @@ def main() -> None:
 
 
 def gather(cache: Cache, pixels: PixelSource, files: list[Path]) -> None:
-    waiting = []
-    for begin in range(0, len(files), BATCH):
-        chosen = files[begin : begin + BATCH]
-        waiting.append(pixels.start(chosen, list(windows(len(chosen), random.Random(begin)))))
-        if len(waiting) > 2:
-            waiting.pop(0).result()
-    for pending in waiting:
-        pending.result()
+    rng = random.Random(0)
+    batches = [files[begin : begin + BATCH] for begin in range(0, len(files), BATCH)]
+    for _ in ahead(lambda chosen: pixels.start(chosen, list(windows(len(chosen), rng))), batches):
+        pass
 
 
 def pread(cache: Cache, pixels: PixelSource, files: list[Path]) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from pipeline.config import Resize
 from pipeline.vision.build import Source, build_cache
 from pipeline.vision.cache import Cache
-from pipeline.vision.gather import PixelSource
+from pipeline.vision.gather import PixelSource, ahead
 
 BATCH, SIDE = 64, 64
 
@@ -62,14 +62,9 @@ def draw(raw: Path, count: int) -> list[Source]:
 
 
 def epoch(pixels: PixelSource, paths: list[Path]) -> None:
-    waiting = []
-    for begin in range(0, len(paths), BATCH):
-        chosen = paths[begin : begin + BATCH]
-        waiting.append(pixels.start(chosen, [None] * len(chosen)))
-        if len(waiting) > 2:
-            waiting.pop(0).result()
-    for pending in waiting:
-        pending.result()
+    batches = (paths[begin : begin + BATCH] for begin in range(0, len(paths), BATCH))
+    for _ in ahead(lambda chosen: pixels.start(chosen, [None] * len(chosen)), batches):
+        pass
 
 
 def seconds(work) -> float:

@@ -119,21 +119,16 @@ def gather(task: Task) -> Epoch:
 
     from pipeline.config import Resize
     from pipeline.vision.cache import Cache
-    from pipeline.vision.gather import PixelSource, windows
+    from pipeline.vision.gather import PixelSource, ahead, windows
 
     resize = Resize(size=[task.height, task.width], method=task.method)
     pixels, files = PixelSource(resize, Cache(task.cache, task.images)), files_of(task)
 
     def epoch() -> Iterable[int]:
-        order = np.random.permutation(len(files)).tolist()
-        waiting = []
-        for begin in range(0, len(files), BATCH):
-            chosen = [files[number] for number in order[begin : begin + BATCH]]
-            waiting.append(pixels.start(chosen, list(windows(len(chosen), random.Random(begin)))))
-            if len(waiting) > 2:
-                yield len(waiting.pop(0).result())
-        while waiting:
-            yield len(waiting.pop(0).result())
+        order, rng = np.random.permutation(len(files)).tolist(), random.Random(0)
+        batches = ([files[number] for number in order[begin : begin + BATCH]] for begin in range(0, len(files), BATCH))
+        for chosen, _ in ahead(lambda chosen: pixels.start(chosen, list(windows(len(chosen), rng))), batches):
+            yield len(chosen)
 
     return epoch
 

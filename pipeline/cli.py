@@ -101,7 +101,7 @@ def _stage(name: str, comp: str, root: Path, sets: list[str] | None, as_json: bo
         order = stages_of(competition)
         if name in order:
             states = states_of(competition, workspace)
-            open_stages = [stage for stage in order[: order.index(name)] if not _ready(stage, states[stage])]
+            open_stages = [stage for stage in order[: order.index(name)] if not _ready(stage, states[stage], name)]
             if open_stages:
                 raise RequestError(
                     f"{name} needs {', '.join(open_stages)} first; run `pipeline {open_stages[0]} {comp}`, "
@@ -114,9 +114,9 @@ def _stage(name: str, comp: str, root: Path, sets: list[str] | None, as_json: bo
         print(json.dumps({"competition": competition.slug, "stage": name, "did": did}))
 
 
-def _ready(stage: str, state: str) -> bool:
-    """Training and predicting may be partly done: a single model or fold can go on; they presize what they lack."""
-    return state == "done" or stage in ("presize", "train", "predict")
+def _ready(stage: str, state: str, wanted: str) -> bool:
+    """Training may be partly done where a model that is trained is predicted; both presize what they lack."""
+    return state == "done" or stage == "presize" or (stage, wanted) == ("train", "predict")
 
 
 def _add_stage(name: str, text: str) -> None:

@@ -15,7 +15,7 @@ from pipeline.metrics import METRICS
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 RESERVED_MODEL_NAMES = {"ensemble", "report", "explain", "kernel"}
 # Columns of the manifest, folds.csv and the files of predictions, which hold a column for each target too.
-RESERVED_TARGET_NAMES = {"id", "split", "path", "bytes", "fold", "readable", "group"}
+RESERVED_TARGET_NAMES = {"id", "split", "path", "bytes", "fold", "readable", "sha256", "group"}
 
 
 def _both_sides(value: object) -> object:

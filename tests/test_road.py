@@ -142,6 +142,10 @@ def test_another_epoch_retrains_that_model_alone(comp, tmp_path):
     status = pipeline("status", comp, "--root", tmp_path, "--json").json
     assert status["stages"]["folds"] == "done"
     assert status["stages"]["train"] == "stale", "the file itself still asks for two epochs"
+    for stage in ("ensemble", "submit"):
+        said = pipeline(stage, comp, "--root", tmp_path)
+        assert said.code == 2
+        assert f"{stage} needs train, predict" in said.err
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """check: the audit of every image or rating, before anything is trained on them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from pipeline.machine import cores
 from pipeline.workspace import Workspace, write_json, write_with
 
 VERSION = 1
+FOUND = ("readable", "sha256", "group")  # which no target may be called
 ALONE = -1  # the group of an image that resembles no other
 
 
@@ -62,6 +63,15 @@ def _look_at_ratings(
 def step(comp: Competition, workspace: Workspace) -> Step:
     inputs = {"version": VERSION, "manifest": digest(workspace.manifest)}
     return Step(workspace.meta / "check.json", inputs, (workspace.facts, workspace.audit))
+
+
+def audited_rows(
+    workspace: Workspace, found: Sequence[str] = FOUND, columns: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """The manifest, or some columns of it, with what the audit found of each row, in the manifest's order."""
+    manifest = pd.read_parquet(workspace.manifest, columns=columns and ["id", "split", *columns])
+    facts = pd.read_parquet(workspace.facts, columns=["id", "split", *found])
+    return manifest.merge(facts, on=["id", "split"], validate="one_to_one")
 
 
 def _facts(manifest: pd.DataFrame, facts: pd.DataFrame, groups: list[list[int]]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from pipeline.errors import RequestError
 from pipeline.freshness import Step, digest
 from pipeline.kinds import kind_of
 from pipeline.log import Log
-from pipeline.stages.check import ALONE
+from pipeline.stages.check import ALONE, audited_rows
 from pipeline.workspace import Workspace, write_text
 
 VERSION = 1
@@ -64,13 +64,9 @@ def _published(comp: Competition, workspace: Workspace) -> list[str | None]:
 
 
 def training_rows(workspace: Workspace) -> pd.DataFrame:
-    """The readable training rows of the manifest, sorted by id, with `sha256` and near-duplicate `group`."""
-    manifest, facts = pd.read_parquet(workspace.manifest), pd.read_parquet(workspace.facts)
-    merged = manifest.merge(
-        facts[["id", "split", "readable", "sha256", "group"]], on=["id", "split"], validate="one_to_one"
-    )
-    rows = merged[(merged["split"] == "train") & merged["readable"]]
-    return rows.sort_values("id", ignore_index=True)
+    """The readable training rows, audited, sorted by id."""
+    rows = audited_rows(workspace)
+    return rows[(rows["split"] == "train") & rows["readable"]].sort_values("id", ignore_index=True)
 
 
 def read_folds(workspace: Workspace) -> pd.Series:

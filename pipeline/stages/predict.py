@@ -19,6 +19,7 @@ from pipeline.metrics import METRICS, reported
 from pipeline.predictions import NO_FOLD, Predictions, TargetSpec
 from pipeline.stages import presize
 from pipeline.stages import train as training
+from pipeline.stages.check import audited_rows
 from pipeline.workspace import Workspace, write_json
 
 VERSION = 1
@@ -117,10 +118,9 @@ def _with_priors(values: np.ndarray, prior: np.ndarray, rows: int) -> np.ndarray
 
 
 def test_rows(workspace: Workspace) -> pd.DataFrame:
-    """The test rows of the manifest with `readable`, sorted by id."""
-    manifest, facts = pd.read_parquet(workspace.manifest), pd.read_parquet(workspace.facts)
-    merged = manifest.merge(facts[["id", "split", "readable"]], on=["id", "split"], validate="one_to_one")
-    return merged[merged["split"] == "test"].sort_values("id", ignore_index=True)
+    """The test rows, audited, sorted by id."""
+    rows = audited_rows(workspace)
+    return rows[rows["split"] == "test"].sort_values("id", ignore_index=True)
 
 
 def _save(

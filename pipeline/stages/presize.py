@@ -14,13 +14,14 @@ from pipeline.errors import RequestError, WorkFailed
 from pipeline.freshness import Step
 from pipeline.log import Log
 from pipeline.machine import cores
+from pipeline.stages.check import audited_rows
+from pipeline.vision import CACHE_VERSION
 from pipeline.workspace import ABOUT, INDEX, PIXELS, Workspace
 
 if TYPE_CHECKING:
     from pipeline.vision.build import Source
     from pipeline.vision.cache import Cache
 
-VERSION = 2
 JPEG_SHARE = 0.25  # of the raw pixels' size, at most, on photos
 
 
@@ -80,7 +81,7 @@ def ensure(comp: Competition, workspace: Workspace, log: Log) -> None:
 
 def step(comp: Competition, workspace: Workspace) -> Step:
     wanted = wanted_caches(comp, workspace)
-    inputs = {"version": VERSION, "caches": [cache.folder.name for cache in wanted]}
+    inputs = {"version": CACHE_VERSION, "caches": [cache.folder.name for cache in wanted]}
     outputs = tuple(cache.folder / name for cache in wanted for name in (ABOUT, INDEX, PIXELS))
     return Step(workspace.meta / "presize.json", inputs, outputs)
 
@@ -95,23 +96,20 @@ def wanted_caches(comp: Competition, workspace: Workspace) -> list[Wanted]:
     resizes = {model.presize.model_dump_json(): model.presize for model in comp.models}
     found = []
     for text, resize in resizes.items():
-        key = hashlib.sha256(f"{VERSION} {text} {content.hexdigest()}".encode()).hexdigest()[:16]
+        key = hashlib.sha256(f"{CACHE_VERSION} {text} {content.hexdigest()}".encode()).hexdigest()[:16]
         found.append(Wanted(resize, workspace.presized / key))
     return found
 
 
 def readable_images(workspace: Workspace) -> pd.DataFrame:
     """path, sha256, width and height (upright) of every image that can be read, sorted by path."""
-    manifest = pd.read_parquet(workspace.manifest, columns=["id", "split", "path"])
-    columns = ["id", "split", "readable", "sha256", "width", "height"]
-    facts = pd.read_parquet(workspace.facts, columns=columns)
-    rows = manifest.merge(facts, on=["id", "split"], validate="one_to_one")
+    rows = audited_rows(workspace, ["readable", "sha256", "width", "height"], ["path"])
     rows = rows[rows["readable"]].drop_duplicates("path").sort_values("path", ignore_index=True)
     return rows[["path", "sha256", "width", "height"]]
 
 
 def open_cache(workspace: Workspace, comp: Competition, resize: Resize, log: Log) -> "Cache":
-    """The cache of a presize. Raises WorkFailed if it is not there, or not whole."""
+    """The cache of a presize, whose images are checked anew. Raises WorkFailed if it is not there, or not whole."""
     from pipeline.vision.cache import Cache
 
     (wanted,) = [cache for cache in wanted_caches(comp, workspace) if cache.resize == resize]

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from pipeline.config import Resize
 from pipeline.errors import WorkFailed
-from pipeline.vision.cache import VERSION
+from pipeline.vision import CACHE_VERSION
 from pipeline.vision.layout import Form, pack
 from pipeline.vision.memory import keep_freed_memory
 from pipeline.vision.presize import frame_of, presize, read_pixels
@@ -221,7 +221,7 @@ def _finish(partial: Path, folder: Path, about: dict[str, Any]) -> None:
         table = schema.empty_table()
     write_with(partial / INDEX, lambda path: pq.write_table(table, path))
     index = hashlib.sha256((partial / INDEX).read_bytes()).hexdigest()
-    write_json(partial / ABOUT, {"version": VERSION, **about, "index_sha256": index})
+    write_json(partial / ABOUT, {"version": CACHE_VERSION, **about, "index_sha256": index})
     (partial / JOURNAL).unlink()
     if folder.exists():  # what is left of a damaged one
         shutil.rmtree(folder)

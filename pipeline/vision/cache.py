@@ -13,11 +13,10 @@ import pyarrow.parquet as pq
 from pipeline.config import Resize
 from pipeline.errors import WorkFailed
 from pipeline.log import Log
+from pipeline.vision import CACHE_VERSION
 from pipeline.vision.layout import Buffer, Cut, Form, cut, pack, window_of_jpeg
 from pipeline.vision.presize import Fractions, Pixels, corner, presize, read_pixels
 from pipeline.workspace import ABOUT, INDEX, PIXELS, read_json
-
-VERSION = 2  # raised when the same image would give other bytes
 
 
 class DamagedCache(WorkFailed):
@@ -34,7 +33,7 @@ class Cache:
 
     def __init__(self, folder: Path, raw: Path, warn: Callable[[str], None] | None = None) -> None:
         about = read_json(folder / ABOUT)
-        if about is None or about.get("version") != VERSION:
+        if about is None or about.get("version") != CACHE_VERSION:
             raise DamagedCache(f"no finished presize cache in {folder}; run `pipeline presize`")
         self.folder, self.raw, self.warn = folder, raw, warn or Log().warn
         self.form: Form = about["form"]

@@ -4,10 +4,12 @@ import math
 import random
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -22,6 +24,7 @@ from pipeline.vision.presize import Fractions, Pixels, cut_window, presize_windo
 
 COPYING = 2  # threads that fill the memory bus
 WAITING = 8  # threads that keep a disk busy
+AHEAD = 2  # batches on their way while one is used
 TOGETHER = 4  # windows copied in one call, few enough to be in the processor's cache still when they are mended
 
 
@@ -149,6 +152,21 @@ def read_bytes(path: Path) -> bytes:
         return Path(path).read_bytes()
     except OSError:
         return b""
+
+
+T = TypeVar("T")
+
+
+def ahead(start: Callable[[T], Pending], batches: Iterable[T]) -> Iterator[tuple[T, torch.Tensor]]:
+    """Each batch with its pixels, while two more that `start` began are on their way."""
+    waiting: deque[tuple[T, Pending]] = deque()
+    for batch in batches:
+        waiting.append((batch, start(batch)))
+        if len(waiting) > AHEAD:
+            first, pending = waiting.popleft()
+            yield first, pending.result()
+    for first, pending in waiting:
+        yield first, pending.result()
 
 
 def windows(count: int, rng: random.Random | None) -> Iterator[Fractions]:

@@ -1,7 +1,6 @@
 """fastai's loader fed from a PixelSource: no worker processes, batches of uint8, all of fastai's methods."""
 
 import random
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,7 @@ from fastai.data.core import TfmdDL
 from fastai.data.load import fa_collate
 from fastai.vision.core import TensorImage
 
-from pipeline.vision.gather import Pending, PixelSource, windows
-
-AHEAD = 2  # batches on their way while one is used
+from pipeline.vision.gather import Pending, PixelSource, ahead, windows
 
 
 class PixelLoading:
@@ -39,17 +36,11 @@ class PixelLoading:
 
     def do_batch(self, indices: Iterable[int]) -> tuple:
         indices = list(indices)
-        return self._complete(indices, self._start(indices))
+        return self._complete(indices, self._start(indices).result())
 
     def create_batches(self, indices: Iterable[int]) -> Iterator[tuple]:
-        waiting: deque[tuple[list[int], Pending]] = deque()
-        for chosen in self.chunkify(iter(indices)):
-            own = list(chosen)
-            waiting.append((own, self._start(own)))
-            if len(waiting) > AHEAD:
-                yield self._complete(*waiting.popleft())
-        while waiting:
-            yield self._complete(*waiting.popleft())
+        for chosen, pixels in ahead(self._start, map(list, self.chunkify(iter(indices)))):
+            yield self._complete(chosen, pixels)
 
     def _start(self, indices: Sequence[int]) -> Pending:
         random_windows = getattr(self.dataset, "split_idx", 1) == 0
@@ -65,10 +56,10 @@ class PixelLoading:
         path = getattr(item, "path", item)
         return path if isinstance(path, (str, Path)) else np.asarray(images[index])
 
-    def _complete(self, indices: Sequence[int], pending: Pending) -> tuple:
+    def _complete(self, indices: Sequence[int], pixels: torch.Tensor) -> tuple:
         labels = [self._labels_of(index) for index in indices]
         columns = [_stacked(column) for column in zip(*labels, strict=True)]
-        return (TensorImage(pending.result().permute(0, 3, 1, 2)), *columns)
+        return (TensorImage(pixels.permute(0, 3, 1, 2)), *columns)
 
     def _labels_of(self, index: int) -> tuple:
         if index not in self._labels:
