@@ -55,18 +55,22 @@ def repeat_cache(images: Path, small: Path, raw: Path, large: Path) -> None:
     if shutil.disk_usage(large).free < 1.1 * copies * size:
         sys.exit(f"not measured: no room for {copies * size / 1e9:.0f} GB")
     index, pixels, tables = pq.read_table(small / INDEX), (small / PIXELS).read_bytes(), []
+    names = index["path"].to_pylist()
     with open(large / PIXELS, "wb") as file:
         for number in range(copies):
             file.write(pixels)
             (raw / str(number)).mkdir(parents=True)
-            for path in index["path"].to_pylist():
+            for path in names:
                 os.link(images / path, raw / str(number) / path)
-            columns = {
-                "path": pc.binary_join_element_wise(str(number), index["path"], "/"),
-                "offset": pc.add(index["offset"], number * size),
-            }
-            tables.append(pa.table({name: columns.get(name, index[name]) for name in index.column_names}))
         os.fsync(file.fileno())
+    changed = pa.array([os.stat(images / path).st_ctime_ns for path in names])  # by the last link
+    for number in range(copies):
+        columns = {
+            "path": pc.binary_join_element_wise(str(number), index["path"], "/"),
+            "offset": pc.add(index["offset"], number * size),
+            "source_ctime": changed,
+        }
+        tables.append(pa.table({name: columns.get(name, index[name]) for name in index.column_names}))
     pq.write_table(pa.concat_tables(tables), large / INDEX)
     about["images"], about["bytes"] = copies * index.num_rows, copies * size
     about["index_sha256"] = hashlib.sha256((large / INDEX).read_bytes()).hexdigest()

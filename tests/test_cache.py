@@ -9,6 +9,8 @@ import shutil
 import signal
 import subprocess
 import time
+from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ import pytest
 from pipeline.config import Resize
 from pipeline.errors import WorkFailed
 from pipeline.vision import build
+from pipeline.vision import cache as cache_module
 from pipeline.vision.build import Source, build_cache, raw_bytes
 from pipeline.vision.cache import Cache, DamagedCache
 from pipeline.vision.presize import frame_of, presize, read_pixels
@@ -29,6 +32,10 @@ CROP = Resize(size=[40, 40])
 
 
 def nothing(done: int, total: int) -> None:
+    pass
+
+
+def nothing_said(text: str) -> None:
     pass
 
 
@@ -145,6 +152,29 @@ def test_flipped_and_swapped_pixels_are_never_served(tmp_path, raw, damage):
     assert all("damaged" in line and "presize --force" in line for line in said)
 
 
+def test_many_damaged_images_are_refused_not_kept_in_memory(tmp_path, raw, sources, monkeypatch):
+    monkeypatch.setattr(cache_module, "MENDED", 3)
+    folder = make(tmp_path, raw, sources)
+    (folder / PIXELS).write_bytes(bytes((folder / PIXELS).stat().st_size))
+    cache = Cache(folder, raw, nothing_said)
+    for source in sources[:3]:
+        central(cache, raw / source.path)
+    with pytest.raises(DamagedCache, match="at 3 images before; run `pipeline presize --force`"):
+        central(cache, raw / sources[3].path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"form": "rav"}, {"form": None}, {"resize": {"size": [0, 0]}}, {"resize": 5}, {"version": "3"}, {"bytes": None}],
+)
+def test_a_changed_manifest_means_no_cache(tmp_path, raw, sources, change):
+    folder = make(tmp_path, raw, sources)
+    about = json.loads((folder / ABOUT).read_text())
+    (folder / ABOUT).write_text(json.dumps(about | change))
+    with pytest.raises(DamagedCache, match="run `pipeline presize`"):
+        Cache(folder, raw)
+
+
 @pytest.mark.parametrize("name", [PIXELS, INDEX, ABOUT])
 def test_a_file_cut_short_or_gone_means_no_cache(tmp_path, raw, sources, name):
     folder = make(tmp_path, raw, sources)
@@ -197,6 +227,22 @@ def test_two_swapped_images_are_refused(tmp_path, raw, sources):
             central(cache, path)
 
 
+def test_two_swapped_images_of_one_size_and_time_are_refused(tmp_path, raw):
+    from PIL import Image
+
+    raw.mkdir()
+    pair, pictures = [], [photo(60, 45, seed) for seed in (1, 2)]
+    for name, pixels in zip(("a.bmp", "b.bmp"), pictures, strict=True):
+        Image.fromarray(pixels).save(raw / name)
+        os.utime(raw / name, ns=(10**18, 10**18))
+        pair.append(Source(name, hashlib.sha256((raw / name).read_bytes()).hexdigest(), 60, 45))
+    folder = make(tmp_path, raw, pair)
+    for source, target in (("a.bmp", "spare"), ("b.bmp", "a.bmp"), ("spare", "b.bmp")):
+        os.rename(raw / source, raw / target)
+    with pytest.raises(WorkFailed, match="was changed after the audit"):
+        central(Cache(folder, raw), raw / "a.bmp")
+
+
 def test_an_image_that_is_gone_is_named(tmp_path, raw, sources):
     folder = make(tmp_path, raw, sources)
     (raw / sources[0].path).unlink()
@@ -209,6 +255,35 @@ def test_an_image_changed_since_the_audit_is_not_built_in(tmp_path, raw, sources
     with pytest.raises(WorkFailed, match=r"005\.png was changed after the audit"):
         make(tmp_path, raw, sources)
     assert not (tmp_path / "presize" / "key").exists()
+
+
+def test_an_image_that_went_since_the_audit_is_named(tmp_path, raw, sources):
+    (raw / sources[5].path).unlink()
+    with pytest.raises(WorkFailed, match=r"005\.png .*No such file.*run `pipeline data --force`"):
+        make(tmp_path, raw, sources)
+
+
+def test_an_image_whose_size_is_not_the_audits_is_refused(tmp_path, raw, sources):
+    sources[5] = replace(sources[5], width=sources[5].width + 1)
+    with pytest.raises(WorkFailed, match=r"005\.png has not the size that the audit found"):
+        make(tmp_path, raw, sources)
+
+
+def test_a_picture_too_long_for_a_jpeg_is_named(tmp_path, raw, sources, monkeypatch):
+    monkeypatch.setattr(build, "JPEG_SIDE", 60)
+    with pytest.raises(WorkFailed, match=r"\d+ by \d+ pixels once presized.*--cache-gb"):
+        make(tmp_path, raw, sources, form="jpeg")
+    make(tmp_path, raw, sources)
+
+
+def test_garbage_for_exif_does_not_stop_the_build(tmp_path, raw):
+    from PIL import Image
+
+    raw.mkdir()
+    Image.fromarray(photo(60, 45)).save(raw / "a.png", exif=b"Exif\0\0garbage!garbage!")
+    source = Source("a.png", hashlib.sha256((raw / "a.png").read_bytes()).hexdigest(), 60, 45)
+    cache = Cache(make(tmp_path, raw, [source]), raw)
+    assert np.array_equal(central(cache, raw / "a.png"), expected(raw / "a.png"))
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -272,6 +347,19 @@ def test_what_an_interrupted_build_wrote_is_checked_before_it_is_used(tmp_path, 
     )
     build_cache(folder, raw, sources, CROP, "raw", 1, nothing)
     assert made[0] == sources[2].path, "the flipped row and what follows it are made again, no others"
+    assert contents(folder) == whole
+
+
+@pytest.mark.parametrize("key", ["height", "centre_y", "centre_x", "sha256"])
+def test_a_row_of_an_interrupted_build_that_was_changed_is_made_again(tmp_path, raw, sources, key):
+    whole = contents(make(tmp_path, raw, sources))
+    folder = tmp_path / "changed" / "key"
+    build_half(folder, raw, sources)
+    journal = folder.parent / ".key.raw.partial" / "rows.jsonl"
+    rows = [json.loads(line) for line in journal.read_text().splitlines()]
+    rows[1][key] += 1 if key != "sha256" else "0"
+    journal.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    build_cache(folder, raw, sources, CROP, "raw", 1, nothing)
     assert contents(folder) == whole
 
 
@@ -384,6 +472,58 @@ def test_a_small_budget_keeps_jpegs_and_says_so(comp):
     back = pipeline("presize", comp, "--root", root, "--cache-gb", "1")
     assert back.code == 0
     assert {json.loads((folder / key / ABOUT).read_text())["form"] for key in keys(root)} == {"raw"}
+
+
+@pytest.fixture
+def tight_disk(comp, monkeypatch):
+    """A disk of which the raw pixels of both presizes take 0.45: as many bytes are free as they leave."""
+    presized = comp.parent / "data" / "tiny" / ".pipeline" / "presize"
+    raw = 60 * (40 * 40 + 40 * 49) * 3
+
+    def usage(place: Path) -> tuple[int, int, int]:
+        used = sum(file.stat().st_blocks * 512 for file in presized.rglob("*") if file.is_file())
+        return Usage(int(raw / 0.45), used, int(raw / 0.45) - used)
+
+    monkeypatch.setattr(shutil, "disk_usage", usage)
+
+
+Usage = namedtuple("Usage", ["total", "used", "free"])
+
+
+def forms(root: Path) -> set[str]:
+    folder = root / "data" / "tiny" / ".pipeline" / "presize"
+    return {json.loads((folder / key / ABOUT).read_text())["form"] for key in keys(root)}
+
+
+def test_a_killed_build_goes_on_in_the_same_form(comp, tight_disk, monkeypatch):
+    """What a build reserved is its own when the room is counted again."""
+    for stage in ("data", "check", "folds"):
+        assert pipeline(stage, comp, "--root", comp.parent).code == 0
+    real, made = build._make, []
+
+    def stop(raw, source, *rest):
+        made.append(source)
+        if len(made) == 90:  # in the second cache
+            raise KeyboardInterrupt
+        return real(raw, source, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "_make", stop)
+        assert pipeline("presize", comp, "--root", comp.parent).code == 1
+    again = pipeline("presize", comp, "--root", comp.parent)
+    assert again.code == 0, again.err
+    assert forms(comp.parent) == {"raw"}
+    assert pipeline("presize", comp, "--root", comp.parent, "--force").code == 0
+    assert forms(comp.parent) == {"raw"}
+
+
+def test_a_manifest_of_another_size_is_built_again(comp):
+    root = prepared(comp)
+    about = root / "data" / "tiny" / ".pipeline" / "presize" / keys(root)[0] / ABOUT
+    before = about.read_text()
+    about.write_text(before.replace("40", "41"))
+    assert pipeline("presize", comp, "--root", root, "--json").json["did"] is True
+    assert about.read_text() == before
 
 
 def test_a_negative_budget_is_refused(comp):

@@ -17,18 +17,14 @@ from typing import BinaryIO
 import imagehash
 import numpy as np
 import pandas as pd
-from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from pipeline.data.orientation import orientation_of, upright
 
 # Values of a file of which nothing could be learned; also the columns after `path`, in order.
 NOTHING = {
     "readable": False, "error": "", "format": "", "mode": "", "width": 0, "height": 0, "orientation": 1,
     "bytes": 0, "sha256": "", "phash": np.uint64(0), "thumb": b"", "chroma": b"",
-}  # fmt: skip
-# EXIF orientation -> the turn that sets the picture upright (EXIF 2.32, tag 0x0112).
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
 SAME_FORMAT = {"MPO": "JPEG"}  # a phone's JPEG with a second picture behind the first
 
@@ -97,19 +93,10 @@ def _decode(file: BinaryIO, row: dict) -> Image.Image:
     with Image.open(file) as image:
         row.update(format=image.format or "", mode=image.mode, width=image.width, height=image.height)
         image.load()
-        orientation = _orientation(image)
-        picture = _to_rgb(image)
-    if orientation in UPRIGHT:  # other values than 1 to 8 occur (0 in pets) and mean nothing
-        picture = picture.transpose(UPRIGHT[orientation])
-        row.update(orientation=int(orientation), width=picture.width, height=picture.height)
+        orientation = orientation_of(image)
+        picture = upright(_to_rgb(image), orientation)
+    row.update(orientation=orientation, width=picture.width, height=picture.height)
     return picture
-
-
-def _orientation(image: Image.Image) -> object:
-    try:  # after load(): a PNG may keep EXIF behind its pixels, and load() turns a TIFF upright itself
-        return image.getexif().get(ExifTags.Base.Orientation)
-    except SyntaxError:  # garbage for EXIF, in PNG and WebP; the pixels are sound
-        return None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -109,6 +109,10 @@ def say_audit(summary: dict[str, Any], log: Log) -> None:
     findings = [
         (len(summary["mislabelled"]), "files whose ending is not their format"),
         (len(summary["modes"]), "images that are not RGB (read as RGB)"),
+        (
+            sum(row["mode"][0] in "IF" for row in summary["modes"]),
+            "of them with 16 or 32 bits (what is above 255 is clipped, as by fastai)",
+        ),
         (len(summary["rotated"]), "images with an EXIF rotation (turned upright)"),
         (len(summary["exact_duplicates"]), "groups of identical files"),
         (len(summary["near_duplicates"]), "groups of near-duplicates (kept in one fold)"),

@@ -16,7 +16,7 @@ from pipeline.log import Log
 from pipeline.machine import cores
 from pipeline.stages.check import audited_rows
 from pipeline.vision import CACHE_VERSION
-from pipeline.workspace import ABOUT, INDEX, PIXELS, Workspace
+from pipeline.workspace import ABOUT, INDEX, PIXELS, Workspace, explained
 
 if TYPE_CHECKING:
     from pipeline.vision.build import Source
@@ -63,7 +63,6 @@ def presize(
     built = False
     for cache, form in _forms(wanted, images, workspace, cache_gb):
         if force or not _is_good(cache, form if cache_gb is not None else None, workspace):
-            shutil.rmtree(cache.folder, ignore_errors=True)
             _build(cache, form, images, workspace, log)
             built = True
     _tell_unused(wanted, workspace, log, prune)
@@ -119,19 +118,22 @@ def open_cache(workspace: Workspace, comp: Competition, resize: Resize, log: Log
 def _forms(
     wanted: Sequence[Wanted], images: pd.DataFrame, workspace: Workspace, cache_gb: float | None
 ) -> list[tuple[Wanted, str]]:
-    """raw for each cache as long as the budget holds, then jpeg. Raises WorkFailed where not even those have room."""
+    """raw for each cache as long as the budget holds, then jpeg. Raises WorkFailed where not even those have room.
+
+    What these caches hold already, whole or begun, counts as free: the answer is the same after a kill.
+    """
     from pipeline.vision.build import raw_bytes
 
     workspace.presized.mkdir(parents=True, exist_ok=True)
+    held = {cache.folder: _held(cache.folder) for cache in wanted}
     free = shutil.disk_usage(workspace.presized).free
-    budget = free / 2 if cache_gb is None else cache_gb * 1e9
-    left, forms = budget, []
+    left = (free + sum(held.values())) / 2 if cache_gb is None else cache_gb * 1e9
+    forms = []
     for cache in wanted:
-        there = _size_of(cache.folder)
         raw = raw_bytes(_sources(images), cache.resize)
-        fits = raw - (there if cache_gb is None else 0) <= left
+        fits = raw <= left
         needed = raw if fits else int(raw * JPEG_SHARE)
-        if needed - there > free:
+        if needed - held[cache.folder] > free:
             raise WorkFailed(
                 f"presizing {len(images):,} images to {cache.title} takes about {_gb(needed)}, and {_gb(free)} are "
                 f"free below {workspace.presized}; free some, or presize to less"
@@ -148,12 +150,16 @@ def _is_good(wanted: Wanted, form: str | None, workspace: Workspace) -> bool:
         cache = Cache(wanted.folder, workspace.raw)
     except DamagedCache:
         return False
-    return form is None or cache.form == form
+    return cache.resize == wanted.resize and form in (None, cache.form)
 
 
 def _build(wanted: Wanted, form: str, images: pd.DataFrame, workspace: Workspace, log: Log) -> None:
     from pipeline.vision.build import build_cache
 
+    with explained(wanted.folder):
+        for folder in (wanted.folder, *_begun(wanted.folder)):
+            if folder.exists() and not folder.name.endswith(f".{form}.partial"):
+                shutil.rmtree(folder)
     if form == "jpeg":
         log.say(f"presize {wanted.title}: raw pixels would not fit the budget (--cache-gb); JPEGs are kept instead")
     with log.bar(f"presize {wanted.title}") as progress:
@@ -201,6 +207,17 @@ def _tell_unused(wanted: Sequence[Wanted], workspace: Workspace, log: Log, prune
 def _key(folder: Path) -> str:
     """The key in a cache's folder name, and in that of one half built (.key.form.partial)."""
     return folder.name.removeprefix(".").partition(".")[0]
+
+
+def _begun(folder: Path) -> list[Path]:
+    """What builds of a cache that did not end have left beside it."""
+    return list(folder.parent.glob(f".{folder.name}.*.partial"))
+
+
+def _held(folder: Path) -> int:
+    """Bytes of the disk that a cache has, whole or begun: a build takes the room for raw pixels at once."""
+    files = [file for place in (folder, *_begun(folder)) for file in place.glob("*")]
+    return sum(file.stat().st_blocks * 512 for file in files)
 
 
 def _size_of(folder: Path) -> int:

@@ -30,6 +30,7 @@ from pipeline.vision.presize import frame_of, presize, read_pixels
 from pipeline.workspace import ABOUT, INDEX, PIXELS, explained, read_json, sync_folder, write_json, write_with
 
 JOURNAL = "rows.jsonl"
+JPEG_SIDE = 65_500  # pixels, of libjpeg
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class Row:
     centre_x: int
     crc32: int
     source_bytes: int
-    source_mtime: int
+    source_mtime: int  # nanoseconds; of the content, and of the name or the attributes as well
+    source_ctime: int
     sha256: str
 
 
@@ -93,18 +95,18 @@ def build_cache(
         with open(partial / PIXELS, "ab") as file:
             pass
         with open(partial / PIXELS, "r+b", buffering=0) as file, open(partial / JOURNAL, "a+b") as journal:
-            done, end = _taken_up(file, journal, sources)
+            done, end = _taken_up(file, journal, sources, resize)
             if form == "raw":
                 _reserve(file, raw_bytes(sources, resize))
             # The places of raw pixels are known beforehand, so that threads write them; a JPEG's only afterwards.
             places = _places(sources[done:], resize, end) if form == "raw" else repeat(None)
 
-            def work(source: Source, place: int | None) -> Made:
+            def work(source: Source, place: int | None) -> Made | Row:
                 data, row = _make(raw, source, resize, form)
-                return data, row if place is None else _write(file, data, row, place)
+                return (data, row) if place is None else _write(file, data, row, place)
 
-            for data, row in _stream(work, zip(sources[done:], places, strict=False), threads):
-                placed = _write(file, data, row, end) if form == "jpeg" else row
+            for made in _stream(work, zip(sources[done:], places, strict=False), threads):
+                placed = made if isinstance(made, Row) else _write(file, *made, end)
                 journal.write(json.dumps(asdict(placed)).encode() + b"\n")
                 journal.flush()
                 done, end = done + 1, placed.offset + placed.length
@@ -120,7 +122,7 @@ def _only_one(folder: Path) -> Iterator[None]:
     """Wait for another process that builds the same cache; the system drops the lock if it dies."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with open(folder.parent / f".{folder.name}.lock", "wb") as lock:
-        fcntl.lockf(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
@@ -133,7 +135,7 @@ def _reserve(file: BinaryIO, size: int) -> None:
             raise
 
 
-def _taken_up(file: BinaryIO, journal: BinaryIO, sources: Sequence[Source]) -> tuple[int, int]:
+def _taken_up(file: BinaryIO, journal: BinaryIO, sources: Sequence[Source], resize: Resize) -> tuple[int, int]:
     """How many rows an earlier run wrote whole, and where they end; what follows them in the journal is cut off."""
     journal.seek(0)
     done = end = keep = 0
@@ -144,6 +146,7 @@ def _taken_up(file: BinaryIO, journal: BinaryIO, sources: Sequence[Source]) -> t
             break
         data = os.pread(file.fileno(), row.length, row.offset)
         same = (row.path, row.sha256, row.offset) == (source.path, source.sha256, end)
+        same = same and line.endswith(b"\n") and asdict(row).items() >= _geometry(source, resize).items()
         if not (same and len(data) == row.length and zlib.crc32(data) == row.crc32):
             break
         done, end, keep = done + 1, end + row.length, keep + len(line)
@@ -152,29 +155,42 @@ def _taken_up(file: BinaryIO, journal: BinaryIO, sources: Sequence[Source]) -> t
     return done, end
 
 
+def _geometry(source: Source, resize: Resize) -> dict[str, int]:
+    """An image's frame, as its row tells it."""
+    frame = frame_of(source.width, source.height, resize)
+    height, width = frame.shape
+    return {"height": height, "width": width, "centre_y": frame.down.centre, "centre_x": frame.across.centre}
+
+
 def _make(raw: Path, source: Source, resize: Resize, form: Form) -> Made:
     """One image's bytes in the cache, and its row but for the offset."""
     path = raw / source.path
-    stat = os.stat(path)
-    data = path.read_bytes()
+    try:
+        stat, data = os.stat(path), path.read_bytes()
+    except OSError as error:
+        raise WorkFailed(f"cannot read the image {path} ({error.strerror}); run `pipeline data --force`") from error
     if hashlib.sha256(data).hexdigest() != source.sha256:
         raise WorkFailed(f"the image {path} was changed after the audit; run `pipeline check --force`")
     pixels = read_pixels(data, path)
-    frame = frame_of(pixels.shape[1], pixels.shape[0], resize)
-    packed = pack(presize(pixels, resize), form, frame.across.centre, resize.size[1])
-    height, width = frame.shape
+    if pixels.shape[:2] != (source.height, source.width):
+        raise WorkFailed(f"the image {path} has not the size that the audit found; run `pipeline check --force`")
+    geometry = _geometry(source, resize)
+    if form == "jpeg" and max(geometry["height"], geometry["width"]) > JPEG_SIDE:
+        raise WorkFailed(
+            f"the image {path} is {geometry['width']:,} by {geometry['height']:,} pixels once presized, more than a "
+            "JPEG holds; give raw pixels the room (--cache-gb), or take the image out of the data"
+        )
+    packed = pack(presize(pixels, resize), form, geometry["centre_x"], resize.size[1])
     row = Row(
         path=source.path,
         offset=0,
         length=len(packed),
-        height=height,
-        width=width,
-        centre_y=frame.down.centre,
-        centre_x=frame.across.centre,
         crc32=zlib.crc32(packed),
         source_bytes=stat.st_size,
         source_mtime=stat.st_mtime_ns,
+        source_ctime=stat.st_ctime_ns,
         sha256=source.sha256,
+        **geometry,
     )
     return packed, row
 
@@ -187,7 +203,7 @@ def _places(sources: Sequence[Source], resize: Resize, start: int) -> Iterator[i
         start += height * width * 3
 
 
-def _stream(work: Callable[..., Made], tasks: Iterable[tuple], threads: int) -> Iterator[Made]:
+def _stream(work: Callable[..., Any], tasks: Iterable[tuple], threads: int) -> Iterator[Any]:
     """Results in the order of the tasks, a few at a time in memory."""
     waiting: deque[Future] = deque()
     with ThreadPoolExecutor(threads) as pool:
@@ -222,10 +238,10 @@ def _finish(partial: Path, folder: Path, about: dict[str, Any]) -> None:
     write_with(partial / INDEX, lambda path: pq.write_table(table, path))
     index = hashlib.sha256((partial / INDEX).read_bytes()).hexdigest()
     write_json(partial / ABOUT, {"version": CACHE_VERSION, **about, "index_sha256": index})
-    (partial / JOURNAL).unlink()
     if folder.exists():  # what is left of a damaged one
         shutil.rmtree(folder)
     os.rename(partial, folder)
+    (folder / JOURNAL).unlink()
     for other in folder.parent.glob(f".{folder.name}.*.partial"):  # begun in the other form
         shutil.rmtree(other)
     sync_folder(folder.parent)

@@ -6,6 +6,7 @@ import os
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,6 +18,8 @@ from pipeline.vision import CACHE_VERSION
 from pipeline.vision.layout import Buffer, Cut, Form, cut, pack, window_of_jpeg
 from pipeline.vision.presize import Fractions, Pixels, corner, presize, read_pixels
 from pipeline.workspace import ABOUT, INDEX, PIXELS, read_json
+
+MENDED = 50  # damaged images that are decoded anew and kept in memory; more are refused
 
 
 class DamagedCache(WorkFailed):
@@ -32,25 +35,33 @@ class Cache:
     """
 
     def __init__(self, folder: Path, raw: Path, warn: Callable[[str], None] | None = None) -> None:
-        about = read_json(folder / ABOUT)
-        if about is None or about.get("version") != CACHE_VERSION:
-            raise DamagedCache(f"no finished presize cache in {folder}; run `pipeline presize`")
         self.folder, self.raw, self.warn = folder, raw, warn or Log().warn
-        self.form: Form = about["form"]
-        self.resize = Resize(**about["resize"])
-        self.bytes = about["bytes"]
         self._prefix = f"{raw}/"
-        self._open_index(about)
+        self._open_index(self._open_manifest())
         self._open_pixels()
         self._sound = [False] * len(self)  # checked in this process
         self._rebuilt: dict[int, np.ndarray] = {}
 
-    def _open_index(self, about: dict) -> None:
+    def _open_manifest(self) -> str:
+        """Returns the digest that the index must have."""
+        about = read_json(self.folder / ABOUT)
+        try:
+            self.form: Form = about["form"]
+            self.resize = Resize(**about["resize"])
+            self.bytes, index = about["bytes"], about["index_sha256"]
+            whole = about["version"] == CACHE_VERSION and self.form in get_args(Form) and isinstance(self.bytes, int)
+        except (KeyError, TypeError, ValueError):  # none, or changed by something else than the pipeline
+            whole = False
+        if not whole:
+            raise DamagedCache(f"no finished presize cache in {self.folder}; run `pipeline presize`")
+        return index
+
+    def _open_index(self, sha256: str) -> None:
         try:
             data = (self.folder / INDEX).read_bytes()
         except OSError as error:
             raise DamagedCache(f"the presize cache {self.folder} has no index; run `pipeline presize`") from error
-        if hashlib.sha256(data).hexdigest() != about["index_sha256"]:
+        if hashlib.sha256(data).hexdigest() != sha256:
             raise DamagedCache(f"the index of the presize cache {self.folder} was changed; run `pipeline presize`")
         table = pq.read_table(self.folder / INDEX)
         column = {name: table[name].to_numpy() for name in table.column_names if name not in ("path", "sha256")}
@@ -59,7 +70,7 @@ class Cache:
         self._shape = list(zip(column["height"].tolist(), column["width"].tolist(), strict=True))
         self._centre = list(zip(column["centre_y"].tolist(), column["centre_x"].tolist(), strict=True))
         self._crc = column["crc32"]
-        self._source = np.stack([column["source_bytes"], column["source_mtime"]], axis=1)
+        self._source = np.stack([column[f"source_{name}"] for name in ("bytes", "mtime", "ctime")], axis=1)
         self._sha256 = table["sha256"]
         self._rows = {path: row for row, path in enumerate(table["path"].to_pylist())}
         self._names = table["path"]
@@ -153,6 +164,11 @@ class Cache:
         self._check_source(row)
         if zlib.crc32(data) != self._crc[row]:
             path = self.raw / self._names[row].as_py()
+            if len(self._rebuilt) == MENDED:
+                raise DamagedCache(
+                    f"the presize cache is damaged at {path.name}, and at {MENDED} images before; "
+                    "run `pipeline presize --force`"
+                )
             self.warn(f"the presize cache is damaged at {path.name}: decoded anew; `pipeline presize --force` mends it")
             pixels = presize(read_pixels(path.read_bytes(), path), self.resize)
             data = pack(pixels, self.form, self._centre[row][1], self.resize.size[1])
@@ -166,7 +182,7 @@ class Cache:
         path = self.raw / self._names[row].as_py()
         try:
             stat = os.stat(path)
-            if (stat.st_size, stat.st_mtime_ns) == tuple(self._source[row]):
+            if (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) == tuple(self._source[row]):
                 return
             same = hashlib.sha256(path.read_bytes()).hexdigest() == self._sha256[row].as_py()
         except OSError as error:

@@ -7,9 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
 from pipeline.config import Resize
+from pipeline.data.orientation import orientation_of, upright
 from pipeline.errors import WorkFailed
 
 Pixels = np.ndarray  # (height, width, 3) uint8, RGB, upright
@@ -174,14 +175,15 @@ def read_pixels(data: bytes, name: Path | str) -> Pixels:
     """Decode a file's bytes: RGB and upright, the very pixels of Pillow. Raises WorkFailed if they cannot be read."""
     try:
         with Image.open(io.BytesIO(data)) as image:
-            plain = image.format == "JPEG" and image.mode == "RGB" and image.getexif().get(0x0112, 1) == 1
+            plain = image.format == "JPEG" and image.mode == "RGB" and orientation_of(image) == 1
             # OpenCV is the quicker reader of the same library, but says nothing of a file that ends too early.
             if plain and data.rstrip(b"\0")[-2:] == b"\xff\xd9":
                 flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
                 decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
                 if decoded is not None and decoded.shape[1::-1] == image.size:
                     return decoded
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            image.load()
+            return np.asarray(upright(image.convert("RGB"), orientation_of(image)))
     except (OSError, SyntaxError, ValueError, cv2.error) as error:
         raise WorkFailed(
             f"cannot read the image {name}: {error}; it was readable when it was audited, "
