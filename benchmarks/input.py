@@ -33,7 +33,8 @@ RESULTS = HERE / "results" / "input.json"
 PRESIZES = {
     "crop 460": ([460, 460], "crop"),
     "squish 480": ([480, 480], "squish"),
-    "crop 640x480": ([640, 480], "crop"),
+    "crop 640x480": ([640, 480], "crop"),  # across most of these photos: a window may lie far from the centre
+    "crop 480x640": ([480, 640], "crop"),  # along them, as Paddy Doctor's photos and presize
 }
 # What a peer needs beside torch; each gets an environment of its own.
 PEERS = {"litdata": ["litdata"], "dali": ["nvidia-dali-cuda130"], "ffcv": ["ffcv"]}

@@ -52,6 +52,7 @@ def main() -> NoReturn:
     # Torch's threads spin while they wait and starve beside another busy process; a short spin costs nothing
     # alone. Must be set before torch loads.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if "--debug" not in sys.argv:
         warnings.simplefilter("ignore")  # those of libraries about themselves; ours go through Log
     try:

@@ -177,6 +177,8 @@ class Model(Section):
             raise ValueError(f"name {self.name!r} is taken: runs/ keeps a folder of that name for itself")
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size {self.batch_size} is not a multiple of accumulate {self.accumulate}")
+        if self.batch_size < 2 * self.accumulate:
+            raise ValueError(f"batch_size {self.batch_size} / accumulate {self.accumulate}: batch norm needs 2 images")
         if self.schedule == "fine_tune" and self.weights == "none":
             raise ValueError("schedule 'fine_tune' starts from weights; with weights = 'none' use 'one_cycle'")
         if self.schedule_name == "fine_tune" and isinstance(self.lr, list):

@@ -200,5 +200,5 @@ def test_cold_pixels_come_through_reads(images, cached, monkeypatch):
     used = []
     real = cached.cache._from_disk
     monkeypatch.setattr(cached.cache, "_from_disk", lambda *args: (used.append(args[0]), real(*args))[1])
-    assert np.array_equal(load(images, cached).valid.one_batch()[0], warm)
+    assert np.array_equal(load(images, cached).valid.one_batch()[0].cpu(), warm.cpu())
     assert used

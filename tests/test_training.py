@@ -15,7 +15,14 @@ from pipeline.errors import RequestError, WorkFailed
 from pipeline.log import Log
 from pipeline.predictions import TargetSpec
 from pipeline.vision import train as training
-from pipeline.vision.callbacks import Accumulate, SeedEpochs, seed_everything
+from pipeline.vision.callbacks import (
+    Accumulate,
+    Checkpoint,
+    RestoreScaler,
+    SeedEpochs,
+    read_checkpoint,
+    seed_everything,
+)
 from pipeline.vision.heads import Head
 from pipeline.vision.model import build_network
 from pipeline.vision.optimizer import FusedAdam
@@ -67,6 +74,34 @@ def test_fused_adam_steps_as_fastais_adam():
         ours = weights_after(regression_learner(8, 40, FusedAdam), fit)
         assert torch.allclose(theirs, ours, atol=2e-6)
         assert not torch.allclose(theirs, weights_after(regression_learner(8, 40, FusedAdam), lambda _: None))
+
+
+def test_what_is_frozen_after_a_step_does_not_decay():
+    learn = regression_learner(8, 40, FusedAdam)
+    weights_after(learn, lambda learn: learn.fit_one_cycle(1, 0.05))
+    learn.freeze()
+    learn.opt.set_hypers(wd=0.5)
+    body = learn.model[0].weight.detach().clone()
+    head = learn.model[2].weight.detach().clone()
+    weights_after(learn, lambda learn: learn.fit_one_cycle(1, 0.05))
+    assert torch.equal(learn.model[0].weight, body)
+    assert not torch.equal(learn.model[2].weight, head)
+
+
+def test_the_scale_of_fp16s_losses_is_kept_with_a_checkpoint(tmp_path):
+    learn = regression_learner(8, 40, FusedAdam)
+    learn.create_opt()
+    learn.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    learn.scaler.scale(torch.zeros(1))  # fills it
+    rows = [{"epoch": 0}]
+    keep = Checkpoint(tmp_path / "epoch.safetensors", rows, {"identity": "own"})
+    keep.learn, learn.epoch = learn, 0
+    keep.after_trained_epoch()
+    learn.scaler = torch.amp.GradScaler("cpu")
+    restore = RestoreScaler(read_checkpoint(tmp_path / "epoch.safetensors", "own")["scaler"])
+    restore.learn = learn
+    restore.before_fit()
+    assert learn.scaler.get_scale() == 8.0
 
 
 def test_norms_and_biases_do_not_decay():
@@ -134,7 +169,8 @@ def stopping_after(epochs: int) -> type:
 training_checkpoint = training.Checkpoint
 
 
-def test_a_frozen_phase_resumes_too(samples, tmp_path, monkeypatch):  # noqa: F811
+@pytest.mark.parametrize("lr", [0.002, "auto"])
+def test_a_frozen_phase_resumes_too(samples, tmp_path, monkeypatch, lr):  # noqa: F811
     """fine_tune, from weights in a file: stopped in the frozen phase, and between the phases."""
     seed_everything("weights")
     body = build_network("test_resnet", "none", [COLOUR], (32, 32)).model[0].model
@@ -142,7 +178,7 @@ def test_a_frozen_phase_resumes_too(samples, tmp_path, monkeypatch):  # noqa: F8
 
     state = {**body.state_dict(), "fc.weight": torch.zeros(1000, body.num_features), "fc.bias": torch.zeros(1000)}
     save_file({k: v.contiguous() for k, v in state.items()}, tmp_path / "body.safetensors")
-    model = a_model(weights=str(tmp_path / "body.safetensors"), epochs=1, freeze_epochs=2)
+    model = a_model(weights=str(tmp_path / "body.safetensors"), epochs=1, freeze_epochs=2, lr=lr)
     args = (samples[:20], samples[20:], HEADS, model, (1, "m", 0))
     train_fold(*args, tmp_path / "whole", Quiet(), "fold")
     for stop in (1, 2):

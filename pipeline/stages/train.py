@@ -18,6 +18,7 @@ from pipeline.fold import Fold
 from pipeline.freshness import Step, digest
 from pipeline.kinds import kind_of
 from pipeline.log import Log
+from pipeline.machine import device_in_words
 from pipeline.predictions import TargetSpec
 from pipeline.stages import presize
 from pipeline.stages.folds import read_folds, training_rows
@@ -50,6 +51,8 @@ def train(
     if not todo:
         return False
     kind_of(comp).check_models([model for model, _ in todo])
+    if comp.kind == "image":
+        log.say(f"train: {len(todo)} fold(s) on {device_in_words(log)}")
     presize.ensure(comp, workspace, log)
     loaded = load_rows(comp, workspace)
     for done, (model, number) in enumerate(todo):

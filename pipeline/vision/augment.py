@@ -24,6 +24,7 @@ from torch import Tensor
 from pipeline.config import Augment
 from pipeline.machine import cores
 from pipeline.vision.gather import Buffers
+from pipeline.vision.memory import sent
 
 Size = tuple[int, int]
 HALVE_FROM = 2.5  # source pixels an output pixel, from which four of them are averaged first
@@ -84,12 +85,18 @@ class FusedAugment(RandTransform):
         return TensorImage(out)
 
     def decodes(self, x: TensorImage) -> TensorImage:
-        mean, std = (stat.to(x.device) for stat in (self.normalize.mean, self.normalize.std))
+        mean, std = self._stats_on(x.device)
         return (x * std + mean).clamp(0.0, 1.0)
 
     def normalized(self, images: Tensor) -> Tensor:
         """Images of 0 to 1 by the mean and standard deviation of each channel."""
-        return (images - self.normalize.mean.to(images.device)) / self.normalize.std.to(images.device)
+        mean, std = self._stats_on(images.device)
+        return (images - mean) / std
+
+    def _stats_on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        if self.normalize.mean.device != device:  # once, for all batches
+            self.normalize.mean, self.normalize.std = self.normalize.mean.to(device), self.normalize.std.to(device)
+        return self.normalize.mean, self.normalize.std
 
     def homographies(self, shape: Sequence[int]) -> Tensor:
         """(n, 3, 3): from a pixel of the output to its place in the source, both as (x, y, 1) in pixels."""
@@ -125,7 +132,7 @@ class FusedAugment(RandTransform):
         if self.lighting is None:
             return values
         for drawn in self.lighting.fs:
-            drawn.change = drawn.change.to(values.device)
+            drawn.change = sent(drawn.change, values.device)
         return self.lighting.encodes(TensorImage(values)).as_subclass(Tensor)
 
 
@@ -174,7 +181,7 @@ def warp_by_torch(augment: FusedAugment, images: Tensor, sources: Tensor) -> Ten
     sides = (torch.arange(float(side), device=x.device) for side in augment.size)
     down, across = torch.meshgrid(*sides, indexing="ij")
     points = torch.stack([across, down, torch.ones_like(down)], dim=-1).view(1, -1, 3)
-    points = points @ (_to_unit((height, width)).float() @ sources).to(x.device).transpose(1, 2)
+    points = points @ sent(_to_unit((height, width)).float() @ sources, x.device).transpose(1, 2)
     grid = (points[..., :2] / points[..., 2:]).view(n, *augment.size, 2)
     x = F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=True)
     return augment.normalized(augment.lit(x))

@@ -123,7 +123,22 @@ class Checkpoint(EpochWatcher):
 
     def after_trained_epoch(self) -> None:
         about = {**self.about, "epoch": self.epoch, "rows": self.rows}
+        scaler = getattr(self.learn, "scaler", None)
+        about["scaler"] = scaler.state_dict() if scaler is not None else None
         save_checkpoint(self.path, self.learn.model, self.learn.opt, about)
+
+
+class RestoreScaler(Callback):
+    """Gives fp16's loss scaler, which MixedPrecision makes anew at each fit, the state that a checkpoint kept."""
+
+    order = 11  # after MixedPrecision (10)
+
+    def __init__(self, state: dict[str, Any] | None) -> None:
+        self.state = state
+
+    def before_fit(self) -> None:
+        if self.state:
+            self.learn.scaler.load_state_dict(self.state)
 
 
 def save_checkpoint(path: Path, model: torch.nn.Module, optimizer, about: dict[str, Any]) -> None:

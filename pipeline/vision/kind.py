@@ -58,34 +58,38 @@ def check_models(models: Sequence[Model]) -> None:
 def train_fold(fold: Fold, log: Log, deadline: float = math.inf) -> None:
     """Write the fold's weights.safetensors and history.csv. Raises TimeIsUp after the last epoch before `deadline`."""
     from pipeline.vision.fold import heads_of, samples_of
+    from pipeline.vision.memory import given_back
     from pipeline.vision.train import train_fold as train
 
-    train(
-        samples_of(fold.train, fold.specs, fold.raw),
-        samples_of(fold.held_out, fold.specs, fold.raw),
-        heads_of(fold.targets, fold.specs, fold.train),
-        fold.model,
-        fold.seed,
-        fold.folder,
-        log,
-        f"train {fold.name}",
-        fold.cache,
-        deadline,
-    )
+    with given_back():
+        train(
+            samples_of(fold.train, fold.specs, fold.raw),
+            samples_of(fold.held_out, fold.specs, fold.raw),
+            heads_of(fold.targets, fold.specs, fold.train),
+            fold.model,
+            fold.seed,
+            fold.folder,
+            log,
+            f"train {fold.name}",
+            fold.cache,
+            deadline,
+        )
 
 
 def predict_fold(fold: Fold, test: pd.DataFrame) -> dict[str, tuple[Values, Values]]:
     """Predictions of the held-out and of the test rows, for each folder of `PASSES`."""
     from pipeline.vision.fold import heads_of, samples_of, unlabelled
+    from pipeline.vision.memory import given_back
     from pipeline.vision.predict import predict_fold as predict
 
-    oof, unseen = predict(
-        samples_of(fold.held_out, fold.specs, fold.raw),
-        unlabelled(test, fold.raw),
-        heads_of(fold.targets, fold.specs, fold.train),
-        fold.model,
-        fold.seed,
-        fold.folder / "weights.safetensors",
-        fold.cache,
-    )
+    with given_back():
+        oof, unseen = predict(
+            samples_of(fold.held_out, fold.specs, fold.raw),
+            unlabelled(test, fold.raw),
+            heads_of(fold.targets, fold.specs, fold.train),
+            fold.model,
+            fold.seed,
+            fold.folder / "weights.safetensors",
+            fold.cache,
+        )
     return {"": (oof.tta, unseen.tta), PLAIN: (oof.plain, unseen.plain)}

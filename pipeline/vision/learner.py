@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from fastai.callback.fp16 import MixedPrecision
 from fastai.callback.mixup import MixUp
@@ -36,6 +37,7 @@ def build_learner(
     it from their files, decoded anew for each batch.
     """
     keep_freed_memory()
+    repeat_exactly()
     specs = [head.spec for head in heads]
     network = build_network(model.arch, weights or model.weights, specs, model.size, model.dropout)
     loaders = build_loaders(
@@ -79,6 +81,17 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     if device.type == "cuda":
         return torch.float16
     return torch.bfloat16 if device.type == "cpu" and multiplies_bfloat16() else None
+
+
+def repeat_exactly() -> None:
+    """Have CUDA compute the same bytes from the same seed: cuDNN's and torch's deterministic ways, process-wide.
+
+    cuBLAS wants CUBLAS_WORKSPACE_CONFIG besides, which the command line sets. Where torch knows no such way it warns.
+    """
+    if torch.cuda.is_available():
+        torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False
 
 
 @functools.cache
@@ -131,5 +144,5 @@ def label_scale(spec: TargetSpec, labels: Sequence[float]) -> tuple[float, float
     """Mean and standard deviation of a regression target's training labels; (0, 1) for other kinds."""
     if spec.kind != "regression":
         return 0.0, 1.0
-    values = torch.tensor(labels, dtype=torch.float64)
+    values = torch.from_numpy(np.asarray(labels, dtype=np.float64))  # torch would ask a table's column for row 0
     return values.mean().item(), max(values.std().item(), 1e-6)

@@ -14,6 +14,7 @@ from fastai.data.load import fa_collate
 from fastai.vision.core import TensorImage
 
 from pipeline.vision.gather import Pending, PixelSource, ahead, windows
+from pipeline.vision.memory import sent
 
 
 class PixelLoading:
@@ -59,7 +60,11 @@ class PixelLoading:
     def _complete(self, indices: Sequence[int], pixels: torch.Tensor) -> tuple:
         labels = [self._labels_of(index) for index in indices]
         columns = [_stacked(column) for column in zip(*labels, strict=True)]
-        return (TensorImage(pixels.permute(0, 3, 1, 2)), *columns)
+        batch = (TensorImage(pixels.permute(0, 3, 1, 2)), *columns)
+        if self.device is None:
+            return batch
+        device = torch.device(self.device)
+        return tuple(sent(part, device) if isinstance(part, torch.Tensor) else part for part in batch)
 
     def _labels_of(self, index: int) -> tuple:
         if index not in self._labels:

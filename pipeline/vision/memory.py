@@ -1,7 +1,12 @@
 """Memory that is freed and asked for again in every step, kept by the process in between."""
 
 import ctypes
+import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
 BIG = (1 << 31) - 1
@@ -20,3 +25,23 @@ def keep_freed_memory() -> bool:
         return bool(libc.mallopt(M_MMAP_THRESHOLD, 1 << 30) and libc.mallopt(M_TRIM_THRESHOLD, BIG))
     except (OSError, AttributeError):
         return False  # another C library: slower, not wrong
+
+
+def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A tensor on `device`; a GPU gets it in its turn, without the CPU waiting until it has.
+
+    It travels from pinned memory, which torch does not use again before it has arrived.
+    """
+    if device.type != "cuda" or tensor.device.type != "cpu":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+@contextmanager
+def given_back() -> Iterator[None]:
+    """Free a GPU of what was made inside: a Learner and its callbacks hold each other until Python looks for it."""
+    try:
+        yield
+    finally:
+        if torch.cuda.is_initialized():
+            gc.collect()

@@ -51,6 +51,8 @@ class Body(nn.Module):
 class BodyAndHeads(nn.Sequential):
     """The two parts of a network; on a CPU that multiplies bfloat16 it may compute in that.
 
+    The heads stay in fp32 on any device: they take next to no time, and their sums are what the loss sees.
+
     fastai's MixedPrecision asks for CUDA, and scales losses, which bfloat16 with its wide exponent does not need.
     """
 
@@ -59,8 +61,7 @@ class BodyAndHeads(nn.Sequential):
     def compute_in_bfloat16(self) -> None:
         """From now on autocast the body's forward pass; parameters, gradients and outputs stay in fp32.
 
-        The heads do too: they take next to no time, and their sums are what the loss sees. So do depthwise
-        convolutions, whose backward pass takes several times as long in bfloat16.
+        So do depthwise convolutions, whose backward pass takes several times as long in bfloat16.
         """
         self.narrow = True
         for module in self.modules():
@@ -72,7 +73,8 @@ class BodyAndHeads(nn.Sequential):
         body, heads = self
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.narrow):
             features = body(x)
-        return heads(features.float() if self.narrow else features)
+        with torch.autocast(features.device.type, enabled=False):  # that of fp16 on CUDA is fastai's
+            return heads(features.float())
 
 
 def _leave_autocast(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -32,6 +32,11 @@ class FusedAdam(Optimizer):
         for (number, decay), params in together.items():
             self._step_group(params, self.hypers[number], decay)
 
+    def zero_grad(self) -> None:
+        """Drop the gradients: fastai's zeros would let weight decay reach what is frozen after `lr_find`."""
+        for param, *_ in self.all_params():
+            param.grad = None
+
     def _step_group(self, params: list[torch.Tensor], hyper: dict, decay: float) -> None:
         states = [self.state[param] for param in params]
         for param, state in zip(params, states, strict=True):

@@ -23,6 +23,7 @@ from pipeline.vision.callbacks import (
     BatchBar,
     Checkpoint,
     History,
+    RestoreScaler,
     SeedEpochs,
     StopInTime,
     epoch_line,
@@ -113,7 +114,7 @@ def train_fold(  # noqa: PLR0913
                 stop,
             ]
             if number == at and kept:
-                _fit(learn, phase, watch, done, checkpoint)
+                _fit(learn, phase, [*watch, RestoreScaler(kept.get("scaler"))], done, checkpoint)
             else:
                 _fit(learn, phase, watch)
             if stop.stopped:
