@@ -25,7 +25,6 @@ from pipeline.vision.presize import Fractions, Pixels, cut_window, presize_windo
 COPYING = 2  # threads that fill the memory bus
 WAITING = 8  # threads that keep a disk busy
 AHEAD = 2  # batches on their way while one is used
-TOGETHER = 4  # windows copied in one call, few enough to be in the processor's cache still when they are mended
 
 
 class Buffers:
@@ -137,13 +136,10 @@ class PixelSource:
 
 
 def _copy(cuts: Sequence[Cut], out: Pixels) -> None:
-    """Copy windows of raw pixels, several runs in one call: after each the interpreter's lock is waited for."""
-    together = TOGETHER if any(cut.rest is not None for cut in cuts) else len(cuts)
-    for begin in range(0, len(cuts), together):
-        some, windows = cuts[begin : begin + together], out[begin : begin + together]
-        cv2.vconcat([cut.run for cut in some], windows.reshape(-1, *out.shape[2:]))
-        for cut, window in zip(reversed(some), reversed(windows), strict=True):  # the last copied is nearest still
-            cut.mend(window)
+    """Copy windows of raw pixels, all runs in one call: after each call the interpreter's lock is waited for."""
+    cv2.vconcat([cut.run for cut in cuts], out.reshape(-1, *out.shape[2:]))
+    for cut, window in zip(cuts, out, strict=True):
+        cut.mend(window)
 
 
 def read_bytes(path: Path) -> bytes:
