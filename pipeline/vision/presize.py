@@ -85,11 +85,8 @@ def corner(shape: tuple[int, int], centre: tuple[int, int], size: tuple[int, int
     if at is None:
         return centre
     across, down = at
-    return _pick(down, shape[0] - size[0]), _pick(across, shape[1] - size[1])
-
-
-def _pick(fraction: float, slack: int) -> int:
-    return min(int(fraction * (slack + 1)), slack)
+    below, right = shape[0] - size[0], shape[1] - size[1]
+    return min(int(down * (below + 1)), below), min(int(across * (right + 1)), right)
 
 
 def presize(pixels: Pixels, resize: Resize) -> Pixels:
