@@ -48,6 +48,23 @@ def test_a_trained_fold_opens_as_a_learner(walked, comp):
     assert abs(preds.numpy() - plain.filter(like="/").to_numpy()).max() < 1e-6
 
 
+def test_a_learner_can_be_exported_and_predicts_the_same(walked, comp, tmp_path):
+    from fastai.learner import load_learner
+
+    from pipeline.competitions import load
+    from pipeline.stages.train import reopen
+    from pipeline.workspace import Workspace
+
+    learn = reopen(load(str(comp)), Workspace(walked, "tiny"), "byobnet", 0)
+    image = sorted((comp.parent / "raw" / "test_images").iterdir())[0]
+    learn.export(tmp_path / "learner.pkl")
+    (said, _, probabilities), (again, _, others) = (
+        one.predict(image) for one in (learn, load_learner(tmp_path / "learner.pkl"))
+    )
+    assert said == again
+    assert abs(probabilities - others).max() < 1e-6
+
+
 def test_leaves_the_artifacts_of_the_design(walked):
     meta, runs = walked / "data/tiny/.pipeline", walked / "runs/tiny"
     for name in ("manifest.parquet", "folds.csv", "audit.json"):

@@ -156,7 +156,7 @@ def reopen(comp: Competition, workspace: Workspace, name: str, fold: int) -> "Le
         samples_of(rows[~held_out], specs, workspace.raw),
         samples_of(rows[held_out], specs, workspace.raw),
         weights="none",
-        pixels=PixelSource(model.presize, presize.open_cache(workspace, comp, model.presize, Log())),
+        pixels=PixelSource(model.presize, presize.open_cache(workspace, comp, model.presize, Log()), exact=True),
     )
     load_weights(workspace.fold(name, fold) / "weights.safetensors", learn.model)
     return learn

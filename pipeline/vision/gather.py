@@ -41,6 +41,10 @@ class Buffers:
         weakref.finalize(lease, self._free.append, block).atexit = False
         return torch.from_numpy(lease).view(dtype).view(shape)
 
+    def __reduce__(self) -> tuple:
+        """Pickled for `Learner.export`: none of the memory."""
+        return Buffers, ()
+
     def _block(self, size: int) -> np.ndarray:
         try:
             block = self._free.pop()
@@ -84,6 +88,10 @@ class PixelSource:
         self._reading = ThreadPoolExecutor(WAITING, thread_name_prefix="disk")
         self._buffers = Buffers()
         self._local = threading.local()
+
+    def __reduce__(self) -> tuple:
+        """Pickled for `Learner.export`: without the cache, so that files are decoded, to the pixels of a raw one."""
+        return PixelSource, (self.resize, None, None, True)
 
     @property
     def form(self) -> str:
