@@ -9,6 +9,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -34,11 +35,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=SECONDS)
     args = parser.parse_args()
     files = sorted(args.images.rglob("*.jpg")) * OVER  # an epoch long enough that its start does not count
-    make = by_fastai_loaders if args.system == "fastai" else by_pipeline_loaders
+    stock = partial(by_fastai_loaders, workers=min(8, cores()))
+    make = stock if args.system == "fastai" else by_pipeline_loaders
     loader = make(files, args.images, args.cache, size=args.size, batch_size=64).train
     loader.device = torch.device(args.device)
-    if args.system == "fastai":
-        loader.fake_l.num_workers = min(8, cores())
     batches = repeated(loader) if args.system != "ceiling" else one_over_and_over(loader)
     step = training_step(args.arch, args.size, args.device)
     print(json.dumps(measure(batches, step, args.device, args.seconds)))

@@ -74,7 +74,7 @@ def by_fastai(files: list[Path], images: Path, cache: Path) -> Learner:
 
 
 def by_fastai_loaders(
-    files: list[Path], images: Path, cache: Path, size: int = SIZE, batch_size: int = BATCH
+    files: list[Path], images: Path, cache: Path, size: int = SIZE, batch_size: int = BATCH, workers: int = 2
 ) -> DataLoaders:
     block = DataBlock(
         blocks=(ImageBlock, CategoryBlock),
@@ -83,7 +83,7 @@ def by_fastai_loaders(
         item_tfms=Resize(460),
         batch_tfms=[*aug_transforms(size=size, min_scale=0.75), Normalize.from_stats(*imagenet_stats)],
     )
-    return block.dataloaders(files, bs=batch_size, num_workers=2)
+    return block.dataloaders(files, bs=batch_size, num_workers=workers)
 
 
 def by_pipeline(files: list[Path], images: Path, cache: Path) -> Learner:

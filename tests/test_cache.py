@@ -35,8 +35,8 @@ def nothing(done: int, total: int) -> None:
     pass
 
 
-def nothing_said(text: str) -> None:
-    pass
+def source_of(raw: Path, name: str, size: tuple[int, int]) -> Source:
+    return Source(name, hashlib.sha256((raw / name).read_bytes()).hexdigest(), *size)
 
 
 def draw(folder: Path, count: int = 12) -> list[Source]:
@@ -48,8 +48,7 @@ def draw(folder: Path, count: int = 12) -> list[Source]:
         width, height = SIZES[number % len(SIZES)]
         path = folder / "sub" / f"{number:03}.png"
         Image.fromarray(photo(width, height, number)).save(path)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        sources.append(Source(f"sub/{number:03}.png", digest, width, height))
+        sources.append(source_of(folder, f"sub/{number:03}.png", (width, height)))
     return sources
 
 
@@ -156,7 +155,7 @@ def test_many_damaged_images_are_refused_not_kept_in_memory(tmp_path, raw, sourc
     monkeypatch.setattr(cache_module, "MENDED", 3)
     folder = make(tmp_path, raw, sources)
     (folder / PIXELS).write_bytes(bytes((folder / PIXELS).stat().st_size))
-    cache = Cache(folder, raw, nothing_said)
+    cache = Cache(folder, raw, [].append)
     for source in sources[:3]:
         central(cache, raw / source.path)
     with pytest.raises(DamagedCache, match="at 3 images before; run `pipeline presize --force`"):
@@ -235,7 +234,7 @@ def test_two_swapped_images_of_one_size_and_time_are_refused(tmp_path, raw):
     for name, pixels in zip(("a.bmp", "b.bmp"), pictures, strict=True):
         Image.fromarray(pixels).save(raw / name)
         os.utime(raw / name, ns=(10**18, 10**18))
-        pair.append(Source(name, hashlib.sha256((raw / name).read_bytes()).hexdigest(), 60, 45))
+        pair.append(source_of(raw, name, (60, 45)))
     folder = make(tmp_path, raw, pair)
     for source, target in (("a.bmp", "spare"), ("b.bmp", "a.bmp"), ("spare", "b.bmp")):
         os.rename(raw / source, raw / target)
@@ -281,8 +280,7 @@ def test_garbage_for_exif_does_not_stop_the_build(tmp_path, raw):
 
     raw.mkdir()
     Image.fromarray(photo(60, 45)).save(raw / "a.png", exif=b"Exif\0\0garbage!garbage!")
-    source = Source("a.png", hashlib.sha256((raw / "a.png").read_bytes()).hexdigest(), 60, 45)
-    cache = Cache(make(tmp_path, raw, [source]), raw)
+    cache = Cache(make(tmp_path, raw, [source_of(raw, "a.png", (60, 45))]), raw)
     assert np.array_equal(central(cache, raw / "a.png"), expected(raw / "a.png"))
 
 
@@ -436,6 +434,11 @@ def keys(root: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir() if entry.is_dir())
 
 
+def forms(root: Path) -> set[str]:
+    folder = root / "data" / "tiny" / ".pipeline" / "presize"
+    return {json.loads((folder / key / ABOUT).read_text())["form"] for key in keys(root)}
+
+
 def prepared(comp: Path) -> Path:
     for stage in ("data", "check", "folds", "presize"):
         result = pipeline(stage, comp, "--root", comp.parent)
@@ -466,12 +469,11 @@ def test_a_small_budget_keeps_jpegs_and_says_so(comp):
     result = pipeline("presize", comp, "--root", root, "--cache-gb", "0")
     assert result.code == 0
     assert "JPEGs are kept instead" in result.err
-    folder = root / "data" / "tiny" / ".pipeline" / "presize"
-    assert {json.loads((folder / key / ABOUT).read_text())["form"] for key in keys(root)} == {"jpeg"}
+    assert forms(root) == {"jpeg"}
     assert "JPEGs" not in pipeline("presize", comp, "--root", root).err, "what is there is kept"
     back = pipeline("presize", comp, "--root", root, "--cache-gb", "1")
     assert back.code == 0
-    assert {json.loads((folder / key / ABOUT).read_text())["form"] for key in keys(root)} == {"raw"}
+    assert forms(root) == {"raw"}
 
 
 @pytest.fixture
@@ -488,11 +490,6 @@ def tight_disk(comp, monkeypatch):
 
 
 Usage = namedtuple("Usage", ["total", "used", "free"])
-
-
-def forms(root: Path) -> set[str]:
-    folder = root / "data" / "tiny" / ".pipeline" / "presize"
-    return {json.loads((folder / key / ABOUT).read_text())["form"] for key in keys(root)}
 
 
 def test_a_killed_build_goes_on_in_the_same_form(comp, tight_disk, monkeypatch):

@@ -156,10 +156,9 @@ def _is_good(wanted: Wanted, form: str | None, workspace: Workspace) -> bool:
 def _build(wanted: Wanted, form: str, images: pd.DataFrame, workspace: Workspace, log: Log) -> None:
     from pipeline.vision.build import build_cache
 
-    with explained(wanted.folder):
-        for folder in (wanted.folder, *_begun(wanted.folder)):
-            if folder.exists() and not folder.name.endswith(f".{form}.partial"):
-                shutil.rmtree(folder)
+    if wanted.folder.exists():
+        with explained(wanted.folder):
+            shutil.rmtree(wanted.folder)
     if form == "jpeg":
         log.say(f"presize {wanted.title}: raw pixels would not fit the budget (--cache-gb); JPEGs are kept instead")
     with log.bar(f"presize {wanted.title}") as progress:
@@ -209,14 +208,11 @@ def _key(folder: Path) -> str:
     return folder.name.removeprefix(".").partition(".")[0]
 
 
-def _begun(folder: Path) -> list[Path]:
-    """What builds of a cache that did not end have left beside it."""
-    return list(folder.parent.glob(f".{folder.name}.*.partial"))
-
-
 def _held(folder: Path) -> int:
     """Bytes of the disk that a cache has, whole or begun: a build takes the room for raw pixels at once."""
-    files = [file for place in (folder, *_begun(folder)) for file in place.glob("*")]
+    from pipeline.vision.build import begun
+
+    files = [file for place in (folder, *begun(folder)) for file in place.glob("*")]
     return sum(file.stat().st_blocks * 512 for file in files)
 
 

@@ -71,6 +71,11 @@ def raw_bytes(sources: Sequence[Source], resize: Resize) -> int:
     return sum(height * width * 3 for height, width in shapes)
 
 
+def begun(folder: Path) -> list[Path]:
+    """What builds of a cache that did not end have left beside it."""
+    return list(folder.parent.glob(f".{folder.name}.*.partial"))
+
+
 def build_cache(
     folder: Path,
     raw: Path,
@@ -91,6 +96,8 @@ def build_cache(
     with explained(folder), _only_one(folder):
         if read_json(folder / ABOUT) is not None:
             return False
+        for other in set(begun(folder)) - {partial}:  # in the other form
+            shutil.rmtree(other)
         partial.mkdir(parents=True, exist_ok=True)
         with open(partial / PIXELS, "ab") as file:
             pass
@@ -242,6 +249,4 @@ def _finish(partial: Path, folder: Path, about: dict[str, Any]) -> None:
         shutil.rmtree(folder)
     os.rename(partial, folder)
     (folder / JOURNAL).unlink()
-    for other in folder.parent.glob(f".{folder.name}.*.partial"):  # begun in the other form
-        shutil.rmtree(other)
     sync_folder(folder.parent)

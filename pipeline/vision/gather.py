@@ -25,6 +25,7 @@ from pipeline.vision.presize import Fractions, Pixels, cut_window, presize_windo
 COPYING = 2  # threads that fill the memory bus
 WAITING = 8  # threads that keep a disk busy
 AHEAD = 2  # batches on their way while one is used
+T = TypeVar("T")
 
 
 class Buffers:
@@ -156,9 +157,6 @@ def read_bytes(path: Path) -> bytes:
         return Path(path).read_bytes()
     except OSError:
         return b""
-
-
-T = TypeVar("T")
 
 
 def ahead(start: Callable[[T], Pending], batches: Iterable[T]) -> Iterator[tuple[T, torch.Tensor]]:

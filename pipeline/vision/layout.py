@@ -6,6 +6,7 @@ the middle, but for its last `d` columns: they lie in the right part. Memory is 
 many short rows.
 """
 
+from mmap import mmap
 from typing import Literal, NamedTuple
 
 import cv2
@@ -14,7 +15,7 @@ import numpy as np
 from pipeline.vision.presize import Pixels
 
 Form = Literal["raw", "jpeg"]
-Buffer = np.ndarray | memoryview
+Buffer = np.ndarray | mmap | bytes
 JPEG_QUALITY = 95
 UINT8 = np.dtype(np.uint8)
 

@@ -46,9 +46,13 @@ class PixelLoading:
     def _start(self, indices: Sequence[int]) -> Pending:
         random_windows = getattr(self.dataset, "split_idx", 1) == 0
         rng = random.Random(self.rng.random()) if random_windows else None
-        device = torch.device(self.device) if self.device is not None else None
-        pinned = device is not None and device.type == "cuda"
+        pinned = self._target.type == "cuda"
         return self.pixels.start([self._image(i) for i in indices], list(windows(len(indices), rng)), pinned)
+
+    @property
+    def _target(self) -> torch.device:
+        """Where batches go: to the CPU for a loader that was given no device."""
+        return torch.device("cpu" if self.device is None else self.device)
 
     def _image(self, index: int) -> Path | np.ndarray:
         """The image's file; or its pixels, where an item is no file but an image already."""
@@ -61,10 +65,7 @@ class PixelLoading:
         labels = [self._labels_of(index) for index in indices]
         columns = [_stacked(column) for column in zip(*labels, strict=True)]
         batch = (TensorImage(pixels.permute(0, 3, 1, 2)), *columns)
-        if self.device is None:
-            return batch
-        device = torch.device(self.device)
-        return tuple(sent(part, device) if isinstance(part, torch.Tensor) else part for part in batch)
+        return tuple(sent(part, self._target) if isinstance(part, torch.Tensor) else part for part in batch)
 
     def _labels_of(self, index: int) -> tuple:
         if index not in self._labels:
