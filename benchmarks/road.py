@@ -19,9 +19,9 @@ from machine import describe_machine
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.commands.score import load_test, score_predictions
 from pipeline.competitions import load
 from pipeline.config import Competition
-from pipeline.stages.score import load_test, score_predictions
 from pipeline.workspace import Workspace, write_json
 
 HERE = Path(__file__).resolve().parent

@@ -238,8 +238,8 @@ def submit(  # noqa: PLR0913
             raise RequestError("--message, --late and --kernel go with --send")
         _stage("submit", comp, root, sets, as_json, force=force, member=member)
         return
-    from pipeline.stages.send import kernel_version
-    from pipeline.stages.send import send as hand_in
+    from pipeline.commands.send import kernel_version
+    from pipeline.commands.send import send as hand_in
 
     version = kernel_version(kernel) if kernel else None
     if version is None:
@@ -261,7 +261,7 @@ def score(
     submission: Annotated[Path | None, typer.Option("--submission", help="Grade this file, not the newest.")] = None,
 ) -> None:
     """Grade a submission against known answers."""
-    from pipeline.stages.score import score as grade
+    from pipeline.commands.score import score as grade
 
     with _working(comp, root, sets) as (competition, workspace, _):
         if not workspace.manifest.is_file():
@@ -304,7 +304,7 @@ def recommend(
     model: ModelName = None,
 ) -> None:
     """Rating competitions: the items that a user would rate highest."""
-    from pipeline.stages.recommend import recommend as choose
+    from pipeline.commands.recommend import recommend as choose
 
     with _working(comp, root, sets) as (competition, workspace, _):
         _need_run(comp, workspace, "recommend")
@@ -328,7 +328,7 @@ def explain(
     item: Annotated[str | None, typer.Option("--item", help="Whose neighbours; by default of the most rated.")] = None,
 ) -> None:
     """Rating competitions: what biases and factors learned, whom the model serves worst; with pictures."""
-    from pipeline.stages.explain import explain as describe
+    from pipeline.commands.explain import explain as describe
 
     with _working(comp, root, sets) as (competition, workspace, log):
         _need_run(comp, workspace, "explain")
@@ -369,7 +369,7 @@ def kernel_bundle(
     image: Annotated[Path | None, typer.Option("--image", help="`pip freeze` of the image, in place of ours.")] = None,
 ) -> None:
     """Put wheels, settings, folds and weights into one folder for an offline kernel."""
-    from pipeline.stages.bundle import bundle
+    from pipeline.commands.bundle import bundle
 
     with _working(comp, root, sets) as (competition, workspace, log):
         folder = bundle(competition, workspace, log, image)
@@ -392,7 +392,7 @@ def kernel_push(  # noqa: PLR0913
     internet: Annotated[bool, typer.Option("--internet", help="With a network.")] = False,
 ) -> None:
     """Upload the bundle as a private dataset, and start a private kernel on it."""
-    from pipeline.stages.kernel import choose, push
+    from pipeline.commands.kernel import choose, push
 
     with _working(comp, root, sets) as (competition, workspace, log):
         kept = push(competition, workspace, log, choose(stage, folds, model, minutes, gpu, internet))
@@ -410,7 +410,7 @@ def kernel_wait(
     stage: KernelStage = "train",
 ) -> None:
     """Show the log of the pushed kernel until it is over."""
-    from pipeline.stages.kernel import wait
+    from pipeline.commands.kernel import wait
 
     competition, workspace, log = _open(comp, root, sets)
     kept = wait(workspace, log, stage)
@@ -429,7 +429,7 @@ def kernel_pull(
     stage: KernelStage = "train",
 ) -> None:
     """Fetch the kernel's output; what it trained counts as trained here."""
-    from pipeline.stages.kernel import pull
+    from pipeline.commands.kernel import pull
 
     with _working(comp, root, sets) as (competition, workspace, log):
         result = pull(competition, workspace, log, stage, force)
@@ -455,8 +455,8 @@ def kernel_rehearse(  # noqa: PLR0913
     gigabytes: Annotated[float, typer.Option("--working-gb", help="What Kaggle keeps of the output.")] = 20.0,
 ) -> None:
     """Run the bundle's notebook here as on Kaggle: fresh environment, no network, Kaggle's folders."""
-    from pipeline.stages.kernel import choose
-    from pipeline.stages.rehearse import rehearse
+    from pipeline.commands.kernel import choose
+    from pipeline.commands.rehearse import rehearse
 
     with _working(comp, root, sets) as (competition, workspace, log):
         chosen = choose(stage, folds, model, minutes)

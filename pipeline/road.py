@@ -4,11 +4,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from pipeline.commands import score, send
 from pipeline.config import Competition
 from pipeline.freshness import State
 from pipeline.kinds import kind_of
 from pipeline.log import Log
-from pipeline.stages import check, data, ensemble, folds, predict, presize, score, send, submit, train
+from pipeline.stages import check, data, ensemble, folds, predict, presize, submit, train
 from pipeline.workspace import Workspace, read_json
 
 Stage = Callable[[Competition, Workspace, Log, bool], bool]

@@ -159,7 +159,7 @@ def our_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def built_once(our_wheel: Path) -> Iterator[None]:
     """Bundles take the wheel that is built already."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("pipeline.stages.bundle.build_wheel", lambda folder: Path(shutil.copy(our_wheel, folder)))
+        patched.setattr("pipeline.commands.bundle.build_wheel", lambda folder: Path(shutil.copy(our_wheel, folder)))
         yield
 
 

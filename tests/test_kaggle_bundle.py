@@ -9,6 +9,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from pipeline.commands import bundle as bundling
 from pipeline.competitions import load
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.freshness import digest
@@ -16,7 +17,6 @@ from pipeline.kaggle.image import fatal, read_image, refuse_known_bad
 from pipeline.kaggle.manifest import flat_name, read_manifest, refuse_damage
 from pipeline.kaggle.notebook import codes_of, notebook
 from pipeline.kaggle.wheels import add_lacking, build_wheel, lacking, requirements_of
-from pipeline.stages import bundle as bundling
 from pipeline.workspace import Workspace
 from tests.command import pipeline
 from tests.kaggle_tiny import run, write_index, write_on_kaggle, write_wheel

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.commands import session
+from pipeline.commands.kernel import dataset_slug, kernel_slug
 from pipeline.competitions import load
 from pipeline.data import fetch as fetching
 from pipeline.freshness import digest
 from pipeline.kaggle import dataset as datasets
-from pipeline.stages import session
-from pipeline.stages.kernel import dataset_slug, kernel_slug
 from tests.command import pipeline
 from tests.kaggle_server import TOKEN
 from tests.kaggle_tiny import run, write_index, write_on_kaggle

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.commands import rehearse as rehearsing
 from pipeline.errors import WorkFailed
 from pipeline.kaggle.sandbox import Folders, environment, fence_off, refuse_sockets, run_cells
-from pipeline.stages import rehearse as rehearsing
 from tests.command import pipeline
 from tests.kaggle_tiny import run, write_index, write_on_kaggle
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.commands import send as sending
 from pipeline.data import fetch as fetching
 from pipeline.kaggle import competition as competitions
-from pipeline.stages import send as sending
 from tests.command import pipeline
 from tests.drawn import write_competition
 from tests.kaggle_server import TOKEN

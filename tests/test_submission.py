@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.commands.score import score, score_predictions
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.predictions import NO_FOLD, Predictions, TargetSpec
 from pipeline.stages import submit as submitting
 from pipeline.stages.data import data
-from pipeline.stages.score import score, score_predictions
-from pipeline.stages.submission import Column, columns_of, fill_in, scored_targets
 from pipeline.stages.submit import check_submission, class_shifts, latest, submit
+from pipeline.submission import Column, columns_of, fill_in, scored_targets
 from pipeline.workspace import read_json
 
 DISEASE = TargetSpec("disease", "category", ("blast", "hispa", "normal"))

@@ -47,7 +47,7 @@ if done.returncode:
     raise SystemExit("the image does not hold what the wheel needs: bundle with --image and its `pip freeze`")"""
 
 START = """# Each line of the session as it is said; a session that failed fails the notebook.
-command = [sys.executable, "-u", "-m", "pipeline.stages.session", str(BUNDLE), json.dumps(SETTINGS)]
+command = [sys.executable, "-u", "-m", "pipeline.commands.session", str(BUNDLE), json.dumps(SETTINGS)]
 session = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 for line in session.stdout:
     print(line, end="", flush=True)

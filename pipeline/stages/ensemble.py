@@ -15,8 +15,8 @@ from pipeline.log import Log
 from pipeline.metrics import METRICS
 from pipeline.predictions import Predictions
 from pipeline.stages import predict as predicting
-from pipeline.stages.submission import scored_targets
 from pipeline.stages.train import training_rows
+from pipeline.submission import scored_targets
 from pipeline.workspace import Workspace, write_json
 
 VERSION = 1

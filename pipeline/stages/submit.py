@@ -14,7 +14,7 @@ from pipeline.freshness import Step, digest
 from pipeline.log import Log
 from pipeline.predictions import Predictions, TargetSpec
 from pipeline.stages.data import sample_path
-from pipeline.stages.submission import Column, as_sent, columns_of, fill_in, read_sample
+from pipeline.submission import Column, as_sent, columns_of, fill_in, read_sample
 from pipeline.workspace import Workspace, read_json, write_json, write_text
 
 VERSION = 1

@@ -14,8 +14,8 @@ from pipeline.data.manifest import read_table
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.kinds import kind_of
 from pipeline.predictions import Predictions, TargetSpec
-from pipeline.stages.submission import columns_of, grade, read_back, read_sample, truth_from
 from pipeline.stages.submit import latest
+from pipeline.submission import columns_of, grade, read_back, read_sample, truth_from
 from pipeline.workspace import Workspace, read_json, write_json
 
 USAGE = "Usage"  # Kaggle's column: which rows the public leaderboard scores, which the private one, which neither

@@ -8,6 +8,7 @@ from typing import Any
 
 import tomli_w
 
+from pipeline.commands.send import competition_of
 from pipeline.config import Competition, Model
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.freshness import Step, digest
@@ -17,7 +18,6 @@ from pipeline.kaggle.notebook import notebook
 from pipeline.kaggle.wheels import add_lacking, build_wheel, source_tree
 from pipeline.log import Log
 from pipeline.stages import check, data, ensemble, folds, train
-from pipeline.stages.send import competition_of
 from pipeline.workspace import Workspace, explained, sync_folder
 
 COMPETITION = "competition.toml"

@@ -19,9 +19,9 @@ from pipeline.kaggle.manifest import Entry
 from pipeline.log import Log
 from pipeline.predictions import NO_FOLD, Predictions
 from pipeline.stages.data import fetch_if_needed
-from pipeline.stages.submission import columns_of, fill_in, read_sample
 from pipeline.stages.submit import check_submission
 from pipeline.stages.train import load_rows, seed_of
+from pipeline.submission import columns_of, fill_in, read_sample
 from pipeline.workspace import Workspace, read_json, write_text
 
 

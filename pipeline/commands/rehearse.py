@@ -14,6 +14,9 @@ from typing import Any
 
 from packaging.utils import canonicalize_name
 
+from pipeline.commands.bundle import link_or_copy, refuse_stale
+from pipeline.commands.kernel import Chosen, dataset_slug, fits, kernel_slug
+from pipeline.commands.send import competition_of
 from pipeline.config import Competition
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.kaggle.image import PYTHON
@@ -22,9 +25,6 @@ from pipeline.kaggle.notebook import codes_of, notebook
 from pipeline.kaggle.sandbox import Folders, environment, fence_off, make_environment, run_cells
 from pipeline.kaggle.wheels import requirements_of
 from pipeline.log import Log
-from pipeline.stages.bundle import link_or_copy, refuse_stale
-from pipeline.stages.kernel import Chosen, dataset_slug, fits, kernel_slug
-from pipeline.stages.send import competition_of
 from pipeline.stages.train import chosen_folds, chosen_models
 from pipeline.workspace import Workspace
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.commands.bundle import MINUTES, refuse_stale
+from pipeline.commands.send import competition_of
 from pipeline.config import Competition, Model
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.freshness import digest
@@ -18,8 +20,6 @@ from pipeline.kaggle.kernel import Kernel, fetch_output, outputs, save, watch
 from pipeline.kaggle.manifest import NAME, refuse_damage
 from pipeline.kaggle.notebook import notebook
 from pipeline.log import Log
-from pipeline.stages.bundle import MINUTES, refuse_stale
-from pipeline.stages.send import competition_of
 from pipeline.stages.train import chosen_folds, chosen_models, resolved, step
 from pipeline.workspace import Workspace, explained, read_json, sync_folder, write_json, write_text
 

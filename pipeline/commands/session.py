@@ -1,6 +1,6 @@
 """session: what runs inside of a kernel on Kaggle, started by the bundle's notebook.
 
-`python -m pipeline.stages.session BUNDLE SETTINGS`, SETTINGS being JSON: {"slug", "stage": train | infer, "minutes",
+`python -m pipeline.commands.session BUNDLE SETTINGS`, SETTINGS being JSON: {"slug", "stage": train | infer, "minutes",
 "model", "folds"}. Work goes on below a scratch folder, whose runs/ are in the kernel's output.
 """
 
@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pipeline.commands.bundle import COMPETITION
+from pipeline.commands.infer import infer
 from pipeline.competitions import load
 from pipeline.config import Competition
 from pipeline.data.fetch import kaggle_input, mounted_competition
@@ -20,8 +22,6 @@ from pipeline.errors import PipelineError, WorkFailed
 from pipeline.kaggle.manifest import Entry, refuse_damage
 from pipeline.log import Log
 from pipeline.stages import check, data, folds, train
-from pipeline.stages.bundle import COMPETITION
-from pipeline.stages.infer import infer
 from pipeline.workspace import Workspace, read_json, write_json
 
 WORKING, SCRATCH = "/kaggle/working", "/kaggle/temp"  # what is kept after the session, and what is not

@@ -7,11 +7,11 @@ import pandas as pd
 from pipeline import predictions
 from pipeline.collab.audit import titles_of
 from pipeline.collab.config import RATING
+from pipeline.commands.recommend import item_called, need_ratings, open_model
 from pipeline.config import Competition
 from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.stages import train as training
-from pipeline.stages.recommend import item_called, need_ratings, open_model
 from pipeline.workspace import Workspace, write_json
 
 POPULAR = 300  # items that are neighbours of others; rarer ones lie anywhere

@@ -1,0 +1,1 @@
+"""What is no stage of the road: commands that read its artifacts, grade, send, or work on Kaggle."""
