@@ -24,7 +24,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.config import Resize
+from pipeline.vision.config import Resize
 from pipeline.workspace import write_json
 
 HERE = Path(__file__).resolve().parent

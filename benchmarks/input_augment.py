@@ -15,8 +15,8 @@ from fastai.vision.augment import aug_transforms
 from fastai.vision.core import TensorImage, imagenet_stats
 from PIL import Image
 
-from pipeline.config import Augment, Resize
 from pipeline.vision.augment import FusedAugment, warp_by_torch
+from pipeline.vision.config import Augment, Resize
 from pipeline.vision.memory import keep_freed_memory
 from pipeline.vision.presize import presize_window, read_pixels
 

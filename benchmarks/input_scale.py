@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pipeline.config import Resize
 from pipeline.vision.build import Source, build_cache
 from pipeline.vision.cache import Cache
+from pipeline.vision.config import Resize
 from pipeline.vision.gather import PixelSource, ahead
 
 BATCH, SIDE = 64, 64

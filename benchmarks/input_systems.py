@@ -95,10 +95,10 @@ def ours(task: Task, cached: bool, final: bool) -> Epoch:
     from fastai.data.block import DataBlock
     from fastai.vision.core import imagenet_stats
 
-    from pipeline.config import Augment, Resize
     from pipeline.vision.augment import FusedAugment
     from pipeline.vision.blocks import UprightImage
     from pipeline.vision.cache import Cache
+    from pipeline.vision.config import Augment, Resize
     from pipeline.vision.gather import PixelSource
     from pipeline.vision.loader import pixel_block
 
@@ -117,8 +117,8 @@ def gather(task: Task) -> Epoch:
     """The cache without fastai's loader, two batches ahead as there."""
     import numpy as np
 
-    from pipeline.config import Resize
     from pipeline.vision.cache import Cache
+    from pipeline.vision.config import Resize
     from pipeline.vision.gather import PixelSource, ahead, windows
 
     resize = Resize(size=[task.height, task.width], method=task.method)

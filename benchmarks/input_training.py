@@ -95,16 +95,16 @@ def by_pipeline_loaders(files: list[Path], images: Path, cache: Path, size: int,
 
 
 def _pipeline_learner(files: list[Path], images: Path, cache: Path, size: int, batch_size: int) -> Learner:
-    from pipeline.config import Augment, Model
     from pipeline.predictions import TargetSpec
     from pipeline.vision.blocks import Sample
     from pipeline.vision.cache import Cache
+    from pipeline.vision.config import Augment, ImageModel
     from pipeline.vision.gather import PixelSource
     from pipeline.vision.heads import Head
     from pipeline.vision.learner import build_learner
 
     train, valid = ([Sample(files[n].name, files[n], (species(files[n]),)) for n in half] for half in halves(files))
-    model = Model(
+    model = ImageModel(
         name="bench",
         arch="resnet18",
         weights="none",

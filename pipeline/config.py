@@ -1,38 +1,25 @@
-"""The competition file as types: what may be said, the defaults, and what contradicts itself.
+"""The competition file as types, as far as every kind of competition shares it.
 
-`competitions.load` reads a TOML file into a `Competition`; everything after that works on these objects.
+`competitions.load` reads a TOML file into the `Competition` of its kind: `vision.config` and `collab.config` say what
+differs. Everything after that works on these objects.
 """
 
 import difflib
 import re
 from collections import Counter
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.metrics import METRICS
+from pipeline.settings import Section
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 RESERVED_MODEL_NAMES = {"ensemble", "report", "explain", "kernel"}
+Rate = Annotated[float, Field(gt=0)]
 # Columns of the manifest, folds.csv and the files of predictions, which hold a column for each target too.
 RESERVED_TARGET_NAMES = {"id", "split", "path", "bytes", "fold", "readable", "sha256", "group"}
-
-
-def _both_sides(value: object) -> object:
-    """Let one number stand for a square."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return (value, value)
-    return tuple(value) if isinstance(value, list) else value
-
-
-Side = Annotated[int, Field(ge=8)]
-Size = Annotated[tuple[Side, Side], BeforeValidator(_both_sides)]
-
-
-class Section(BaseModel):
-    """A table of the file: no unknown keys, no silent conversions, no changes after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Source(Section):
@@ -53,22 +40,6 @@ class Source(Section):
     @property
     def kind(self) -> str:
         return next(key for key in type(self).model_fields if getattr(self, key) is not None)
-
-
-class Data(Section):
-    """Where rows, images and ids are found below the raw folder."""
-
-    table: str | None = None
-    id: str = "id"
-    images: str = "train_images"
-    test: str | None = None
-    holdout: Annotated[float, Field(gt=0, lt=1)] | None = None
-
-    @model_validator(mode="after")
-    def _one_test_set(self) -> "Data":
-        if self.test is not None and self.holdout is not None:
-            raise ValueError("test and holdout exclude each other: a test folder, or a share of train held back")
-        return self
 
 
 TargetKind = Literal["category", "binary", "multilabel", "regression"]
@@ -119,92 +90,43 @@ class Target(Section):
     def loss_name(self) -> str:
         return self.loss or LOSSES[self.kind][0]
 
+    def resolved(self, within: Any = None) -> Self:
+        """With its loss, and the column that its label is in."""
+        in_table = self.regex is None and not self.folder
+        return self.model_copy(
+            update={"loss": self.loss_name, "column": self.column or (self.name if in_table else None)}
+        )
+
+
+class Data(Section):
+    """Where the raw files hold what: the part that the stages ask for."""
+
+    id: str = "id"  # the column of the sample submission that names a row
+    test: str | None = None
+
+    @property
+    def held_back(self) -> float | None:
+        """The share of train that is held back with its answers and made the test set."""
+        return None
+
 
 class Folds(Section):
     """How train is split for cross-validation."""
 
     n: Annotated[int, Field(ge=2)] = 5
-    stratify: list[str] | None = None
-    group: str = "near-duplicates"
-
-
-class Resize(Section):
-    """The presize on the CPU: fastai's `Resize(size, method)`; size in pixels, [height, width]."""
-
-    size: Size
-    method: Literal["crop", "pad", "squish"] = "crop"
-
-
-class Augment(Section):
-    """fastai's `aug_transforms`, with its defaults; `min_scale` below 1 adds its random resized crop."""
-
-    flip: bool = True
-    flip_vert: bool = False
-    max_rotate: Annotated[float, Field(ge=0, le=180)] = 10.0
-    max_zoom: Annotated[float, Field(ge=1)] = 1.1
-    max_lighting: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    max_warp: Annotated[float, Field(ge=0, lt=1)] = 0.2
-    min_scale: Annotated[float, Field(gt=0, le=1)] = 1.0
-
-
-Rate = Annotated[float, Field(gt=0)]
 
 
 class Model(Section):
-    """One member of the ensemble: an architecture and how it is trained."""
+    """One member of the ensemble."""
 
     name: Name
-    arch: str
-    weights: str = "pretrained"
-    resize: Resize | None = None
-    size: Size = (224, 224)
-    augment: Augment = Augment()
-    batch_size: Annotated[int, Field(ge=1)] = 64
-    accumulate: Annotated[int, Field(ge=1)] = 1
-    epochs: Annotated[int, Field(ge=1)] = 5
-    freeze_epochs: Annotated[int, Field(ge=0)] | None = None
-    lr: Rate | Annotated[list[Rate], Field(min_length=2, max_length=2)] | Literal["auto"] = 0.002
-    schedule: Literal["", "fine_tune", "one_cycle"] = ""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    mixup: Annotated[float, Field(ge=0)] = 0.0
-    precision: Literal["auto", "fp32", "fp16"] = "auto"
-    tta: Annotated[int, Field(ge=0)] = 4
 
-    @model_validator(mode="after")
-    def _consistent(self) -> "Model":
-        if self.name in RESERVED_MODEL_NAMES:
-            raise ValueError(f"name {self.name!r} is taken: runs/ keeps a folder of that name for itself")
-        if self.batch_size % self.accumulate:
-            raise ValueError(f"batch_size {self.batch_size} is not a multiple of accumulate {self.accumulate}")
-        if self.batch_size < 2 * self.accumulate:
-            raise ValueError(f"batch_size {self.batch_size} / accumulate {self.accumulate}: batch norm needs 2 images")
-        if self.schedule == "fine_tune" and self.weights == "none":
-            raise ValueError("schedule 'fine_tune' starts from weights; with weights = 'none' use 'one_cycle'")
-        if self.schedule_name == "fine_tune" and isinstance(self.lr, list):
-            raise ValueError("lr = [lowest, highest] goes with schedule = 'one_cycle'; fine_tune spreads one lr")
-        if self.schedule_name == "one_cycle" and self.freeze_epochs:
-            raise ValueError("freeze_epochs goes with schedule = 'fine_tune'; one_cycle trains the whole network")
-        return self
-
-    @property
-    def schedule_name(self) -> str:
-        """fine_tune from weights, one_cycle from scratch, unless the file says so."""
-        return self.schedule or ("one_cycle" if self.weights == "none" else "fine_tune")
-
-    @property
-    def presize(self) -> Resize:
-        """The presize; by default about twice the training size, as the course does (460 for 224)."""
-        if self.resize is not None:
-            return self.resize
-        return Resize(size=[round(side * 460 / 224) for side in self.size])
-
-    @property
-    def frozen_epochs(self) -> int:
-        """Epochs with a frozen body before the others: fine_tune's, one by default."""
-        if self.schedule_name == "one_cycle":
-            return 0
-        return 1 if self.freeze_epochs is None else self.freeze_epochs
+    @field_validator("name")
+    @classmethod
+    def _free(cls, name: str) -> str:
+        if name in RESERVED_MODEL_NAMES:
+            raise ValueError(f"name {name!r} is taken: runs/ keeps a folder of that name for itself")
+        return name
 
 
 class Ensemble(Section):
@@ -217,21 +139,21 @@ class Submission(Section):
     """The file that is sent: its sample, and what goes into each column (a target, or target/class)."""
 
     sample: str = "sample_submission.csv"
-    columns: dict[str, str] = {}
+    columns: dict[str, str] = Field(default={})
 
 
 class Competition(Section):
     """A whole competition. Cross-table contradictions are found here; contradictions with the data later."""
 
     slug: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
-    kind: Literal["image", "ratings"] = "image"  # ratings: pipeline.collab.config has the file's other half
-    metric: str = "accuracy"
+    kind: str
+    metric: str
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
     source: Source
-    data: Data = Data()
-    targets: Annotated[list[Target], Field(min_length=1)]
-    folds: Folds = Folds()
-    models: Annotated[list[Model], Field(min_length=1)]
+    data: Data
+    targets: Annotated[Sequence[Target], Field(min_length=1)]
+    folds: Folds
+    models: Annotated[Sequence[Model], Field(min_length=1)]
     ensemble: Ensemble = Ensemble()
     submission: Submission = Submission()
 
@@ -245,21 +167,7 @@ class Competition(Section):
         return name
 
     @model_validator(mode="after")
-    def _consistent(self) -> "Competition":
-        self.check_shared()
-        for number, target in enumerate(self.targets):
-            if target.column is not None and self.data.table is None:
-                raise ValueError(f"targets.{number}.column needs data.table")
-            if self.data.table is None and target.regex is None and not target.folder:
-                raise ValueError(f"targets.{number}: without data.table give regex = '...' or folder = true")
-        known = [target.name for target in self.targets]
-        for name in self.folds.stratify or []:
-            if name not in known:
-                raise ValueError(f"folds.stratify names {name!r}, which is not a target ({', '.join(known)})")
-        return self
-
-    def check_shared(self) -> None:
-        """Raise ValueError for contradictions between tables that competitions of every kind have."""
+    def _shared(self) -> Self:
         refuse_repeats("targets", [target.name for target in self.targets])
         refuse_repeats("models", [model.name for model in self.models])
         fitting = METRICS[self.metric].kinds
@@ -272,6 +180,13 @@ class Competition(Section):
                     f"submission.columns.{column} names {source!r}; expected a target ({', '.join(known)}) "
                     "or target/class"
                 )
+        return self
+
+    def resolved(self, within: None = None) -> Self:
+        """The same competition with every default written out."""
+        sections = {key: getattr(self, key).resolved(self) for key in ("data", "folds", "ensemble", "submission")}
+        lists = {key: [entry.resolved(self) for entry in getattr(self, key)] for key in ("targets", "models")}
+        return self.model_copy(update=sections | lists)
 
     def target(self, name: str) -> Target:
         """The target of that name, which must exist."""
@@ -280,10 +195,10 @@ class Competition(Section):
     @property
     def has_test(self) -> bool:
         """Whether there is anything to submit."""
-        return self.data.test is not None or self.data.holdout is not None
+        return self.data.test is not None or self.data.held_back is not None
 
 
-def refuse_repeats(table: str, names: list[str]) -> None:
+def refuse_repeats(table: str, names: Sequence[str]) -> None:
     """Raise ValueError if a name is used twice in a table of the file."""
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:

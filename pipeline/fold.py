@@ -1,29 +1,25 @@
 """What one fold of one model is trained and predicted from, whatever the kind of competition."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Generic, TypeVar
 
-import numpy as np
 import pandas as pd
 
-from pipeline.config import Data, Model, Target
+from pipeline.config import Competition, Model
 from pipeline.predictions import TargetSpec
 
-if TYPE_CHECKING:
-    from pipeline.vision.cache import Cache
-
-Values = Mapping[str, np.ndarray]  # (n, width) of each target
+C = TypeVar("C", bound=Competition)
+M = TypeVar("M", bound=Model)
 
 
 @dataclass(frozen=True)
-class Fold:
+class Fold(Generic[C, M]):
     """What one fold of one model is trained and predicted from; `name` tells model and fold in the log."""
 
-    model: Model
-    data: Data
-    targets: Sequence[Target]
+    comp: C
+    model: M
+    number: int
     specs: tuple[TargetSpec, ...]
     train: pd.DataFrame
     held_out: pd.DataFrame
@@ -31,4 +27,4 @@ class Fold:
     folder: Path
     seed: tuple[object, ...]
     name: str
-    cache: "Cache | None" = None  # presized images
+    presized: Path | None = None  # the folder of the cache that its presized rows are in

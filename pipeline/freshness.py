@@ -2,13 +2,15 @@
 
 import functools
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
+from pipeline.settings import Settings, differences
 from pipeline.workspace import read_json, write_json
 
 State = Literal["done", "stale", "missing"]
@@ -35,9 +37,10 @@ def _digest(path: Path, *_: int) -> str:
 class Step:
     """One restartable piece of work: a stage, or a stage of one model or fold.
 
-    `inputs` is everything that its result depends on, as JSON: its slice of the competition file, digests of
-    the artifacts it reads, and a version that is raised when the code would give another result. The stamp is
-    written last, so a step without one has not finished.
+    `inputs` is everything that its result depends on: `Settings` of sections of the competition file, digests of the
+    artifacts it reads, and a version that is raised when the code would give another result, a default's meaning
+    included. They are compared by meaning (`settings.differences`). The stamp is written last, so a step without one
+    has not finished.
     """
 
     stamp: Path
@@ -48,14 +51,14 @@ class Step:
         recorded = self._recorded()
         if recorded is None:
             return "missing"
-        return "done" if recorded["inputs"] == self._inputs() and self._intact(recorded) else "stale"
+        return "done" if not self._changed(recorded) and self._intact(recorded) else "stale"
 
     def done(self) -> bool:
         return self.state() == "done"
 
     def record(self, **facts: Any) -> None:
         """Say that the step is finished; `facts` (seconds, ...) are kept beside."""
-        write_json(self.stamp, {"inputs": self._inputs(), "outputs": self._marks(), **facts})
+        write_json(self.stamp, {"inputs": self.inputs, "outputs": self._marks(), "form": FORM, **facts})
 
     def facts(self) -> dict[str, Any]:
         """What was recorded; empty where nothing was."""
@@ -64,16 +67,22 @@ class Step:
     def reason(self) -> str:
         """In words, why a step is stale."""
         recorded = self._recorded() or {"inputs": {}, "outputs": {}}
-        now = self._inputs()
-        for key in [*now, *recorded["inputs"]]:
-            before, after = recorded["inputs"].get(key), now.get(key)
-            if before != after:
-                return _difference(key, before, after)
+        changed = self._changed(recorded)
+        if changed:
+            return "; ".join(changed[:SHOWN]) + (f"; and {len(changed) - SHOWN} more" if len(changed) > SHOWN else "")
         gone = [name for name, mark in self._marks().items() if recorded["outputs"].get(name) != mark]
         return f"{', '.join(gone)} is missing or was changed by hand" if gone else "nothing changed"
 
-    def _inputs(self) -> dict[str, Any]:
-        return json.loads(json.dumps(self.inputs))
+    def same_inputs(self) -> bool:
+        """Whether the inputs mean what was recorded, whatever has become of the outputs."""
+        recorded = self._recorded()
+        return recorded is not None and not self._changed(recorded)
+
+    def _changed(self, recorded: Mapping[str, Any]) -> list[str]:
+        before = recorded["inputs"]
+        if "form" not in recorded:
+            before = {key: _resolved(value, self.inputs.get(key)) for key, value in before.items()}
+        return list(differences("", before, self.inputs if isinstance(self.inputs, dict) else dict(self.inputs)))
 
     def _recorded(self) -> dict[str, Any] | None:
         recorded = read_json(self.stamp)
@@ -88,6 +97,22 @@ class Step:
         return {os.path.relpath(path, self.stamp.parent): _mark(path) for path in self.outputs}
 
 
+SHOWN = 3  # differences that a reason names
+FORM = 2  # of a stamp: sections are recorded as they are meant; without a form, as they were spelled
+
+
+def _resolved(spelled: Any, now: Any) -> Any:
+    """A section as an older stamp spells it, in the form of `now`."""
+    if isinstance(now, Settings) and now.from_spelled and isinstance(spelled, dict):
+        try:
+            return now.from_spelled(spelled)
+        except ValidationError:  # it says what no file may say any more
+            return spelled
+    if isinstance(now, (list, tuple)) and isinstance(spelled, list) and len(now) == len(spelled):
+        return [_resolved(*pair) for pair in zip(spelled, now, strict=True)]
+    return spelled
+
+
 HASHED_UP_TO = 64 << 20  # bytes; weights above that are known by their size, so that `status` stays quick
 
 
@@ -97,14 +122,3 @@ def _mark(path: Path) -> str | int | None:
     except OSError:
         return None
     return digest(path) if size <= HASHED_UP_TO else size
-
-
-def _difference(key: str, before: Any, after: Any) -> str:
-    if isinstance(before, dict) and isinstance(after, dict):
-        for inner in [*after, *before]:
-            if before.get(inner) != after.get(inner):
-                return _difference(f"{key}.{inner}", before.get(inner), after.get(inner))
-    shown = [json.dumps(value, ensure_ascii=False) for value in (before, after)]
-    if all(len(text) <= 40 for text in shown):
-        return f"{key} changed from {shown[0]} to {shown[1]}"
-    return f"{key} changed"

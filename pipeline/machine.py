@@ -8,6 +8,16 @@ from pipeline.log import Log
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
+def prepare_process() -> None:
+    """Set what torch and cuBLAS read when they load, unless the user has set it; later it has no effect.
+
+    Torch's threads spin while they wait and starve beside another busy process; a short spin costs nothing alone.
+    cuBLAS repeats its sums to the bit only with a workspace of its own.
+    """
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
 def cores() -> int:
     """Processors that this process may run on."""
     if hasattr(os, "sched_getaffinity"):

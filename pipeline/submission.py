@@ -1,6 +1,8 @@
 """What a submission says: which column holds which prediction, in the rows and order of the sample."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -13,7 +15,7 @@ from pipeline.errors import RequestError
 from pipeline.kinds import kind_of
 from pipeline.metrics import METRICS
 from pipeline.predictions import Predictions, TargetSpec
-from pipeline.stages.data import sample_path
+from pipeline.settings import Settings
 from pipeline.workspace import Workspace
 
 
@@ -28,6 +30,14 @@ class Column:
     @property
     def kind(self) -> Literal["decision", "probability"]:
         return "decision" if self.label is None else "probability"
+
+
+def sample_path(comp: Competition, workspace: Workspace) -> Path | None:
+    """The sample submission, ours where the competition has none of its own for its test set; None without any."""
+    path = workspace.raw / comp.submission.sample
+    if comp.data.held_back is not None or (kind_of(comp).makes_sample and not path.is_file()):
+        path = workspace.held_back_sample
+    return path if path.is_file() else None
 
 
 def read_sample(comp: Competition, workspace: Workspace) -> tuple[str, pd.DataFrame]:
@@ -52,10 +62,7 @@ def columns_of(comp: Competition, sample_columns: list[str]) -> list[Column]:
     """What goes into each of the sample's columns, by the file or by names of targets and their columns."""
     named = dict(comp.submission.columns)
     if not named:
-        by_name = {target.name: target.name for target in comp.targets}
-        by_column = {target.column: target.name for target in comp.targets if target.column}
-        known = by_column | by_name
-        named = {column: known[column] for column in sample_columns if column in known}
+        named = _by_name(comp, sample_columns)
     unfilled = [column for column in sample_columns if column not in named]
     surplus = [column for column in named if column not in sample_columns]
     if unfilled or surplus:
@@ -67,6 +74,28 @@ def columns_of(comp: Competition, sample_columns: list[str]) -> list[Column]:
     columns = [Column(column, *_source(named[column])) for column in sample_columns]
     _refuse_decisions(comp, columns)
     return columns
+
+
+def columns_meant(comp: Competition, workspace: Workspace) -> Settings | dict[str, str]:
+    """What goes into each of the sample's columns, said or by default; as it is said while there is no sample."""
+    try:
+        id_column, sample = read_sample(comp, workspace)
+        names = [name for name in sample.columns if name != id_column]
+        default = {**dict.fromkeys(names), **_by_name(comp, names)}
+
+        def resolved(said: Mapping[str, str]) -> Settings:
+            return Settings(dict(said) or default, {}, resolved)
+
+        return resolved(comp.submission.columns)
+    except RequestError:
+        return comp.submission.columns
+
+
+def _by_name(comp: Competition, sample_columns: Sequence[str]) -> dict[str, str]:
+    """Columns of the sample that are called as a target, or as the column that its label is from."""
+    known = {target.column: target.name for target in comp.targets if target.column}
+    known |= {target.name: target.name for target in comp.targets}
+    return {column: known[column] for column in sample_columns if column in known}
 
 
 def _refuse_decisions(comp: Competition, columns: list[Column]) -> None:

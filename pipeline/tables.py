@@ -4,7 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+
+
+def print_run(result: dict[str, Any]) -> None:
+    """The closing table, and where the submission is."""
+    print_closing(result["rows"], result["score"])
+    if result["submission"]:
+        print(f"submission: {result['submission']}")
 
 
 def print_closing(rows: Sequence[dict[str, Any]], score: dict[str, Any] | None) -> None:
@@ -31,12 +39,18 @@ def print_closing(rows: Sequence[dict[str, Any]], score: dict[str, Any] | None) 
     _console().print(table)
 
 
-def print_status(status: dict[str, Any]) -> None:
-    """The stages' states, then a line for each model and the ensemble."""
+def print_status(status: dict[str, Any], why: bool = False) -> None:
+    """The stages' states, asked for also why, then a line for each model and the ensemble."""
     console = _console()
     colours = {"done": "green", "stale": "yellow", "missing": "dim"}
     states = "  ".join(f"[{colours[state]}]{name} {state}[/]" for name, state in status["stages"].items())
     console.print(f"[bold]{status['competition']}[/] ({status['kind']})  {states}")
+    if why:
+        for name, reasons in status.get("why", {}).items():
+            for reason in reasons:
+                console.print(f"  {name}: {escape(reason)}", soft_wrap=True)
+    elif status.get("why"):
+        console.print("  `pipeline status --why` says what makes them stale")
     table = Table()
     for name in ("model", "folds", "cv", "cv with TTA", "seconds"):
         table.add_column(name)

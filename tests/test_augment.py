@@ -6,8 +6,8 @@ import torch
 from fastai.vision.core import TensorImage
 from torch import Tensor
 
-from pipeline.config import Augment
 from pipeline.vision.augment import FusedAugment, stock_augmentations, warp_by_torch
+from pipeline.vision.config import Augment
 from tests.test_presize import photo
 
 STATS = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])

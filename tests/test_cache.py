@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.config import Resize
 from pipeline.errors import WorkFailed
 from pipeline.vision import build
 from pipeline.vision import cache as cache_module
 from pipeline.vision.build import Source, build_cache, raw_bytes
 from pipeline.vision.cache import Cache, DamagedCache
+from pipeline.vision.config import Resize
 from pipeline.vision.presize import frame_of, presize, read_pixels
 from pipeline.workspace import ABOUT, INDEX, PIXELS
 from tests.command import pipeline

@@ -15,7 +15,8 @@ import pytest
 
 from pipeline.data import fetch as fetching
 from pipeline.errors import RequestError, WorkFailed
-from pipeline.stages.data import data, sample_path, step
+from pipeline.stages.data import data, step
+from pipeline.submission import sample_path
 from pipeline.workspace import read_json
 from tests.conftest import draw_image
 

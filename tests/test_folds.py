@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import RequestError
-from pipeline.stages.check import ALONE, check
+from pipeline.rows import ALONE, read_folds, training_rows
+from pipeline.stages.check import check
 from pipeline.stages.data import data
-from pipeline.stages.folds import assign_folds, folds, read_folds, step, training_rows
+from pipeline.stages.folds import folds, step
+from pipeline.vision.splits import assign_folds
 from pipeline.workspace import write_with
 
 QUICK = settings(max_examples=80, deadline=None)

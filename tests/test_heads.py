@@ -9,9 +9,9 @@ from fastai.callback.mixup import MixUp
 from fastai.interpret import ClassificationInterpretation
 from torch import Tensor
 
-from pipeline.config import Model
 from pipeline.predictions import TargetSpec
 from pipeline.vision.blocks import Sample
+from pipeline.vision.config import ImageModel
 from pipeline.vision.heads import Head, JointLabels, JointLoss
 from pipeline.vision.learner import build_learner
 from pipeline.vision.model import build_network
@@ -30,9 +30,9 @@ MIXED = [
 ]
 
 
-def a_model(**changes) -> Model:
+def a_model(**changes) -> ImageModel:
     base = {"name": "m", "arch": "test_resnet", "weights": "none", "size": 32, "batch_size": 8}
-    return Model(**(base | {"resize": {"size": 40, "method": "squish"}} | changes))
+    return ImageModel(**(base | {"resize": {"size": 40, "method": "squish"}} | changes))
 
 
 @pytest.fixture(scope="module")

@@ -112,7 +112,7 @@ def test_our_wheel_is_the_same_bytes_every_time_and_holds_the_package(our_wheel,
     assert built[0].read_bytes() == built[1].read_bytes()
     with zipfile.ZipFile(built[0]) as zipped:
         names = zipped.namelist()
-    for name in ("pipeline/cli.py", "pipeline/stages/session.py", "pipeline/kaggle/image.txt"):
+    for name in ("pipeline/cli.py", "pipeline/commands/session.py", "pipeline/kaggle/image.txt"):
         assert name in names
     assert "pipeline/competitions/paddy.toml" in names
     assert not [name for name in names if name.startswith(("tests/", "build/")) or name.endswith(".pyc")]

@@ -18,18 +18,9 @@ def module_name(path: Path) -> str:
 
 
 def imports_of(path: Path, modules: set[str]) -> set[str]:
-    """Modules of the package that a file imports, at its top or inside functions; not those for types alone."""
+    """Modules of the package that a file imports: at its top, inside functions, or for types alone."""
     found = set()
-    tree = ast.parse(path.read_text())
-    for_types = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if node in for_types:
-            continue
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
@@ -57,23 +48,72 @@ def test_no_module_imports_itself_round_about(graph):
     assert not [name for name in graph if name in reachable(graph, name)]
 
 
+# From the ground up: a module imports its own floor and those below it. What is in none of them is below the road.
+FLOORS = [
+    ("the road", ("pipeline.stage", "pipeline.stages", "pipeline.road")),
+    ("commands", ("pipeline.commands",)),
+    ("what people call", ("pipeline.project", "pipeline.commands.session")),
+    ("the command line", ("pipeline.cli", "pipeline.cli_kernel", "pipeline.options", "pipeline.tables")),
+    ("the door", ("pipeline.__main__",)),
+]
+
+
+def floor_of(module: str) -> int:
+    """The number of a module's floor; 0 for all that is below the road."""
+    places = [(len(name), n) for n, (_, names) in enumerate(FLOORS, 1) for name in names]
+    within = {name: n for n, (_, names) in enumerate(FLOORS, 1) for name in names}
+    fitting = [name for name in within if module == name or module.startswith(f"{name}.")]
+    assert len(places) == len(within), "a module is on two floors"
+    return within[max(fitting, key=len)] if fitting else 0
+
+
+def test_no_module_imports_one_of_a_floor_above(graph):
+    upward = [(name, other) for name, others in graph.items() for other in others if floor_of(other) > floor_of(name)]
+    assert not [pair for pair in upward if pair[0] != "pipeline"], "only `pipeline` itself opens what is above"
+
+
 def test_no_stage_imports_a_later_stage(graph):
     order = [f"pipeline.stages.{name}" for name in STAGES]
     for place, name in enumerate(order):
         assert not reachable(graph, name) & set(order[place + 1 :]), name
 
 
-def test_the_layers_below_know_nothing_of_those_above(graph):
-    above = {"pipeline.cli", "pipeline.road", "pipeline.tables", *[n for n in graph if n.startswith(("pipeline.stages", "pipeline.commands")) or n == "pipeline.submission"]}
-    for name in graph:
-        if name not in above | {"pipeline.__main__"}:
-            assert not reachable(graph, name) & above, name
+def test_a_wing_knows_nothing_of_the_others(graph):
+    for wing in ("vision", "collab", "kaggle"):
+        others = {"vision", "collab", "kaggle"} - {wing}
+        for name in graph:
+            if name.startswith(f"pipeline.{wing}"):
+                seen = {other.split(".")[1] for other in graph[name]}
+                assert not seen & others, name
 
 
 def test_every_stage_is_a_file_with_one_function_of_its_name():
     for name, stage in STAGES.items():
         assert (PACKAGE / "stages" / f"{name}.py").is_file()
-        assert stage.__name__ == name
+        assert stage.run.__name__ == name
+    files = {path.stem for path in (PACKAGE / "stages").glob("*.py")} - {"__init__"}
+    assert files == set(STAGES), "stages/ holds the road and nothing else"
+
+
+def test_the_order_of_the_road_follows_from_what_stages_need():
+    assert list(STAGES) == ["data", "check", "folds", "presize", "train", "predict", "ensemble", "submit"]
+    for name, stage in STAGES.items():
+        assert set(stage.needs) <= set(list(STAGES)[: list(STAGES).index(name)])
+
+
+def test_stages_ask_a_kind_and_never_compare_it():
+    """What differs between kinds of competition or target is asked of the kind: no stage tells them apart itself."""
+    for path in [*(PACKAGE / "stages").glob("*.py"), PACKAGE / "road.py", PACKAGE / "stage.py"]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.Compare, ast.Match)):
+                side = [node.left, *node.comparators] if isinstance(node, ast.Compare) else [node.subject]
+                kinds = [ast.unparse(part) for part in side if isinstance(part, ast.Attribute) and part.attr == "kind"]
+                assert not [kind for kind in kinds if kind not in ASKED], f"{path.name}:{node.lineno}: {kinds}"
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":
+                assert "Competition" not in ast.unparse(node.args[1]), f"{path.name}:{node.lineno}"
+
+
+ASKED = {"comp.source.kind"}  # where the raw files are from
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from fastai.data.transforms import IndexSplitter, IntToFloatTensor
 from fastai.vision.augment import Resize as StockResize
 from fastai.vision.core import PILImage, TensorImage
 
-from pipeline.config import Resize
 from pipeline.vision.blocks import Sample, UprightImage
 from pipeline.vision.cache import Cache
+from pipeline.vision.config import Resize
 from pipeline.vision.gather import Buffers, PixelSource
 from pipeline.vision.loader import WeightedPixelDL, pixel_block
 from tests.test_cache import draw, make

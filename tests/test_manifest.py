@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 from pipeline import competitions
-from pipeline.config import Data, Target
+from pipeline.config import Target
 from pipeline.data.labels import decode, priors, specs_of, truth_of
 from pipeline.data.manifest import build_manifest, read_table, walk_images
 from pipeline.errors import RequestError
 from pipeline.predictions import TargetSpec
+from pipeline.vision.config import ImageData
 
 LABEL = [Target(name="label")]
 
@@ -35,7 +36,7 @@ def place(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def refused(raw: Path, data: Data, targets=LABEL, sample: Path | None = None) -> str:
+def refused(raw: Path, data: ImageData, targets=LABEL, sample: Path | None = None) -> str:
     with pytest.raises(RequestError) as caught:
         build_manifest(raw, data, targets, sample)
     message = str(caught.value)
@@ -59,7 +60,7 @@ def test_table_regex_and_folder_are_mixed_freely(place):
         Target(name="animal", folder=True),
         Target(name="kind"),  # the column of its own name
     ]
-    manifest = build_manifest(raw, Data(table="train.csv", id="file", images="im/{kind}/{file}"), targets, None)
+    manifest = build_manifest(raw, ImageData(table="train.csv", id="file", images="im/{kind}/{file}"), targets, None)
     assert list(manifest.columns) == ["id", "split", "path", "bytes", "years", "letter", "animal", "kind"]
     assert manifest.drop(columns="bytes").to_numpy().tolist() == [
         ["B_2.jpg", "train", "im/cat/B_2.jpg", 3.0, "B", "cat", "cat"],
@@ -71,14 +72,14 @@ def test_table_regex_and_folder_are_mixed_freely(place):
 def test_targets_may_swap_the_names_of_columns(place):
     raw = place("im/1", train="id,a,b,path\n1,A,B,P\n")
     swapped = [Target(name="a", column="b"), Target(name="b", column="a"), Target(name="c", column="path")]
-    manifest = build_manifest(raw, Data(table="train.csv", images="im"), swapped, None)
+    manifest = build_manifest(raw, ImageData(table="train.csv", images="im"), swapped, None)
     assert manifest[["a", "b", "c"]].to_numpy().tolist() == [["B", "A", "P"]]
 
 
 def test_rows_are_sorted_by_id_whatever_the_tables_order(place):
     raw = place("im/b", "im/a", "im/C", "t/z", train="id,label\nb,B\nC,CC\na,A\n")
     (raw / "t" / "y.jpg").write_text("x")
-    manifest = build_manifest(raw, Data(table="train.csv", images="im", test="t"), LABEL, None)
+    manifest = build_manifest(raw, ImageData(table="train.csv", images="im", test="t"), LABEL, None)
     assert column(manifest, "id") == ["C", "a", "b", "y.jpg"]
     assert column(manifest, "label")[:3] == ["CC", "A", "B"]
     assert column(manifest, "split") == ["train"] * 3 + ["test"]
@@ -88,7 +89,7 @@ def test_rows_are_sorted_by_id_whatever_the_tables_order(place):
 def test_named_groups_as_in_pets(place):
     breed, species = competitions.load("pets").targets
     raw = place("im/Abyssinian_1.jpg", "im/american_bulldog_12.jpg", "im/Maine_Coon_7.jpg")
-    manifest = build_manifest(raw, Data(images="im"), [breed, species], None)
+    manifest = build_manifest(raw, ImageData(images="im"), [breed, species], None)
     assert column(manifest, "breed") == ["Abyssinian", "Maine_Coon", "american_bulldog"]
     assert column(manifest, "species") == ["cat", "cat", "dog"]
 
@@ -96,20 +97,20 @@ def test_named_groups_as_in_pets(place):
 def test_a_single_group_holds_the_label_even_if_it_has_a_name(place):
     raw = place("im/cat_1.jpg", "im/dog_1.jpg")
     for regex in (r"^(\w+?)_", r"^(?P<breed>\w+?)_"):
-        manifest = build_manifest(raw, Data(images="im"), [Target(name="label", regex=regex)], None)
+        manifest = build_manifest(raw, ImageData(images="im"), [Target(name="label", regex=regex)], None)
         assert column(manifest, "label") == ["cat", "dog"]
 
 
 def test_the_regex_sees_the_file_name_alone(place):
     raw = place("9_im/8_x/cat_1.jpg")
     target = Target(name="label", regex=r"(\d)")
-    assert column(build_manifest(raw, Data(images="9_im"), [target], None), "label") == ["1"]
+    assert column(build_manifest(raw, ImageData(images="9_im"), [target], None), "label") == ["1"]
 
 
 @pytest.mark.parametrize("images", ["im", "im/", "a/b", "."])
 def test_the_parent_folder_is_the_label(place, images):
     raw = place(f"{images}/cat/1.jpg", f"{images}/dog/deep/2.jpg")
-    manifest = build_manifest(raw, Data(images=images), [Target(name="label", folder=True)], None)
+    manifest = build_manifest(raw, ImageData(images=images), [Target(name="label", folder=True)], None)
     assert column(manifest, "label") == ["cat", "deep"]
     assert column(manifest, "id") == ["cat/1.jpg", "dog/deep/2.jpg"]
     assert all((raw / path).is_file() for path in manifest["path"])
@@ -118,14 +119,14 @@ def test_the_parent_folder_is_the_label(place, images):
 @pytest.mark.parametrize("images", ["im", "a/im"])
 def test_images_beside_the_class_folders_are_refused(place, images):
     raw = place(f"{images}/cat/1.jpg", f"{images}/lost.jpg")
-    message = refused(raw, Data(images=images), [Target(name="label", folder=True)])
+    message = refused(raw, ImageData(images=images), [Target(name="label", folder=True)])
     assert f"outside of class folders: {images}/lost.jpg" in message
 
 
 def test_the_folder_of_a_flat_pattern_is_no_label(place):
     raw = place("im/1.jpg", train="id\n1.jpg\n")
     for images in ("im", "im/{id}"):
-        message = refused(raw, Data(table="train.csv", images=images), [Target(name="label", folder=True)])
+        message = refused(raw, ImageData(table="train.csv", images=images), [Target(name="label", folder=True)])
         assert "outside of class folders" in message
 
 
@@ -135,7 +136,7 @@ ODD_LABELS = ["NA", "None", "nan", "null", "007", "7", "1.0", "1", "True", "-", 
 def test_labels_stay_the_text_that_they_are(place):
     rows = "".join(f"{number:02},{label}\n" for number, label in enumerate(ODD_LABELS))
     raw = place(*[f"im/{number:02}" for number in range(len(ODD_LABELS))], train=f"id,label\n{rows}")
-    manifest = build_manifest(raw, Data(table="train.csv", images="im"), LABEL, None)
+    manifest = build_manifest(raw, ImageData(table="train.csv", images="im"), LABEL, None)
     assert column(manifest, "label") == ODD_LABELS
     assert column(manifest, "id") == [f"{number:02}" for number in range(len(ODD_LABELS))]
     path = raw / "m.parquet"
@@ -145,18 +146,18 @@ def test_labels_stay_the_text_that_they_are(place):
 
 def test_labels_lose_the_spaces_around_them(place):
     raw = place("im/1", "im/2", train='id,label\n1," cat"\n2,cat \n')
-    assert column(build_manifest(raw, Data(table="train.csv", images="im"), LABEL, None), "label") == ["cat"] * 2
+    assert column(build_manifest(raw, ImageData(table="train.csv", images="im"), LABEL, None), "label") == ["cat"] * 2
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_column(place):
     raw = place("im/1", train="\ufeffid,label\n1,cat\n")
-    assert column(build_manifest(raw, Data(table="train.csv", images="im"), LABEL, None), "id") == ["1"]
+    assert column(build_manifest(raw, ImageData(table="train.csv", images="im"), LABEL, None), "id") == ["1"]
 
 
 def test_a_multilabel_row_may_have_no_label(place):
     raw = place("im/1", "im/2", "im/3", train="id,tags\n1,rust scab\n2,\n3,rust\n")
     target = Target(name="tags", kind="multilabel")
-    manifest = build_manifest(raw, Data(table="train.csv", images="im"), [target], None)
+    manifest = build_manifest(raw, ImageData(table="train.csv", images="im"), [target], None)
     (spec,) = specs_of([target], manifest)
     assert spec.vocab == ("rust", "scab")
     assert truth_of(spec, manifest["tags"]).tolist() == [[1, 1], [0, 0], [1, 0]]
@@ -168,14 +169,14 @@ def test_a_multilabel_row_may_have_no_label(place):
 
 def test_a_pattern_is_filled_from_each_row(place):
     raw = place("im/A/x-1.jpg", "im/B/x-2.jpg", train="nr,site,label\n1,A,u\n2,B,v\n")
-    manifest = build_manifest(raw, Data(table="train.csv", id="nr", images="im/{site}/x-{nr}.jpg"), LABEL, None)
+    manifest = build_manifest(raw, ImageData(table="train.csv", id="nr", images="im/{site}/x-{nr}.jpg"), LABEL, None)
     assert column(manifest, "path") == ["im/A/x-1.jpg", "im/B/x-2.jpg"]
     assert column(manifest, "id") == ["1", "2"]
 
 
 def test_a_test_pattern_takes_its_ids_from_the_sample(place):
     raw = place("im/1", "t/b.png", "t/a.png", "t/not-asked.png", train="id,label\n1,u\n", sample="id,label\nb,\na,\n")
-    data = Data(table="train.csv", images="im", test="t/{id}.png")
+    data = ImageData(table="train.csv", images="im", test="t/{id}.png")
     manifest = build_manifest(raw, data, LABEL, raw / "sample.csv")
     assert column(manifest, "id") == ["1", "a", "b"]
     assert column(manifest, "path")[1:] == ["t/a.png", "t/b.png"]
@@ -204,7 +205,7 @@ def test_walking_enters_linked_folders(place, tmp_path):
 
 def test_a_missing_table_names_its_neighbours(place):
     raw = place("im/1", Train="id,label\n1,cat\n")
-    message = refused(raw, Data(table="train.csv", images="im"))
+    message = refused(raw, ImageData(table="train.csv", images="im"))
     assert "data.table: no file at" in message
     assert "did you mean 'Train.csv'" in message
 
@@ -213,7 +214,7 @@ def test_a_missing_table_names_its_neighbours(place):
 def test_a_table_that_is_no_csv_is_refused(place, content):
     raw = place("im/1")
     (raw / "train.csv").write_bytes(content)
-    assert "train.csv is not a readable CSV" in refused(raw, Data(table="train.csv", images="im"))
+    assert "train.csv is not a readable CSV" in refused(raw, ImageData(table="train.csv", images="im"))
 
 
 @pytest.mark.parametrize(
@@ -239,15 +240,15 @@ def test_a_table_that_is_no_csv_is_refused(place, content):
 )
 def test_what_the_raw_folder_contradicts_is_named(place, data, targets, words):
     raw = place("im/1", train="id,label\n1,cat\n")
-    message = refused(raw, Data(**{"table": "train.csv", "images": "im", **data}), targets)
+    message = refused(raw, ImageData(**{"table": "train.csv", "images": "im", **data}), targets)
     assert all(word in message for word in words), message
 
 
 def test_without_a_table_the_image_folder_must_be_there(place):
     raw = place("images/cat/1.jpg", "empty/x.txt")
     folder = [Target(name="label", folder=True)]
-    assert "did you mean 'images'" in refused(raw, Data(images="image"), folder)
-    assert "data.images: no images in" in refused(raw, Data(images="empty"), folder)
+    assert "did you mean 'images'" in refused(raw, ImageData(images="image"), folder)
+    assert "data.images: no images in" in refused(raw, ImageData(images="empty"), folder)
 
 
 @pytest.mark.parametrize(
@@ -261,26 +262,26 @@ def test_without_a_table_the_image_folder_must_be_there(place):
 )
 def test_bad_rows_are_shown(place, table, words):
     raw = place("im/1", "im/2", train=table)
-    message = refused(raw, Data(table="train.csv", images="im"))
+    message = refused(raw, ImageData(table="train.csv", images="im"))
     assert all(word in message for word in words), message
 
 
 def test_names_that_the_regex_does_not_match_are_shown(place):
     raw = place("im/cat_1.jpg", "im/17.jpg", "im/18.jpg")
-    message = refused(raw, Data(images="im"), [Target(name="label", regex=r"^([a-z]+)_")])
+    message = refused(raw, ImageData(images="im"), [Target(name="label", regex=r"^([a-z]+)_")])
     assert "does not match 2 of 3 file names, for example 17.jpg, 18.jpg" in message
 
 
 def test_a_group_that_matched_nothing_is_no_label(place):
     raw = place("im/_1.jpg", "im/a_1.jpg")
-    message = refused(raw, Data(images="im"), [Target(name="label", regex=r"^([a-z]*)_")])
+    message = refused(raw, ImageData(images="im"), [Target(name="label", regex=r"^([a-z]*)_")])
     assert "1 training rows have no label, for example _1.jpg" in message
 
 
 @pytest.mark.parametrize("label", ["many", "1,5", "inf", "nan", "1e999"])
 def test_a_regression_takes_numbers_only(place, label):
     raw = place("im/1", "im/2", train=f'id,label\n1,2.5\n2,"{label}"\n')
-    message = refused(raw, Data(table="train.csv", images="im"), [Target(name="label", kind="regression")])
+    message = refused(raw, ImageData(table="train.csv", images="im"), [Target(name="label", kind="regression")])
     assert f"'label' is a regression, but 1 labels are no numbers: {label} (ids 2)" in message
 
 
@@ -288,7 +289,7 @@ def test_a_regression_takes_numbers_only(place, label):
 def test_paths_do_not_lead_out_of_the_raw_folder(place, name):
     raw = place("im/1", train=f"id,label\n1,a\n{name},b\n")
     (raw / "im" / name).resolve().write_text("x")
-    message = refused(raw, Data(table="train.csv", images="im"))
+    message = refused(raw, ImageData(table="train.csv", images="im"))
     assert f"leads out of {raw}: im/{name}" in message
 
 
@@ -296,14 +297,14 @@ def test_absolute_paths_lead_out_too(place, tmp_path):
     outside = tmp_path / "outside.jpg"
     outside.write_text("x")
     raw = place("im/1", train=f"id,label\n{outside},b\n")
-    assert "leads out of" in refused(raw, Data(table="train.csv", images="{id}"))
+    assert "leads out of" in refused(raw, ImageData(table="train.csv", images="{id}"))
 
 
 def test_images_above_the_raw_folder_are_not_walked_into(place, tmp_path):
     raw = place("im/1")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "x.jpg").write_text("x")
-    assert "leads out of" in refused(raw, Data(images="../other"), [Target(name="label", regex="(x)")])
+    assert "leads out of" in refused(raw, ImageData(images="../other"), [Target(name="label", regex="(x)")])
 
 
 def test_read_table_takes_nothing_for_missing_but_empty_cells(place):

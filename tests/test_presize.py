@@ -10,8 +10,8 @@ from fastai.vision.augment import ResizeMethod
 from fastai.vision.core import PILImage
 from PIL import Image
 
-from pipeline.config import Resize
 from pipeline.errors import WorkFailed
+from pipeline.vision.config import Resize
 from pipeline.vision.presize import corner, frame_of, presize, presize_window, read_pixels
 
 METHODS = {"crop": ResizeMethod.Crop, "pad": ResizeMethod.Pad, "squish": ResizeMethod.Squish}

@@ -74,7 +74,7 @@ def test_presized_photos_are_fastais(tmp_path):
     from fastai.vision.augment import ResizeMethod
     from fastai.vision.core import PILImage
 
-    from pipeline.config import Resize
+    from pipeline.vision.config import Resize
     from pipeline.vision.presize import frame_of, presize, read_pixels
 
     with tarfile.open(PETS) as archive:

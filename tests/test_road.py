@@ -37,8 +37,8 @@ def walked(comp, tmp_path_factory) -> Path:
 
 
 def test_a_trained_fold_opens_as_a_learner(walked, comp):
+    from pipeline.commands.reopen import reopen
     from pipeline.competitions import load
-    from pipeline.stages.train import reopen
     from pipeline.workspace import Workspace
 
     learn = reopen(load(str(comp)), Workspace(walked, "tiny"), "resnet", 1)
@@ -51,8 +51,8 @@ def test_a_trained_fold_opens_as_a_learner(walked, comp):
 def test_a_learner_can_be_exported_and_predicts_the_same(walked, comp, tmp_path):
     from fastai.learner import load_learner
 
+    from pipeline.commands.reopen import reopen
     from pipeline.competitions import load
-    from pipeline.stages.train import reopen
     from pipeline.workspace import Workspace
 
     learn = reopen(load(str(comp)), Workspace(walked, "tiny"), "byobnet", 0)

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from pipeline.config import RESERVED_MODEL_NAMES, Competition, Name, Rate, Section, Target, refuse_repeats
+from pipeline.config import Competition, Data, Folds, Model, Rate, Target, refuse_repeats
+from pipeline.settings import Section
 
 Column = str | Annotated[int, Field(ge=0)]  # a name, or a number from 0 where the table has no header
 
@@ -22,7 +23,7 @@ class SideTable(Section):
     features: list[Column] | None = None  # all other columns unless named
 
 
-class RatingsData(Section):
+class RatingsData(Data):
     """Where ratings, users and items are found below the raw folder."""
 
     table: str
@@ -32,12 +33,6 @@ class RatingsData(Section):
     timestamp: Column | None = None
     items: Annotated[SideTable, BeforeValidator(_table_alone)] | None = None
     users: Annotated[SideTable, BeforeValidator(_table_alone)] | None = None
-    test: str | None = None
-    id: str = "id"  # the column of the sample submission that holds <user>/<item>
-
-    @property
-    def holdout(self) -> None:
-        """No share of train is held back: the test set is a table of its own."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "RatingsData":
@@ -49,10 +44,9 @@ class RatingsData(Section):
         return self
 
 
-class RatingsFolds(Section):
+class RatingsFolds(Folds):
     """Random folds, or published ones: `u{k}.test` names the held-out rows of fold k, counted from 1."""
 
-    n: Annotated[int, Field(ge=2)] = 5
     files: str | None = None
 
     @model_validator(mode="after")
@@ -67,13 +61,12 @@ GIBBS_ONLY = ("implicit", "time", "side", "ordinal")
 SGD_ONLY = ("range", "bias", "weight_decay", "batch_size", "lr", "layers")
 
 
-class RatingsModel(Section):
+class RatingsModel(Model):
     """One member of the ensemble.
 
     `method = "sgd"` trains embeddings by gradient steps; `method = "gibbs"` draws them from their posterior.
     """
 
-    name: Name
     method: Literal["sgd", "gibbs"] = "sgd"
     factors: Annotated[int, Field(ge=1)] = 50
     epochs: Annotated[int, Field(ge=1)] = 5  # passes over the ratings; sweeps of gibbs
@@ -92,8 +85,6 @@ class RatingsModel(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "RatingsModel":
-        if self.name in RESERVED_MODEL_NAMES:
-            raise ValueError(f"name {self.name!r} is taken: runs/ keeps a folder of that name for itself")
         strange = GIBBS_ONLY if self.method == "sgd" else SGD_ONLY
         given = [key for key in strange if getattr(self, key) != type(self).model_fields[key].default]
         if given:
@@ -127,13 +118,12 @@ class RatingsCompetition(Competition):
             return raw
         column = raw["data"].get("rating", RATING) if isinstance(raw.get("data"), dict) else RATING
         only = {"name": RATING, "kind": "regression"} | ({"column": column} if isinstance(column, str) else {})
-        if "targets" in raw and [_given(target) for target in raw["targets"]] != [_given(only)]:
+        if "targets" in raw and [_given(target) for target in raw["targets"]] not in ([_given(only)], [_named(only)]):
             raise ValueError("a ratings competition has one target, the rating; take [[targets]] out")
         return {**raw, "targets": [only]}
 
     @model_validator(mode="after")
     def _consistent(self) -> "RatingsCompetition":
-        self.check_shared()
         for number, model in enumerate(self.models):
             if model.time and self.data.timestamp is None:
                 raise ValueError(f"models.{number}.time needs data.timestamp")
@@ -141,14 +131,14 @@ class RatingsCompetition(Competition):
                 raise ValueError(f"models.{number}.side needs data.users or data.items")
         return self
 
-    @property
-    def has_test(self) -> bool:
-        """Whether there is anything to submit."""
-        return self.data.test is not None
-
 
 def _given(target: Any) -> Any:
     """A target as a resolved file may hold it, less the defaults."""
     if not isinstance(target, dict):
         return target
     return {key: target[key] for key in ("name", "kind", "column") if key in target}
+
+
+def _named(target: dict[str, Any]) -> dict[str, Any]:
+    """A target as a resolved file holds it, where the table of ratings has no header."""
+    return {"column": target["name"], **_given(target)}

@@ -25,7 +25,7 @@ def train_rows(fold: Fold, log: Log) -> None:
     if fold.model.method == "gibbs" and fold.model.side:
         ids = (seen.users.raw, seen.items.raw)
         pairs = zip(ids, ("users", "items"), strict=True)
-        features = tuple(read_features(fold.raw, fold.data, own, name) for own, name in pairs)
+        features = tuple(read_features(fold.raw, fold.comp.data, own, name) for own, name in pairs)
     keeper = Keeper(fold.folder / "checkpoint" / "fit.safetensors", _identity(fold, features))
     every = max(1, fold.model.epochs // LINES)
     started, announced, said = time.monotonic(), 0, 0

@@ -1,44 +1,127 @@
-"""How a fold of a rating competition is trained and predicted."""
+"""Rating competitions: what they do in their own way on the road."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from pipeline.collab.audit import audit_ratings, refuse_outside, say_audit, titles_of
 from pipeline.collab.config import RATING, RatingsCompetition, RatingsData, RatingsModel
-from pipeline.collab.manifest import build_manifest
+from pipeline.collab.manifest import build_manifest, published_folds, random_folds
 from pipeline.collab.ratings import digest_of, find, ids_of, read_pairs, read_text
 from pipeline.errors import RequestError
-from pipeline.fold import Fold, Values
+from pipeline.fold import Fold
+from pipeline.kinds import Audit, Kind
 from pipeline.log import Log
+from pipeline.predictions import NO_FOLD, Predictions
+from pipeline.rows import ALONE
+from pipeline.workspace import Workspace
 
-PASSES = (("cv", ""),)
-FREE = {"name"}
-LIBRARIES = ("torch", "scipy")
-ROWS = "ratings"
-
-
-def build(comp: RatingsCompetition, raw: Path) -> pd.DataFrame:
-    """The manifest. Raises RequestError for anything in the tables that cannot be read as ratings."""
-    return build_manifest(raw, comp.data)
+Ratings = Fold[RatingsCompetition, RatingsModel]
 
 
-def with_ids(table: pd.DataFrame, data: RatingsData, raw: Path) -> pd.DataFrame:
-    """A submission, sample or solution with <user>/<item> in its id column, and no other columns of keys.
+class RatingsKind:
+    """Who rates what how: trained in seconds, predicted in one way."""
 
-    It may name rows so itself, by a user and an item column, or by an id of the test table's own.
-    """
-    names = [name for name in (data.user, data.item) if name in table.columns]
-    if len(names) == 2:
-        rest = table.drop(columns=[name for name in (*names, data.timestamp, data.id) if name in table.columns])
-        rest.insert(0, data.id, ids_of(table[data.user], table[data.item]))
-        return rest
-    own = _own_ids(data, raw)
-    if own is None or data.id not in table.columns or not table[data.id].isin(own.index).all():
-        return table
-    return table.assign(**{data.id: own.loc[table[data.id]].to_numpy()})
+    name = "ratings"
+    competition = RatingsCompetition
+    rows = "ratings"
+    passes = (("cv", ""),)
+    free = frozenset({"name"})
+    libraries = ("torch", "scipy")
+    makes_sample = True
+    travels = False
+
+    def build_manifest(self, comp: RatingsCompetition, raw: Path) -> pd.DataFrame:
+        return build_manifest(raw, comp.data)
+
+    def own_sample(self, comp: RatingsCompetition, manifest: pd.DataFrame) -> pd.DataFrame | None:
+        """For a competition that has a test table and no sample: id and rating."""
+        test = manifest["id"][manifest["split"] == "test"]
+        return pd.DataFrame({comp.data.id: test, RATING: ""}) if len(test) else None
+
+    def with_ids(self, table: pd.DataFrame, data: RatingsData, raw: Path) -> pd.DataFrame:
+        """With <user>/<item> in its id column, and no other columns of keys.
+
+        A table may name rows so itself, by a user and an item column, or by an id of the test table's own.
+        """
+        names = [name for name in (data.user, data.item) if name in table.columns]
+        if len(names) == 2:
+            rest = table.drop(columns=[name for name in (*names, data.timestamp, data.id) if name in table.columns])
+            rest.insert(0, data.id, ids_of(table[data.user], table[data.item]))
+            return rest
+        own = _own_ids(data, raw)
+        if own is None or data.id not in table.columns or not table[data.id].isin(own.index).all():
+            return table
+        return table.assign(**{data.id: own.loc[table[data.id]].to_numpy()})
+
+    def hint_on_ids(self, comp: RatingsCompetition) -> str:
+        return f"ids are <user>/<item>, or columns {comp.data.user} and {comp.data.item}"
+
+    def audit(self, comp: RatingsCompetition, workspace: Workspace, manifest: pd.DataFrame, log: Log) -> Audit:
+        refuse_outside(manifest, comp.models)
+        facts = manifest[["id", "split"]].assign(readable=True, sha256="", group=ALONE)
+        summary = audit_ratings(manifest, titles_of(workspace.raw, comp.data))
+        return Audit(facts, summary, partial(say_audit, summary))
+
+    def split(
+        self, comp: RatingsCompetition, workspace: Workspace, rows: pd.DataFrame, log: Log
+    ) -> tuple[np.ndarray, str]:
+        files, n = comp.folds.files, comp.folds.n
+        if files is None:
+            return random_folds(len(rows), n, comp.seed), "at random"
+        return published_folds(workspace.raw, comp.data, files, n, rows["id"]), f"as published in {files}"
+
+    def split_inputs(self, comp: RatingsCompetition, workspace: Workspace) -> dict[str, Any]:
+        """Digests of the files of published folds."""
+        if comp.folds.files is None:
+            return {}
+        names = [comp.folds.files.format(k=fold + 1) for fold in range(comp.folds.n)]
+        return {"files": [digest_of(workspace.raw, name, comp.data.table) for name in names]}
+
+    def check_models(self, models: Sequence[RatingsModel]) -> None:
+        """Nothing can be wrong here that the file did not show when it was read."""
+
+    def device(self, log: Log) -> None:
+        return None
+
+    def presize_of(self, model: RatingsModel) -> None:
+        return None
+
+    def training_inputs(self, comp: RatingsCompetition, workspace: Workspace, model: RatingsModel) -> dict[str, Any]:
+        """The tables of users and items."""
+        sides = [side for side in (comp.data.users, comp.data.items) if side is not None and model.side]
+        return {"side": {side.table: digest_of(workspace.raw, side.table, comp.data.table) for side in sides}}
+
+    def train_fold(self, fold: Ratings, log: Log, deadline: float = math.inf) -> None:
+        """Seconds, which no deadline cuts short."""
+        from pipeline.collab.fold import train_rows
+
+        train_rows(fold, log)
+
+    def prediction_inputs(self, model: RatingsModel) -> dict[str, Any]:
+        return {}
+
+    def predict_fold(
+        self, fold: Ratings, test: pd.DataFrame, log: Log
+    ) -> Mapping[str, tuple[Predictions, Predictions]]:
+        from pipeline.collab.model import load
+
+        trained = load(fold.folder / "weights.safetensors")
+        parts = []
+        for rows, number in ((fold.held_out, fold.number), (test, NO_FOLD)):
+            times = rows["timestamp"].to_numpy() if fold.comp.data.timestamp is not None else None
+            values = {RATING: trained.predict(rows["user"].tolist(), rows["item"].tolist(), times)[:, None]}
+            ids = rows["id"].to_numpy(dtype=str)
+            parts.append(Predictions(ids, np.full(len(ids), number), fold.specs, values))
+        return {"": (parts[0], parts[1])}
+
+
+KIND: Kind[RatingsCompetition, RatingsData, RatingsModel] = RatingsKind()
 
 
 def _own_ids(data: RatingsData, raw: Path) -> pd.Series | None:
@@ -52,38 +135,3 @@ def _own_ids(data: RatingsData, raw: Path) -> pd.Series | None:
         raise RequestError(f"data.id: column {data.id!r} of {data.test} repeats ids")
     pairs = read_pairs(raw, data, data.test, "data.test")
     return pd.Series(ids_of(pairs["user"], pairs["item"]), index=table[data.id])
-
-
-def own_sample(comp: RatingsCompetition, manifest: pd.DataFrame) -> pd.DataFrame | None:
-    """A sample for a competition that has a test table and no sample: id and rating."""
-    test = manifest["id"][manifest["split"] == "test"]
-    return pd.DataFrame({comp.data.id: test, RATING: ""}) if len(test) else None
-
-
-def side_inputs(data: RatingsData, model: RatingsModel, raw: Path) -> dict[str, Any]:
-    """What training depends on besides the manifest and the model: the tables of users and items."""
-    sides = [side for side in (data.users, data.items) if side is not None and model.side]
-    return {"side": {side.table: digest_of(raw, side.table, data.table) for side in sides}}
-
-
-def check_models(models: Sequence[RatingsModel]) -> None:
-    """Nothing can be wrong here that the file did not show when it was read."""
-
-
-def train_fold(fold: Fold, log: Log, deadline: float = math.inf) -> None:
-    """Write the fold's weights.safetensors and history.csv; seconds, which no deadline cuts short."""
-    from pipeline.collab.fold import train_rows
-
-    train_rows(fold, log)
-
-
-def predict_fold(fold: Fold, test: pd.DataFrame) -> dict[str, tuple[Values, Values]]:
-    """Predictions of the held-out and of the test rows."""
-    from pipeline.collab.model import load
-
-    trained = load(fold.folder / "weights.safetensors")
-    parts = []
-    for rows in (fold.held_out, test):
-        times = rows["timestamp"].to_numpy() if fold.data.timestamp is not None else None
-        parts.append({RATING: trained.predict(rows["user"].tolist(), rows["item"].tolist(), times)[:, None]})
-    return {"": tuple(parts)}

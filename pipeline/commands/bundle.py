@@ -4,23 +4,28 @@ import hashlib
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import tomli_w
 
 from pipeline.commands.send import competition_of
-from pipeline.config import Competition, Model
+from pipeline.config import Competition
 from pipeline.errors import RequestError, WorkFailed
-from pipeline.freshness import Step, digest
+from pipeline.freshness import digest
+from pipeline.jobs import jobs_of
 from pipeline.kaggle.image import fatal, read_image, refuse_known_bad
 from pipeline.kaggle.manifest import flat_name, read_manifest, write_manifest
 from pipeline.kaggle.notebook import notebook
 from pipeline.kaggle.wheels import add_lacking, build_wheel, source_tree
+from pipeline.kinds import kind_of
 from pipeline.log import Log
-from pipeline.stages import check, data, ensemble, folds, train
+from pipeline.road import standings
+from pipeline.stages import ensemble, train
+from pipeline.vision.config import ImageModel
 from pipeline.workspace import Workspace, explained, sync_folder
 
 COMPETITION = "competition.toml"
+BUNDLED = ("data", "check", "folds")  # the stages whose artifacts travel along
 MINUTES = 660.0  # of the 12 hours of a session, an hour is left for what comes before and after training
 
 
@@ -32,7 +37,7 @@ def bundle(comp: Competition, workspace: Workspace, log: Log, image: Path | None
     of each. Raises WorkFailed where the image cannot run it, RequestError where data and folds are not done.
     """
     competition_of(comp)
-    if comp.kind != "image":
+    if not kind_of(comp).travels:
         raise RequestError(f"kernels are for image competitions; {comp.slug} is of kind {comp.kind!r}: train it here")
     _need_folds(comp, workspace)
     held = read_image(image)
@@ -46,7 +51,7 @@ def bundle(comp: Competition, workspace: Workspace, log: Log, image: Path | None
             wheel = build_wheel(making)
             added = add_lacking(wheel, held, making, log)
             places = _add_artifacts(comp, workspace, making)
-            _add_weights(comp.models, making, log)
+            _add_weights(cast(list[ImageModel], comp.models), making, log)
             settings = {"slug": comp.slug, "stage": "train", "minutes": MINUTES}
             (making / COMPETITION).write_text(_whole(comp), encoding="utf-8")
             (making / "notebook.ipynb").write_text(notebook(settings), encoding="utf-8")
@@ -105,12 +110,9 @@ def _whole(comp: Competition) -> str:
 
 
 def _need_folds(comp: Competition, workspace: Workspace) -> None:
-    for name, step in (
-        ("data", data.step(comp, workspace)),
-        ("check", check.step(comp, workspace)),
-        ("folds", folds.step(comp, workspace)),
-    ):
-        if not step.done():
+    found = standings(comp, workspace)
+    for name in BUNDLED:
+        if found[name].state != "done":
             raise RequestError(f"a bundle needs data, check and folds; `pipeline {name}` comes next")
 
 
@@ -122,15 +124,11 @@ def _preflight(sentences: list[str], log: Log) -> None:
         log.warn(sentence)
 
 
-def _trained(comp: Competition, workspace: Workspace, models: list[Model], numbers: range) -> list[Step]:
-    return [train.step(comp, workspace, model, k) for model in models for k in numbers]
-
-
 def _artifacts(comp: Competition, workspace: Workspace) -> dict[str, Path]:
     """Files by their place below a root: what the data stages made, and, once every fold is trained, the weights."""
     meta = [workspace.manifest, workspace.facts, workspace.audit, workspace.folds]
-    meta += [workspace.meta / f"{name}.json" for name in ("data", "check", "folds")]
-    steps = _trained(comp, workspace, comp.models, range(comp.folds.n))
+    meta += [workspace.meta / f"{name}.json" for name in BUNDLED]
+    steps = [train.step(comp, workspace, job) for job in jobs_of(comp)]
     if all(step.done() for step in steps):
         meta += [path for step in steps for path in (step.stamp, *step.outputs)]
         if ensemble.step(comp, workspace).done():
@@ -150,7 +148,7 @@ def _add_artifacts(comp: Competition, workspace: Workspace, making: Path) -> dic
     return places
 
 
-def _add_weights(models: list[Model], making: Path, log: Log) -> None:
+def _add_weights(models: list[ImageModel], making: Path, log: Log) -> None:
     """The weights that models start from, as `<arch>.safetensors`, or under the name that the file says."""
     for model in models:
         if model.weights == "none":

@@ -10,8 +10,9 @@ from pipeline.collab.config import RATING
 from pipeline.commands.recommend import item_called, need_ratings, open_model
 from pipeline.config import Competition
 from pipeline.errors import RequestError
+from pipeline.jobs import chosen_models
 from pipeline.log import Log
-from pipeline.stages import train as training
+from pipeline.rows import training_rows
 from pipeline.workspace import Workspace, write_json
 
 POPULAR = 300  # items that are neighbours of others; rarer ones lie anywhere
@@ -28,14 +29,14 @@ def explain(
     The model is the named one, or the first that is trained by gradient steps on a dot product, whose factors stay
     put. Raises RequestError for an unknown `item` (a title or a raw id).
     """
-    need_ratings(comp, "explain")
+    comp = need_ratings(comp, "explain")
     from pipeline.collab import pictures
     from pipeline.collab.explain import components, decay_curve, item_table, neighbours, served
 
     plain = [model for model in comp.models if model.method == "sgd" and not model.layers]
     name, folds = open_model(comp, workspace, only_model or (plain[0].name if plain else None))
-    (model,) = training.chosen_models(comp, name)
-    train, titles, folder = training.training_rows(workspace), titles_of(workspace.raw, comp.data), workspace.explain
+    (model,) = chosen_models(comp, name)
+    train, titles, folder = training_rows(workspace), titles_of(workspace.raw, comp.data), workspace.explain
     table = item_table(folds, train, titles)
     known = list(table.index)
     asked = known[:EXAMPLES] if item is None else [item_called(item, known, titles, "--item")]

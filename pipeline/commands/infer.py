@@ -15,12 +15,13 @@ from pipeline.data.audit import inspect_images
 from pipeline.data.labels import priors
 from pipeline.data.manifest import find_test_rows
 from pipeline.errors import RequestError, WorkFailed
+from pipeline.jobs import jobs_of
 from pipeline.kaggle.manifest import Entry
 from pipeline.log import Log
 from pipeline.predictions import NO_FOLD, Predictions
+from pipeline.rows import load_rows
 from pipeline.stages.data import fetch_if_needed
 from pipeline.stages.submit import check_submission
-from pipeline.stages.train import load_rows, seed_of
 from pipeline.submission import columns_of, fill_in, read_sample
 from pipeline.workspace import Workspace, read_json, write_text
 
@@ -52,7 +53,7 @@ def infer(
 def _weights_of(comp: Competition, workspace: Workspace, files: dict[str, Path]) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for model in comp.models:
-        paths = [workspace.fold(model.name, k) / "weights.safetensors" for k in range(comp.folds.n)]
+        paths = [job.folder(workspace) / "weights.safetensors" for job in jobs_of(comp, model.name)]
         places = [path.relative_to(workspace.root).as_posix() for path in paths]
         lost = [k for k, place in enumerate(places) if place not in files]
         if lost:
@@ -98,7 +99,7 @@ def _predict(
     for fold, path in enumerate(weights):
         log.say(f"infer {model.name} fold {fold + 1}/{len(weights)}: {len(seen):,} images")
         heads = heads_of(comp.targets, specs, rows[fold_of != fold])
-        _, got = predict_fold(some, unlabelled(seen, workspace.raw), heads, model, seed_of(comp, model, fold), path)
+        _, got = predict_fold(some, unlabelled(seen, workspace.raw), heads, model, (comp.seed, model.name, fold), path)
         values = {
             spec.name: np.concatenate([got.tta[spec.name], np.tile(priors(spec, rows[spec.name]), (len(unread), 1))])
             for spec in specs

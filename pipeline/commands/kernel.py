@@ -11,16 +11,17 @@ from typing import Any
 
 from pipeline.commands.bundle import MINUTES, refuse_stale
 from pipeline.commands.send import competition_of
-from pipeline.config import Competition, Model
+from pipeline.config import Competition
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.freshness import digest
+from pipeline.jobs import Job, chosen_folds, chosen_models, jobs_of
 from pipeline.kaggle import dataset
 from pipeline.kaggle.client import Kaggle
 from pipeline.kaggle.kernel import Kernel, fetch_output, outputs, save, watch
 from pipeline.kaggle.manifest import NAME, refuse_damage
 from pipeline.kaggle.notebook import notebook
 from pipeline.log import Log
-from pipeline.stages.train import chosen_folds, chosen_models, resolved, step
+from pipeline.stages.train import resolved, step
 from pipeline.workspace import Workspace, explained, read_json, sync_folder, write_json, write_text
 
 STAGES = ("train", "infer")
@@ -135,9 +136,7 @@ def pull(comp: Competition, workspace: Workspace, log: Log, stage: str, force: b
         if not (arriving / name).is_file():
             fetch_output(kaggle, owner, slug, addresses, name, arriving / name)
     result = {"joined": [], "kept": [], "refused": [], "unfinished": [], "submission": None}
-    why = [
-        _join(comp, workspace, arriving, model, k, force, result) for model in comp.models for k in range(comp.folds.n)
-    ]
+    why = [_join(comp, workspace, arriving, job, force, result) for job in jobs_of(comp)]
     if (arriving / "submission.csv").is_file():
         result["submission"] = _take_submission(workspace, arriving, kept)
     shutil.rmtree(arriving)
@@ -203,21 +202,21 @@ def _wanted(comp: Competition, names: Collection[str]) -> list[str]:
 
 
 def _join(
-    comp: Competition, workspace: Workspace, arriving: Path, model: Model, k: int, force: bool, result: dict[str, Any]
+    comp: Competition, workspace: Workspace, arriving: Path, job: Job, force: bool, result: dict[str, Any]
 ) -> str:
     """Take up one fold; returns why it was refused, if it was."""
-    folder = workspace.fold(model.name, k)
+    folder = job.folder(workspace)
     came = arriving / folder.relative_to(workspace.root)
     if not came.is_dir():
         return ""
-    name, whole = f"{model.name}/fold-{k}", (came / "trained.json").is_file()
-    why = fits(comp, workspace, arriving, model, k) if whole else ""
+    name, whole = job.name, (came / "trained.json").is_file()
+    why = fits(comp, workspace, arriving, job) if whole else ""
     if why:
         result["refused"].append(name)
-    elif step(comp, workspace, model, k).done() and not (force and whole):
+    elif step(comp, workspace, job).done() and not (force and whole):
         result["kept"].append(name)
     elif whole or _epochs(came) > _epochs(folder):
-        write_text(workspace.model(model.name) / "config.toml", resolved(comp, model))
+        write_text(workspace.model(job.model.name) / "config.toml", resolved(comp, job.model))
         _swap(came, folder)
         result["joined" if whole else "unfinished"].append(name)
     else:
@@ -225,10 +224,10 @@ def _join(
     return why
 
 
-def fits(comp: Competition, workspace: Workspace, root: Path, model: Model, k: int) -> str:
+def fits(comp: Competition, workspace: Workspace, root: Path, job: Job) -> str:
     """Why a fold below another root would not count as trained here; empty where it would."""
-    local = step(comp, workspace, model, k)
-    folder = root / workspace.fold(model.name, k).relative_to(workspace.root)
+    local = step(comp, workspace, job)
+    folder = root / job.folder(workspace).relative_to(workspace.root)
     other = replace(local, stamp=folder / local.stamp.name, outputs=tuple(folder / p.name for p in local.outputs))
     return "" if other.done() else other.reason()
 

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 
 from pipeline.collab.audit import titles_of
-from pipeline.collab.config import RATING
+from pipeline.collab.config import RATING, RatingsCompetition
 from pipeline.config import Competition
 from pipeline.errors import RequestError
+from pipeline.jobs import chosen_models, jobs_of
 from pipeline.metrics import METRICS
+from pipeline.rows import training_rows
 from pipeline.stages import train as training
 from pipeline.workspace import Workspace, read_json
 
@@ -36,10 +38,10 @@ def recommend(
     Returns {"competition", "model", "user", "given": [...], "rows": [{"item", "title", "rating"}]}. Predictions are
     the mean over the model's folds. Raises RequestError for users and items that are not there.
     """
-    need_ratings(comp, "recommend")
+    comp = need_ratings(comp, "recommend")
     if (user is None) == (new is None):
         raise RequestError('recommend needs either --user ID or --new "Title=5,Other title=3"')
-    train = training.training_rows(workspace)
+    train = training_rows(workspace)
     titles = titles_of(workspace.raw, comp.data)
     name, folds = open_model(comp, workspace, only_model)
     items = sorted(train["item"].unique())
@@ -64,18 +66,19 @@ def recommend(
     }
 
 
-def need_ratings(comp: Competition, verb: str) -> None:
-    """Raise RequestError for another kind of competition."""
-    if comp.kind != "ratings":
+def need_ratings(comp: Competition, verb: str) -> RatingsCompetition:
+    """The competition, where it is one of ratings. Raises RequestError for another kind."""
+    if not isinstance(comp, RatingsCompetition):
         raise RequestError(f"{verb} goes with rating competitions, and {comp.slug} is of kind {comp.kind!r}")
+    return comp
 
 
 def open_model(comp: Competition, workspace: Workspace, only: str | None) -> "tuple[str, list[Trained]]":
     """The folds of the named model, or of the one with the best cross-validation. Raises RequestError if untrained."""
     from pipeline.collab.model import load
 
-    models = training.chosen_models(comp, only)
-    ready = [m for m in models if all(training.step(comp, workspace, m, k).done() for k in range(comp.folds.n))]
+    models = chosen_models(comp, only)
+    ready = [m for m in models if all(training.step(comp, workspace, job).done() for job in jobs_of(comp, m.name))]
     if not ready:
         raise RequestError(f"no model of {comp.slug} is trained as the file says; run `pipeline run` first")
     metric = METRICS[comp.metric]
@@ -86,8 +89,7 @@ def open_model(comp: Competition, workspace: Workspace, only: str | None) -> "tu
         return -np.inf if value is None else (value if metric.higher_is_better else -value)
 
     best = max(ready, key=worth)
-    numbers = range(comp.folds.n)
-    return best.name, [load(workspace.fold(best.name, k) / "weights.safetensors") for k in numbers]
+    return best.name, [load(job.folder(workspace) / "weights.safetensors") for job in jobs_of(comp, best.name)]
 
 
 def parse_new(new: str, items: Sequence[str], titles: pd.Series, limits: tuple[float, float]) -> dict[str, float]:

@@ -19,13 +19,13 @@ from pipeline.commands.kernel import Chosen, dataset_slug, fits, kernel_slug
 from pipeline.commands.send import competition_of
 from pipeline.config import Competition
 from pipeline.errors import RequestError, WorkFailed
+from pipeline.jobs import chosen_folds, jobs_of
 from pipeline.kaggle.image import PYTHON
 from pipeline.kaggle.manifest import read_manifest
 from pipeline.kaggle.notebook import codes_of, notebook
 from pipeline.kaggle.sandbox import Folders, environment, fence_off, make_environment, run_cells
 from pipeline.kaggle.wheels import requirements_of
 from pipeline.log import Log
-from pipeline.stages.train import chosen_folds, chosen_models
 from pipeline.workspace import Workspace
 
 # The two lines of fastai and fastcore that both must work; the image's is what it holds.
@@ -125,13 +125,16 @@ def _outputs(comp: Competition, workspace: Workspace, place: Folders, chosen: Ch
     else:
         summary = json.loads((place.working / "session.json").read_text())
         made = []
-        for model in chosen_models(comp, chosen.model):
-            for k in summary["done"].get(model.name, []):
-                why = fits(comp, workspace, place.working, model, k)
+        for job in jobs_of(comp, chosen.model):
+            if job.fold in summary["done"].get(job.model.name, []):
+                why = fits(comp, workspace, place.working, job)
                 if why:
-                    raise WorkFailed(f"rehearse: {model.name} fold {k} would not count as trained here: {why}")
-                made.append(f"{model.name}/fold-{k}")
-            made += [f"{model.name}/fold-{k} (unfinished)" for k in summary["left"].get(model.name, [])]
+                    raise WorkFailed(
+                        f"rehearse: {job.model.name} fold {job.fold} would not count as trained here: {why}"
+                    )
+                made.append(job.name)
+            elif job.fold in summary["left"].get(job.model.name, []):
+                made.append(f"{job.name} (unfinished)")
     if not made:
         raise WorkFailed("rehearse: the notebook ended well and left nothing")
     return made

@@ -13,15 +13,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pipeline.commands.bundle import COMPETITION
+from pipeline.commands.bundle import BUNDLED, COMPETITION
 from pipeline.commands.infer import infer
-from pipeline.competitions import load
 from pipeline.config import Competition
 from pipeline.data.fetch import kaggle_input, mounted_competition
 from pipeline.errors import PipelineError, WorkFailed
+from pipeline.jobs import jobs_of
 from pipeline.kaggle.manifest import Entry, refuse_damage
 from pipeline.log import Log
-from pipeline.stages import check, data, folds, train
+from pipeline.project import Project
+from pipeline.road import standings
+from pipeline.stages import data, train
 from pipeline.workspace import Workspace, read_json, write_json
 
 WORKING, SCRATCH = "/kaggle/working", "/kaggle/temp"  # what is kept after the session, and what is not
@@ -33,13 +35,13 @@ def main(bundle: Path, settings: dict[str, Any]) -> int:
     started, log = time.monotonic(), Log()
     try:
         os.environ["PIPELINE_WEIGHTS"] = str(bundle)
-        comp = load(str(bundle / COMPETITION))
-        workspace = open_workspace(comp)
+        project = Project(bundle / COMPETITION, root=open_root(), log=log)
         entries = refuse_damage(bundle)
         if settings["stage"] == "infer":
-            infer(comp, workspace, bundle, entries, working() / "submission.csv", log)
+            with project.working() as (comp, workspace, _):
+                infer(comp, workspace, bundle, entries, working() / "submission.csv", log)
         else:
-            _train(comp, workspace, bundle, entries, settings, started, log)
+            _train(project, bundle, entries, settings, started)
     except PipelineError as error:
         log.say(f"error: {error}")
         return error.exit_code
@@ -50,7 +52,7 @@ def working() -> Path:
     return Path(os.environ.get("PIPELINE_KAGGLE_WORKING") or WORKING)
 
 
-def open_workspace(comp: Competition) -> Workspace:
+def open_root() -> Path:
     """A root in the scratch folder whose runs/ lie in the kernel's output."""
     root = Path(os.environ.get("PIPELINE_KAGGLE_SCRATCH") or SCRATCH) / "pipeline"
     runs = working() / "runs"
@@ -58,27 +60,23 @@ def open_workspace(comp: Competition) -> Workspace:
         folder.mkdir(parents=True, exist_ok=True)
     if not (root / "runs").exists():
         (root / "runs").symlink_to(runs)
-    return Workspace(root, comp.slug)
+    return root
 
 
-def _train(
-    comp: Competition,
-    workspace: Workspace,
-    bundle: Path,
-    entries: list[Entry],
-    settings: dict[str, Any],
-    started: float,
-    log: Log,
-) -> None:
+def _train(project: Project, bundle: Path, entries: list[Entry], settings: dict[str, Any], started: float) -> None:
+    comp, workspace, log = project.competition, project.workspace, project.log
     _take_data(comp, workspace, bundle, entries, log)
     _take_runs(comp, workspace, log)
     place(bundle, (entry for entry in entries if entry.place.startswith("runs/")), workspace.root)
     minutes = float(settings["minutes"]) - (time.monotonic() - started) / 60
     only, numbers = settings.get("model"), settings.get("folds")
-    train.train(comp, workspace, log, only_model=only, only_fold=numbers, minutes=max(0.0, minutes))
-    models, chosen = train.chosen_models(comp, only), train.chosen_folds(comp, numbers)
-    done = {m.name: [k for k in chosen if train.step(comp, workspace, m, k).done()] for m in models}
-    left = {m.name: [k for k in chosen if k not in done[m.name]] for m in models}
+    project.train(only, numbers, max(0.0, minutes))
+    done: dict[str, list[int]] = {}
+    left: dict[str, list[int]] = {}
+    for job in jobs_of(comp, only, numbers):
+        finished = train.step(comp, workspace, job).done()
+        done.setdefault(job.model.name, []).extend([job.fold] if finished else [])
+        left.setdefault(job.model.name, []).extend([] if finished else [job.fold])
     write_json(working() / SUMMARY, {"slug": comp.slug, "stage": "train", "done": done, "left": left})
     said = ", ".join(f"{name} folds {folds}" for name, folds in left.items() if folds)
     log.say(f"session: not done yet: {said}; push again to go on" if said else "session: every fold is done")
@@ -101,11 +99,13 @@ def _take_data(comp: Competition, workspace: Workspace, bundle: Path, entries: l
     data.fetch_if_needed(comp, workspace, log)
     shutil.rmtree(workspace.meta, ignore_errors=True)
     place(bundle, (entry for entry in entries if entry.place.startswith("data/")), workspace.root)
-    for step in (data.step(comp, workspace), check.step(comp, workspace), folds.step(comp, workspace)):
-        if not step.done():
+    found = standings(comp, workspace)
+    for name in BUNDLED:
+        if found[name].state != "done":
+            why = (found[name].why or [f"{name} is missing"])[0]
             raise WorkFailed(
                 f"what is mounted at {mounted_competition(comp.source.kaggle or '')} is not what the bundle was made "
-                f"from ({step.reason()}); run `pipeline data` on the newest files, then bundle and push again"
+                f"from ({why}); run `pipeline data` on the newest files, then bundle and push again"
             )
 
 

@@ -9,9 +9,11 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from pipeline.collab.config import RatingsCompetition
 from pipeline.config import Competition
 from pipeline.errors import RequestError
+from pipeline.kinds import MODULES, kind_named
+
+DEFAULT_KIND = "image"
 
 
 def shipped() -> list[str]:
@@ -32,6 +34,7 @@ def load(name: str, overrides: list[str] | None = None) -> Competition:
         raise RequestError(f"{where} is not valid TOML: {error}") from None
     for override in overrides or []:
         _apply(raw, override)
+    _refuse_kind(raw.get("kind", DEFAULT_KIND), where)
     try:
         return _sort_of(raw).model_validate(raw)
     except ValidationError as error:
@@ -40,7 +43,16 @@ def load(name: str, overrides: list[str] | None = None) -> Competition:
 
 def _sort_of(raw: dict[str, Any]) -> type[Competition]:
     """What a file may say depends on its kind."""
-    return RatingsCompetition if raw.get("kind") == "ratings" else Competition
+    return kind_named(raw.get("kind", DEFAULT_KIND)).competition
+
+
+def _refuse_kind(kind: Any, where: str) -> None:
+    """A wrong kind is told before all else: what else may be said depends on it."""
+    if kind not in MODULES:
+        near = difflib.get_close_matches(str(kind), MODULES, 1)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        expected = " or ".join(repr(name) for name in MODULES)
+        raise RequestError(f"{where}: kind: found {_shown(kind)}, expected {expected}{meant}")
 
 
 def _read(name: str) -> tuple[str, str]:
@@ -105,8 +117,6 @@ def _explain(error: ValidationError, where: str, raw: dict[str, Any]) -> str:
     problems = error.errors()
     # An unknown key is shown first: a typing error there often causes the other complaints.
     first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
-    # A wrong kind comes before all: what else may be said depends on it.
-    first = next((p for p in problems if p["loc"] == ("kind",)), first)
     place = _place(first["loc"], raw)
     alike = [p for p in problems if _place(p["loc"], raw) == place]  # branches of a union complain together
     more = f" (and {len(problems) - len(alike)} more)" if len(problems) > len(alike) else ""

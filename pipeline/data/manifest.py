@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.config import Data, Target
+from pipeline.config import Target
 from pipeline.errors import RequestError
+from pipeline.vision.config import ImageData
 
 IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 
 
-def build_manifest(raw: Path, data: Data, targets: Sequence[Target], sample: Path | None) -> pd.DataFrame:
+def build_manifest(raw: Path, data: ImageData, targets: Sequence[Target], sample: Path | None) -> pd.DataFrame:
     """All images of a competition, sorted by split and id: columns id, split, path, bytes, then the targets.
 
     `path` is relative to `raw`; labels are text, numbers for regression, and missing for test rows. `sample`
@@ -57,7 +58,7 @@ def walk_images(folder: Path) -> list[str]:
     return sorted(found)
 
 
-def _train_rows(raw: Path, data: Data) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+def _train_rows(raw: Path, data: ImageData) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """Ids and paths, and the table that they are from, row for row."""
     if data.table is None:
         return _walk(raw, data.images, "data.images"), None
@@ -68,7 +69,7 @@ def _train_rows(raw: Path, data: Data) -> tuple[pd.DataFrame, pd.DataFrame | Non
     return pd.DataFrame({"id": table[data.id], "path": paths}), table
 
 
-def find_test_rows(raw: Path, data: Data, sample: Path | None) -> pd.DataFrame:
+def find_test_rows(raw: Path, data: ImageData, sample: Path | None) -> pd.DataFrame:
     """The test images alone: columns id and path. Arguments and errors as in `build_manifest`."""
     if "{" not in data.test:
         rows = _walk(raw, data.test, "data.test")
@@ -109,7 +110,7 @@ def _paths(table: pd.DataFrame, id_column: str, pattern: str, table_name: str, k
         raise RequestError(f"{key} = {pattern!r} cannot be filled from {table_name}: {error}") from None
 
 
-def _labels(target: Target, rows: pd.DataFrame, table: pd.DataFrame | None, data: Data) -> pd.Series:
+def _labels(target: Target, rows: pd.DataFrame, table: pd.DataFrame | None, data: ImageData) -> pd.Series:
     if target.regex is not None:
         labels = _labels_from_names(target, rows["path"])
     elif target.folder:
@@ -166,7 +167,7 @@ def _numbers(target: Target, labels: pd.Series, ids: pd.Series) -> pd.Series:
     return numbers.astype(float)
 
 
-def empty_class_folders(raw: Path, data: Data) -> list[str]:
+def empty_class_folders(raw: Path, data: ImageData) -> list[str]:
     """Folders among the class folders that hold no image."""
     place = raw / data.images
     if data.table is not None or not place.is_dir():
@@ -182,7 +183,7 @@ def _size(raw: Path, path: str) -> int:
         return -1
 
 
-def _refuse_missing(manifest: pd.DataFrame, raw: Path, data: Data) -> None:
+def _refuse_missing(manifest: pd.DataFrame, raw: Path, data: ImageData) -> None:
     gone = manifest["path"][manifest["bytes"] < 0]
     if len(gone):
         folder = str(Path(gone.iloc[0]).parent)

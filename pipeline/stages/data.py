@@ -1,4 +1,4 @@
-"""data: the raw files and the manifest, one row an image."""
+"""data: the raw files and the manifest, one row an example."""
 
 import hashlib
 import os
@@ -14,9 +14,12 @@ from pipeline.errors import RequestError
 from pipeline.freshness import Step
 from pipeline.kinds import kind_of
 from pipeline.log import Log
+from pipeline.stage import Stage
+from pipeline.submission import sample_path
 from pipeline.workspace import Workspace, read_json, write_json, write_text, write_with
 
 VERSION = 1
+LEARNED = ("loss", "weight")  # settings of a target that its labels do not depend on
 
 
 def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False) -> bool:
@@ -26,8 +29,8 @@ def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False)
     if making.done() and not force and not fetched:
         return False
     kind = kind_of(comp)
-    manifest = kind.build(comp, workspace.raw)
-    if comp.data.holdout is not None:
+    manifest = kind.build_manifest(comp, workspace.raw)
+    if comp.data.held_back is not None:
         manifest = _hold_back(manifest, comp, workspace)
     own = kind.own_sample(comp, manifest)
     if own is not None:
@@ -37,36 +40,29 @@ def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False)
     step(comp, workspace).record()
     counts = manifest["split"].value_counts()
     log.say(
-        f"data: {counts.get('train', 0):,} training and {counts.get('test', 0):,} test {kind.ROWS} in {workspace.raw}"
+        f"data: {counts.get('train', 0):,} training and {counts.get('test', 0):,} test {kind.rows} in {workspace.raw}"
     )
     return True
 
 
 def step(comp: Competition, workspace: Workspace) -> Step:
     """The manifest's step: the source, what the file says about labels, every raw file's name and size."""
-    labels = [target.model_dump(include={"name", "column", "regex", "folder", "kind"}) for target in comp.targets]
     inputs = {
         "version": VERSION,
         "source": identity(comp.source),
-        "data": comp.data.model_dump(),
-        "targets": labels,
+        "data": comp.data.settings(comp),
+        "targets": [target.settings(comp, leave_out=LEARNED) for target in comp.targets],
         "sample": comp.submission.sample,
         "files": _listing(workspace.raw),
     }
-    if comp.data.holdout is not None:
-        inputs["seed"] = comp.seed
     outputs = [workspace.manifest]
-    if comp.data.holdout is not None:
+    if comp.data.held_back is not None:
+        inputs["seed"] = comp.seed
         outputs += [workspace.solution, workspace.held_back_sample]
     return Step(workspace.meta / "data.json", inputs, tuple(outputs))
 
 
-def sample_path(comp: Competition, workspace: Workspace) -> Path | None:
-    """The sample submission, ours where the test set was held back; None where the competition has none."""
-    path = workspace.raw / comp.submission.sample
-    if comp.data.holdout is not None or (comp.kind == "ratings" and not path.is_file()):
-        path = workspace.held_back_sample
-    return path if path.is_file() else None
+STAGE = Stage(data, lambda comp, workspace: [("", step(comp, workspace))])
 
 
 def fetch_if_needed(comp: Competition, workspace: Workspace, log: Log, force: bool = False) -> bool:
@@ -106,27 +102,20 @@ def _listing(raw: Path) -> str | None:
 
 
 def _refuse_other_ids(comp: Competition, workspace: Workspace, manifest: pd.DataFrame) -> None:
-    """The sample's ids must be the test images: found now, not after a night of training."""
-    sample = sample_path(comp, workspace)
+    """The sample's ids must be those of the test set: found now, not after a night of training."""
+    sample, kind = sample_path(comp, workspace), kind_of(comp)
     test = set(manifest["id"][manifest["split"] == "test"])
     if sample is None or not test:
         return
-    table = kind_of(comp).with_ids(read_table(sample, "submission.sample"), comp.data, workspace.raw)
+    table = kind.with_ids(read_table(sample, "submission.sample"), comp.data, workspace.raw)
     ids = set(table.iloc[:, 0] if comp.data.id not in table.columns else table[comp.data.id])
     if ids != test:
         only_sample, only_test = sorted(ids - test)[:2], sorted(test - ids)[:2]
         raise RequestError(
-            f"submission.sample: the ids of {sample.name} are not the test {kind_of(comp).ROWS}: "
+            f"submission.sample: the ids of {sample.name} are not the test {kind.rows}: "
             f"{len(ids - test)} only in the sample ({', '.join(only_sample) or 'none'}), "
-            f"{len(test - ids)} only in {comp.data.test!r} ({', '.join(only_test) or 'none'}); {_hint_on_ids(comp)}"
+            f"{len(test - ids)} only in {comp.data.test!r} ({', '.join(only_test) or 'none'}); {kind.hint_on_ids(comp)}"
         )
-
-
-def _hint_on_ids(comp: Competition) -> str:
-    if comp.kind == "ratings":
-        return f"ids are <user>/<item>, or columns {comp.data.user} and {comp.data.item}"
-    folder = (comp.data.test or "test").split("{")[0].rstrip("/")
-    return f"if ids have no ending, use a pattern such as test = '{folder}/{{{comp.data.id}}}.jpg'"
 
 
 def _hold_back(manifest: pd.DataFrame, comp: Competition, workspace: Workspace) -> pd.DataFrame:
@@ -136,11 +125,11 @@ def _hold_back(manifest: pd.DataFrame, comp: Competition, workspace: Workspace) 
     strata = manifest[first.name] if first.kind in ("category", "binary") else np.zeros(len(manifest), int)
     chosen: list[int] = []
     for _, rows in manifest.groupby(strata, sort=True):
-        take = round(len(rows) * comp.data.holdout)
+        take = round(len(rows) * comp.data.held_back)
         chosen += sorted(generator.permutation(rows.index.to_numpy())[:take].tolist())
     chosen = _leave_one_of_each(manifest, comp, chosen)
     if not chosen:
-        raise RequestError(f"data.holdout = {comp.data.holdout} of {len(manifest)} images holds none back")
+        raise RequestError(f"data.holdout = {comp.data.held_back} of {len(manifest)} images holds none back")
     names = [target.name for target in comp.targets]
     answers = manifest.loc[sorted(chosen), ["id", *names]].rename(columns={"id": comp.data.id})
     sample = answers.assign(**dict.fromkeys(names, ""))

@@ -1,26 +1,20 @@
 """ensemble: the members' predictions as one, with weights fitted on out-of-fold rows."""
 
-from collections.abc import Sequence
-
-import numpy as np
-import pandas as pd
-
 from pipeline import predictions
-from pipeline.blending import Gain, combine, cross_fit, fit_weights
+from pipeline.blending import combine, cross_fit, fit_weights
 from pipeline.config import Competition
-from pipeline.data.labels import for_metric, truth_of
 from pipeline.errors import WorkFailed
 from pipeline.freshness import Step, digest
+from pipeline.kinds import versions_of
 from pipeline.log import Log
-from pipeline.metrics import METRICS
-from pipeline.predictions import Predictions
-from pipeline.stages import predict as predicting
-from pipeline.stages.train import training_rows
-from pipeline.submission import scored_targets
+from pipeline.rows import training_rows
+from pipeline.scoring import cross_validate, cv_in_words, gain_on
+from pipeline.settings import Settings
+from pipeline.stage import Stage
+from pipeline.submission import columns_meant, scored_targets
 from pipeline.workspace import Workspace, write_json
 
 VERSION = 1
-SMOOTH = {"category": "log_loss", "binary": "log_loss", "multilabel": "mean_log_loss", "regression": "rmse"}
 
 
 def ensemble(comp: Competition, workspace: Workspace, log: Log, force: bool = False) -> bool:
@@ -38,49 +32,30 @@ def ensemble(comp: Competition, workspace: Workspace, log: Log, force: bool = Fa
     weights = fit_weights(method, members, gain)
     oof = cross_fit(method, members, gain)
     write_json(folder / "weights.json", weights)
-    oof.save(folder / "oof.parquet", method=method, versions=predicting.versions(comp))
+    oof.save(folder / "oof.parquet", method=method, versions=versions_of(comp))
     if comp.has_test:
         tests = {m.name: predictions.load(workspace.model(m.name) / "test.parquet") for m in comp.models}
-        combine(method, tests, weights).save(folder / "test.parquet", method=method, versions=predicting.versions(comp))
-    cv = predicting.cross_validate(comp, workspace, oof)
+        combine(method, tests, weights).save(folder / "test.parquet", method=method, versions=versions_of(comp))
+    cv = cross_validate(comp, workspace, oof)
     write_json(folder / "metrics.json", {"cv": cv, "method": method})
     step(comp, workspace).record()
     shares = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
-    log.say(f"ensemble: {predicting.say_cv(cv)} ({method}: {shares})")
+    log.say(f"ensemble: {cv_in_words(cv)} ({method}: {shares})")
     return True
 
 
 def step(comp: Competition, workspace: Workspace) -> Step:
     names = ["oof.parquet", "test.parquet"] if comp.has_test else ["oof.parquet"]
+    settings = comp.ensemble.settings(comp)
     inputs = {
         "version": VERSION,
-        "method": comp.ensemble.method,
+        **settings,
         "metric": comp.metric,
-        "columns": comp.submission.columns,
+        "columns": columns_meant(comp, workspace),
         "members": {m.name: [digest(workspace.model(m.name) / name) for name in names] for m in comp.models},
     }
     outputs = [workspace.ensemble / name for name in ("weights.json", "metrics.json", *names)]
-    return Step(workspace.ensemble / "blended.json", inputs, tuple(outputs))
+    return Step(workspace.ensemble / "blended.json", Settings(inputs, settings.defaults), tuple(outputs))
 
 
-def gain_on(comp: Competition, rows: pd.DataFrame, scored: Sequence[str], first: Predictions) -> Gain:
-    """What a blend of OOF rows is worth: the leaderboard's metric, then a smooth one that breaks ties."""
-    metric = METRICS[comp.metric]
-    rows = rows.set_index("id")
-    specs = [s for s in first.specs if s.name in scored and s.kind in metric.kinds]
-    by_id = {s.name: truth_of(s, rows[s.name].loc[list(first.ids)]) for s in specs}
-    known: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # blends of the same rows share one array of ids
-
-    def gain(preds: Predictions) -> tuple[float, float]:
-        ids, where = known.get(id(preds.ids), (None, None))
-        if ids is not preds.ids:
-            where = np.searchsorted(first.ids, preds.ids)
-            known[id(preds.ids)] = (preds.ids, where)
-        main = smooth = 0.0
-        for spec in specs:
-            truth, values = by_id[spec.name][where], for_metric(spec, preds.values[spec.name])
-            main += metric.gain(truth, values)
-            smooth += METRICS[SMOOTH[spec.kind]].gain(truth, values)
-        return round(main, 9), smooth
-
-    return gain
+STAGE = Stage(ensemble, lambda comp, workspace: [("", step(comp, workspace))], needs=("predict",))

@@ -1,25 +1,25 @@
 """predict: each model's out-of-fold and test predictions, with and without TTA, keyed by id."""
 
 import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from pipeline import predictions
 from pipeline.config import Competition, Model
-from pipeline.data.labels import for_metric, priors, truth_of
+from pipeline.data.labels import priors
 from pipeline.errors import RequestError
 from pipeline.freshness import Step, digest
-from pipeline.kinds import kind_of
+from pipeline.jobs import Job, chosen_models, jobs_of
+from pipeline.kinds import kind_of, versions_of
 from pipeline.log import Log
-from pipeline.metrics import METRICS, reported
-from pipeline.predictions import NO_FOLD, Predictions, TargetSpec
+from pipeline.predictions import NO_FOLD, Predictions
+from pipeline.rows import Loaded, load_rows, test_rows
+from pipeline.scoring import cross_validate, cv_in_words
+from pipeline.stage import Part, Stage, worst
 from pipeline.stages import presize
 from pipeline.stages import train as training
-from pipeline.stages.check import audited_rows
 from pipeline.workspace import Workspace, write_json
 
 VERSION = 1
@@ -33,31 +33,32 @@ def predict(
     Raises RequestError for a model that is not trained on every fold.
     """
     did = False
-    for model in training.chosen_models(comp, only_model):
+    for model in chosen_models(comp, only_model):
         _need_trained(comp, workspace, model)
-        if state_of(comp, workspace, model) == "done" and not force:
+        if not force and worst(part.state() for _, part in _parts_of(comp, workspace, model)) == "done":
             continue
         presize.ensure(comp, workspace, log)
-        for fold in range(comp.folds.n):
-            if force or not fold_step(comp, workspace, model, fold).done():
-                _predict_fold(comp, workspace, model, fold, log)
+        loaded = load_rows(comp, workspace)
+        for job in jobs_of(comp, model.name):
+            if force or not fold_step(comp, workspace, job).done():
+                _predict_fold(comp, workspace, job, loaded, log)
         _join_folds(comp, workspace, model, log)
         did = True
     return did
 
 
-def fold_step(comp: Competition, workspace: Workspace, model: Model, fold: int) -> Step:
+def fold_step(comp: Competition, workspace: Workspace, job: Job) -> Step:
     """One fold's predictions: its weights, and how often it is augmented."""
-    folder = workspace.fold(model.name, fold)
+    kind, folder = kind_of(comp), job.folder(workspace)
     inputs = {
         "version": VERSION,
         "trained": digest(folder / "trained.json"),
-        "tta": getattr(model, "tta", None),
         "manifest": digest(workspace.manifest),
         "facts": digest(workspace.facts),
+        **kind.prediction_inputs(job.model),
     }
     names = ["oof", "test"] if comp.has_test else ["oof"]
-    paths = [folder / place / f"{name}.parquet" for _, place in kind_of(comp).PASSES for name in names]
+    paths = [folder / place / f"{name}.parquet" for _, place in kind.passes for name in names]
     return Step(folder / "predicted.json", inputs, tuple(paths))
 
 
@@ -66,7 +67,7 @@ def step(comp: Competition, workspace: Workspace, model: Model) -> Step:
     inputs = {
         "version": VERSION,
         "metric": comp.metric,
-        "folds": [digest(workspace.fold(model.name, k) / "predicted.json") for k in range(comp.folds.n)],
+        "folds": [digest(job.folder(workspace) / "predicted.json") for job in jobs_of(comp, model.name)],
     }
     folder = workspace.model(model.name)
     outputs = [folder / "metrics.json", folder / "oof.parquet"]
@@ -75,117 +76,83 @@ def step(comp: Competition, workspace: Workspace, model: Model) -> Step:
     return Step(folder / "predicted.json", inputs, tuple(outputs))
 
 
-def state_of(comp: Competition, workspace: Workspace, model: Model) -> str:
-    """Whether a model's predictions are those of its weights as they are now."""
-    fold_states = [fold_step(comp, workspace, model, k).state() for k in range(comp.folds.n)]
-    if "stale" in fold_states:
-        return "stale"
-    return "missing" if "missing" in fold_states else step(comp, workspace, model).state()
+def _parts_of(comp: Competition, workspace: Workspace, model: Model) -> Iterator[Part]:
+    """The folds of a model; and, once they are all there, what joins them."""
+    states = []
+    for job in jobs_of(comp, model.name):
+        part = fold_step(comp, workspace, job)
+        states.append(part.state())
+        yield job.title, part
+    if worst(states) == "done":
+        yield model.name, step(comp, workspace, model)
+
+
+STAGE = Stage(
+    predict,
+    lambda comp, workspace: (part for model in comp.models for part in _parts_of(comp, workspace, model)),
+    needs=("train", "presize"),
+    looks_itself=frozenset({"train"}),
+)
 
 
 def _need_trained(comp: Competition, workspace: Workspace, model: Model) -> None:
-    states = [training.step(comp, workspace, model, k).state() for k in range(comp.folds.n)]
-    lacking = [k for k, state in enumerate(states) if state != "done"]
+    jobs = jobs_of(comp, model.name)
+    states = {job.fold: training.step(comp, workspace, job).state() for job in jobs}
+    lacking = [fold for fold, state in states.items() if state != "done"]
     if lacking:
         raise RequestError(
-            f"predict: {model.name} fold {lacking[0]} is {states[lacking[0]]} ({len(lacking)} of {comp.folds.n} folds "
+            f"predict: {model.name} fold {lacking[0]} is {states[lacking[0]]} ({len(lacking)} of {len(jobs)} folds "
             f"are not trained as the file says); run `pipeline train` with --model {model.name}"
         )
 
 
-def _predict_fold(comp: Competition, workspace: Workspace, model: Model, fold: int, log: Log) -> None:
-    loaded = training.load_rows(comp, workspace)
-    rows, specs, _ = loaded
-    work, test = training.fold_of_rows(comp, workspace, model, fold, loaded, log), test_rows(workspace)
+def _predict_fold(comp: Competition, workspace: Workspace, job: Job, loaded: Loaded, log: Log) -> None:
+    fold, test = training.fold_of(comp, workspace, job, loaded), test_rows(workspace)
     readable = test[test["readable"]]
-    log.say(f"predict {work.name}: {len(work.held_out):,} held out, {len(readable):,} test")
+    log.say(f"predict {fold.name}: {len(fold.held_out):,} held out, {len(readable):,} test")
     started = time.monotonic()
-    predicted = kind_of(comp).predict_fold(work, readable)
-    expected = {spec.name: priors(spec, rows[spec.name]) for spec in specs}
-    unread = test["id"][~test["readable"]].to_list()
+    predicted = kind_of(comp).predict_fold(fold, readable, log)
+    unread = _without_looking(loaded, test["id"][~test["readable"]].to_numpy(dtype=str))
+    about = {"model": job.model.name, "versions": versions_of(comp)}
     for name, (oof, unseen) in predicted.items():
-        place = work.folder / name
-        _save(place / "oof.parquet", work.held_out["id"], fold, specs, oof, comp, model.name)
+        place = fold.folder / name
+        oof.save(place / "oof.parquet", **about)
         if comp.has_test:
-            values = {target: _with_priors(part, expected[target], len(unread)) for target, part in unseen.items()}
-            _save(place / "test.parquet", [*readable["id"], *unread], NO_FOLD, specs, values, comp, model.name)
-    fold_step(comp, workspace, model, fold).record(seconds=round(time.monotonic() - started, 2))
+            predictions.join([unseen, unread]).save(place / "test.parquet", **about)
+    fold_step(comp, workspace, job).record(seconds=round(time.monotonic() - started, 2))
 
 
-def _with_priors(values: np.ndarray, prior: np.ndarray, rows: int) -> np.ndarray:
-    """An image that cannot be read still gets a row: what is known without looking."""
-    return np.concatenate([values, np.tile(prior, (rows, 1))]) if rows else values
-
-
-def test_rows(workspace: Workspace) -> pd.DataFrame:
-    """The test rows, audited, sorted by id."""
-    rows = audited_rows(workspace)
-    return rows[rows["split"] == "test"].sort_values("id", ignore_index=True)
-
-
-def _save(
-    path: Path,
-    ids: Sequence[str],
-    fold: int,
-    specs: tuple[TargetSpec, ...],
-    values: Mapping[str, np.ndarray],
-    comp: Competition,
-    model: str,
-) -> None:
-    ids = np.asarray(list(ids), dtype=str)
-    Predictions(ids, np.full(len(ids), fold), specs, values).save(path, model=model, versions=versions(comp))
-
-
-def versions(comp: Competition) -> dict[str, str]:
-    """Versions of the libraries that make the numbers."""
-    from importlib.metadata import version
-
-    return {name: version(name) for name in kind_of(comp).LIBRARIES}
+def _without_looking(loaded: Loaded, ids: np.ndarray) -> Predictions:
+    """An image that cannot be read still gets a row: the classes' shares in train."""
+    expected = {spec.name: priors(spec, loaded.rows[spec.name]) for spec in loaded.specs}
+    values = {name: np.tile(prior, (len(ids), 1)) for name, prior in expected.items()}
+    return Predictions(ids, np.full(len(ids), NO_FOLD), loaded.specs, values)
 
 
 def _join_folds(comp: Competition, workspace: Workspace, model: Model, log: Log) -> None:
     """Held-out rows of all folds together; test rows as the mean over the folds; the CV of both kinds."""
-    folder = workspace.model(model.name)
+    folder, passes = workspace.model(model.name), kind_of(comp).passes
+    about = {"model": model.name, "versions": versions_of(comp)}
     scores: dict[str, Any] = {"model": model.name}
-    for kind, within in kind_of(comp).PASSES:
-        folds = [workspace.fold(model.name, k) / within for k in range(comp.folds.n)]
+    for kind, within in passes:
+        folds = [job.folder(workspace) / within for job in jobs_of(comp, model.name)]
         oof = predictions.join([predictions.load(fold / "oof.parquet") for fold in folds])
         scores[kind] = cross_validate(comp, workspace, oof)
         if within:
             continue
-        oof.save(folder / "oof.parquet", model=model.name, versions=versions(comp))
+        oof.save(folder / "oof.parquet", **about)
         if comp.has_test:
             tests = [predictions.load(fold / "test.parquet") for fold in folds]
-            mean = predictions.blend(tests, [1.0] * len(tests))
-            mean.save(folder / "test.parquet", model=model.name, versions=versions(comp))
+            predictions.blend(tests, [1.0] * len(tests)).save(folder / "test.parquet", **about)
     scores["seconds"] = round(seconds_of(comp, workspace, model), 1)
     write_json(folder / "metrics.json", scores)
     step(comp, workspace, model).record()
     shown = {"cv": "", "tta_cv": " with TTA"}
-    log.say(
-        f"predict {model.name}: {', '.join(say_cv(scores[kind]) + shown[kind] for kind, _ in kind_of(comp).PASSES)}"
-    )
+    log.say(f"predict {model.name}: {', '.join(cv_in_words(scores[kind]) + shown[kind] for kind, _ in passes)}")
 
 
 def seconds_of(comp: Competition, workspace: Workspace, model: Model) -> float:
     """Seconds of training and predicting, over the folds that are done."""
-    steps = [training.step(comp, workspace, model, k) for k in range(comp.folds.n)]
-    steps += [fold_step(comp, workspace, model, k) for k in range(comp.folds.n)]
+    jobs = jobs_of(comp, model.name)
+    steps = [training.step(comp, workspace, job) for job in jobs] + [fold_step(comp, workspace, job) for job in jobs]
     return sum(done.facts().get("seconds", 0.0) for done in steps)
-
-
-def cross_validate(comp: Competition, workspace: Workspace, oof: Predictions) -> dict[str, dict[str, float]]:
-    """Each target's metrics over all out-of-fold rows: {target: {metric: value}}."""
-    rows = training.training_rows(workspace).set_index("id").loc[list(oof.ids)]
-    scores = {}
-    for spec in oof.specs:
-        truth, preds = truth_of(spec, rows[spec.name]), for_metric(spec, oof.values[spec.name])
-        names = reported(spec.kind, comp.metric)
-        scores[spec.name] = {name: round(METRICS[name].compute(truth, preds), 6) for name in names}
-    return scores
-
-
-def say_cv(cv: Mapping[str, Mapping[str, float]]) -> str:
-    """The first metric of each target, in words."""
-    firsts = [(target, *next(iter(values.items()))) for target, values in cv.items()]
-    return ", ".join(f"{target} {metric} {value:.4f}" for target, metric, value in firsts)

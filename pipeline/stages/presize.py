@@ -1,6 +1,7 @@
 """presize: every readable image decoded and resized once for each presize of the models; training reads that."""
 
 import hashlib
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,18 +10,20 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from pipeline.config import Competition, Resize
+from pipeline.config import Competition, Model
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.freshness import Step
+from pipeline.kinds import kind_of
 from pipeline.log import Log
 from pipeline.machine import cores
-from pipeline.stages.check import audited_rows
+from pipeline.rows import readable_images
+from pipeline.stage import Stage
 from pipeline.vision import CACHE_VERSION
+from pipeline.vision.config import Resize
 from pipeline.workspace import ABOUT, INDEX, PIXELS, Workspace, explained
 
 if TYPE_CHECKING:
     from pipeline.vision.build import Source
-    from pipeline.vision.cache import Cache
 
 JPEG_SHARE = 0.25  # of the raw pixels' size, at most, on photos
 
@@ -52,7 +55,7 @@ def presize(
     `cache_gb` limits what raw pixels may take, in 10^9 bytes (half of the free disk by default); beyond it JPEGs
     are kept. `prune` deletes caches that no model reads; `verify` reads every byte of those that are kept.
     """
-    if comp.kind != "image":
+    if not STAGE.applies(comp):
         raise RequestError(f"presize goes with image competitions, and {comp.slug} is of kind {comp.kind!r}")
     if cache_gb is not None and cache_gb < 0:
         raise RequestError(f"--cache-gb {cache_gb}: give 0 or more, in 10^9 bytes")
@@ -74,7 +77,7 @@ def presize(
 
 def ensure(comp: Competition, workspace: Workspace, log: Log) -> None:
     """Presize what training or predicting is about to read and nobody has presized."""
-    if comp.kind == "image" and not step(comp, workspace).done():
+    if STAGE.applies(comp) and not step(comp, workspace).done():
         presize(comp, workspace, log)
 
 
@@ -85,34 +88,43 @@ def step(comp: Competition, workspace: Workspace) -> Step:
     return Step(workspace.meta / "presize.json", inputs, outputs)
 
 
+STAGE = Stage(
+    presize,
+    lambda comp, workspace: [("", step(comp, workspace))],
+    needs=("check",),
+    on_demand=True,
+    applies=lambda comp: bool(presizes_of(comp)),
+)
+
+
+def presizes_of(comp: Competition) -> list[Resize]:
+    """The different presizes of the models, in their order."""
+    kind = kind_of(comp)
+    return list(dict.fromkeys(resize for model in comp.models if (resize := kind.presize_of(model)) is not None))
+
+
 def wanted_caches(comp: Competition, workspace: Workspace) -> list[Wanted]:
     """One for each different presize, keyed by it and by the bytes of every image; none before the audit."""
-    if comp.kind != "image" or not (workspace.facts.is_file() and workspace.manifest.is_file()):
+    resizes = presizes_of(comp)
+    if not resizes or not (workspace.facts.is_file() and workspace.manifest.is_file()):
         return []
     images = readable_images(workspace)
     lines = (f"{path}\0{sha}\n" for path, sha in zip(images["path"], images["sha256"], strict=True))
-    content = hashlib.sha256("".join(lines).encode())
-    resizes = {model.presize.model_dump_json(): model.presize for model in comp.models}
-    found = []
-    for text, resize in resizes.items():
-        key = hashlib.sha256(f"{CACHE_VERSION} {text} {content.hexdigest()}".encode()).hexdigest()[:16]
-        found.append(Wanted(resize, workspace.presized / key))
-    return found
+    content = hashlib.sha256("".join(lines).encode()).hexdigest()
+    return [Wanted(resize, workspace.presized / _key_of(resize, content)) for resize in resizes]
 
 
-def readable_images(workspace: Workspace) -> pd.DataFrame:
-    """path, sha256, width and height (upright) of every image that can be read, sorted by path."""
-    rows = audited_rows(workspace, ["readable", "sha256", "width", "height"], ["path"])
-    rows = rows[rows["readable"]].drop_duplicates("path").sort_values("path", ignore_index=True)
-    return rows[["path", "sha256", "width", "height"]]
+def _key_of(resize: Resize, content: str) -> str:
+    """Size and method always, what else a presize may say only where it differs from the default."""
+    settings = resize.settings()
+    text = json.dumps({key: settings[key] for key in ("size", "method")} | settings.said(), separators=(",", ":"))
+    return hashlib.sha256(f"{CACHE_VERSION} {text} {content}".encode()).hexdigest()[:16]
 
 
-def open_cache(workspace: Workspace, comp: Competition, resize: Resize, log: Log) -> "Cache":
-    """The cache of a presize, whose images are checked anew. Raises WorkFailed if it is not there, or not whole."""
-    from pipeline.vision.cache import Cache
-
-    (wanted,) = [cache for cache in wanted_caches(comp, workspace) if cache.resize == resize]
-    return Cache(wanted.folder, workspace.raw, log.warn)
+def cache_of(comp: Competition, workspace: Workspace, model: Model) -> Path | None:
+    """The folder of the cache that a model reads; None for a kind without."""
+    resize = kind_of(comp).presize_of(model)
+    return next((cache.folder for cache in wanted_caches(comp, workspace) if cache.resize == resize), None)
 
 
 def _forms(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from pipeline.errors import RequestError, WorkFailed
 from pipeline.freshness import Step, digest
 from pipeline.log import Log
 from pipeline.predictions import Predictions, TargetSpec
-from pipeline.stages.data import sample_path
-from pipeline.submission import Column, as_sent, columns_of, fill_in, read_sample
+from pipeline.stage import Stage
+from pipeline.submission import Column, as_sent, columns_meant, columns_of, fill_in, read_sample, sample_path
 from pipeline.workspace import Workspace, read_json, write_json, write_text
 
 VERSION = 1
@@ -64,12 +65,24 @@ def step(comp: Competition, workspace: Workspace, member: str = "ensemble") -> S
     inputs = {
         "version": VERSION,
         "preds": digest(workspace.model(member) / "test.parquet"),
-        "columns": comp.submission.columns,
+        "columns": columns_meant(comp, workspace),
         "sample": digest(sample) if sample else None,
     }
-    # Named by what it was made from: another result never overwrites a file that may have been sent.
-    name = f"{member}-{hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:8]}"
-    return Step(workspace.runs / f"submitted-{member}.json", inputs, (workspace.submissions / f"{name}.csv",))
+    stamp = workspace.runs / f"submitted-{member}.json"
+    known = Step(stamp, inputs, ())
+    if known.same_inputs():
+        names = [Path(place).name for place in known.facts()["outputs"]]
+    else:  # named by what it was made from: another result never overwrites a file that may have been sent
+        names = [f"{member}-{hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:8]}.csv"]
+    return Step(stamp, inputs, tuple(workspace.submissions / name for name in names))
+
+
+STAGE = Stage(
+    submit,
+    lambda comp, workspace: [("", step(comp, workspace))],
+    needs=("ensemble",),
+    applies=lambda comp: comp.has_test,
+)
 
 
 def latest(workspace: Workspace) -> str | None:

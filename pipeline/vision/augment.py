@@ -21,8 +21,8 @@ from fastai.vision.augment import find_coeffs as homography_between
 from fastai.vision.core import TensorImage
 from torch import Tensor
 
-from pipeline.config import Augment
 from pipeline.machine import cores
+from pipeline.vision.config import Augment
 from pipeline.vision.gather import Buffers
 from pipeline.vision.memory import sent
 

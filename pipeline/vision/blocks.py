@@ -16,8 +16,8 @@ from fastai.vision.data import get_grid
 from fastai.vision.learner import plot_top_losses
 from PIL import Image
 
-from pipeline.config import Augment
 from pipeline.vision.augment import FusedAugment
+from pipeline.vision.config import Augment
 from pipeline.vision.gather import PixelSource, read_bytes
 from pipeline.vision.heads import Head, JointLabels
 from pipeline.vision.loader import pixel_block

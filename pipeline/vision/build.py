@@ -21,9 +21,9 @@ import pyarrow as pa
 import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
-from pipeline.config import Resize
 from pipeline.errors import WorkFailed
 from pipeline.vision import CACHE_VERSION
+from pipeline.vision.config import Resize
 from pipeline.vision.layout import Form, pack
 from pipeline.vision.memory import keep_freed_memory
 from pipeline.vision.presize import frame_of, presize, read_pixels

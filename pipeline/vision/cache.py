@@ -11,10 +11,10 @@ from typing import get_args
 import numpy as np
 import pyarrow.parquet as pq
 
-from pipeline.config import Resize
 from pipeline.errors import WorkFailed
 from pipeline.log import Log
 from pipeline.vision import CACHE_VERSION
+from pipeline.vision.config import Resize
 from pipeline.vision.layout import Buffer, Cut, Form, cut, pack, window_of_jpeg
 from pipeline.vision.presize import Fractions, Pixels, corner, presize, read_pixels
 from pipeline.workspace import ABOUT, INDEX, PIXELS, read_json
@@ -203,3 +203,8 @@ class Cache:
                 found.append(self._names[row].as_py())
             progress(row + 1, len(self))
         return found
+
+
+def open_cache(folder: Path | None, raw: Path, log: Log) -> Cache | None:
+    """The cache in a folder, its warnings said in the log; None without a folder. Raises as `Cache` does."""
+    return None if folder is None else Cache(folder, raw, log.warn)

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 import torch
 
-from pipeline.config import Resize
 from pipeline.machine import cores
 from pipeline.vision.cache import Cache, DamagedCache
+from pipeline.vision.config import Resize
 from pipeline.vision.layout import Cut
 from pipeline.vision.memory import keep_freed_memory
 from pipeline.vision.presize import Fractions, Pixels, cut_window, presize_window, read_pixels

@@ -1,95 +1,199 @@
-"""How a fold of an image competition is trained and predicted."""
+"""Image competitions: what they do in their own way on the road."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from pipeline.config import Competition, Data, Model
+from pipeline.data.audit import audit, inspect_images
+from pipeline.data.duplicates import near_duplicate_groups
 from pipeline.data.manifest import IMAGE_ENDINGS, build_manifest, empty_class_folders
 from pipeline.errors import RequestError
-from pipeline.fold import Fold, Values
+from pipeline.fold import Fold
+from pipeline.kinds import Audit, Kind
 from pipeline.log import Log
+from pipeline.machine import cores, device_in_words
+from pipeline.predictions import NO_FOLD, Predictions
+from pipeline.rows import ALONE, content_digest
+from pipeline.vision.config import ImageCompetition, ImageData, ImageModel, Resize
+from pipeline.vision.splits import split_images
+from pipeline.workspace import Workspace
 
 PLAIN = "plain"  # the folder of predictions without TTA
-PASSES = (("cv", PLAIN), ("tta_cv", ""))
-FREE = {"name", "tta"}
-LIBRARIES = ("torch", "fastai", "timm", "pillow")
-ROWS = "images"
+Images = Fold[ImageCompetition, ImageModel]
+# What the audit keeps of an image.
+KEPT = ["readable", "error", "format", "mode", "width", "height", "orientation", "sha256"]
 
 
-def build(comp: Competition, raw: Path) -> pd.DataFrame:
-    """The manifest. Raises RequestError for anything in the file that the raw folder contradicts."""
-    manifest = build_manifest(raw, comp.data, comp.targets, raw / comp.submission.sample)
-    if any(target.folder for target in comp.targets):
-        empty = empty_class_folders(raw, comp.data)
-        if empty:
-            raise RequestError(
-                f"data.images: class folder {empty[0]!r} in {raw / comp.data.images} holds no image "
-                f"({', '.join(sorted(IMAGE_ENDINGS)[:4])}, ...); add some or remove the folder"
+class ImageKind:
+    """Photos with labels: presized once, trained by fastai, predicted with and without TTA."""
+
+    name = "image"
+    competition = ImageCompetition
+    rows = "images"
+    passes = (("cv", PLAIN), ("tta_cv", ""))
+    free = frozenset({"name", "tta"})
+    libraries = ("torch", "fastai", "timm", "pillow")
+    makes_sample = False
+    travels = True
+
+    def build_manifest(self, comp: ImageCompetition, raw: Path) -> pd.DataFrame:
+        manifest = build_manifest(raw, comp.data, comp.targets, raw / comp.submission.sample)
+        if any(target.folder for target in comp.targets):
+            empty = empty_class_folders(raw, comp.data)
+            if empty:
+                raise RequestError(
+                    f"data.images: class folder {empty[0]!r} in {raw / comp.data.images} holds no image "
+                    f"({', '.join(sorted(IMAGE_ENDINGS)[:4])}, ...); add some or remove the folder"
+                )
+        return manifest
+
+    def own_sample(self, comp: ImageCompetition, manifest: pd.DataFrame) -> None:
+        return None
+
+    def with_ids(self, table: pd.DataFrame, data: ImageData, raw: Path) -> pd.DataFrame:
+        """As it is: it has a column of ids."""
+        return table
+
+    def hint_on_ids(self, comp: ImageCompetition) -> str:
+        folder = (comp.data.test or "test").split("{")[0].rstrip("/")
+        return f"if ids have no ending, use a pattern such as test = '{folder}/{{{comp.data.id}}}.jpg'"
+
+    def audit(self, comp: ImageCompetition, workspace: Workspace, manifest: pd.DataFrame, log: Log) -> Audit:
+        paths = [workspace.raw / path for path in manifest["path"]]
+        with log.bar("check images") as progress:
+            facts = inspect_images(paths, workers=cores(), progress=progress)
+        groups = near_duplicate_groups(facts)
+        summary = audit(manifest, facts, groups, [target.name for target in comp.targets])
+        _refuse_hopeless(manifest, facts, workspace)
+        kept = pd.concat([manifest[["id", "split"]], facts[KEPT]], axis=1).assign(group=_numbered(groups, len(facts)))
+        return Audit(kept, summary, partial(_say_audit, summary))
+
+    def split(
+        self, comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame, log: Log
+    ) -> tuple[np.ndarray, str]:
+        return split_images(comp, workspace, rows, log)
+
+    def split_inputs(self, comp: ImageCompetition, workspace: Workspace) -> dict[str, Any]:
+        return {}
+
+    def check_models(self, models: Sequence[ImageModel]) -> None:
+        """Refuse an architecture that timm does not know."""
+        from pipeline.vision.model import check_arch
+
+        for model in models:
+            check_arch(model.arch)
+
+    def device(self, log: Log) -> str:
+        return device_in_words(log)
+
+    def presize_of(self, model: ImageModel) -> Resize:
+        return model.presize
+
+    def training_inputs(self, comp: ImageCompetition, workspace: Workspace, model: ImageModel) -> dict[str, Any]:
+        return {"images": content_digest(workspace)}
+
+    def train_fold(self, fold: Images, log: Log, deadline: float = math.inf) -> None:
+        from pipeline.vision.cache import open_cache
+        from pipeline.vision.fold import heads_of, samples_of
+        from pipeline.vision.memory import given_back
+        from pipeline.vision.train import train_fold
+
+        with given_back():
+            train_fold(
+                samples_of(fold.train, fold.specs, fold.raw),
+                samples_of(fold.held_out, fold.specs, fold.raw),
+                heads_of(fold.comp.targets, fold.specs, fold.train),
+                fold.model,
+                fold.seed,
+                fold.folder,
+                log,
+                f"train {fold.name}",
+                open_cache(fold.presized, fold.raw, log),
+                deadline,
             )
-    return manifest
+
+    def prediction_inputs(self, model: ImageModel) -> dict[str, Any]:
+        return {"tta": model.tta}
+
+    def predict_fold(self, fold: Images, test: pd.DataFrame, log: Log) -> Mapping[str, tuple[Predictions, Predictions]]:
+        from pipeline.vision.cache import open_cache
+        from pipeline.vision.fold import heads_of, samples_of, unlabelled
+        from pipeline.vision.memory import given_back
+        from pipeline.vision.predict import predict_fold
+
+        with given_back():
+            oof, unseen = predict_fold(
+                samples_of(fold.held_out, fold.specs, fold.raw),
+                unlabelled(test, fold.raw),
+                heads_of(fold.comp.targets, fold.specs, fold.train),
+                fold.model,
+                fold.seed,
+                fold.folder / "weights.safetensors",
+                open_cache(fold.presized, fold.raw, log),
+            )
+
+        def keyed(rows, number, values):
+            ids = rows["id"].to_numpy(dtype=str)
+            return Predictions(ids, np.full(len(ids), number), fold.specs, values)
+
+        pairs = {"": (oof.tta, unseen.tta), PLAIN: (oof.plain, unseen.plain)}
+        return {
+            place: (keyed(fold.held_out, fold.number, mine), keyed(test, NO_FOLD, theirs))
+            for place, (mine, theirs) in pairs.items()
+        }
 
 
-def with_ids(table: pd.DataFrame, data: Data, raw: Path) -> pd.DataFrame:
-    """A table of a submission as it is: it has a column of ids."""
-    return table
+KIND: Kind[ImageCompetition, ImageData, ImageModel] = ImageKind()
 
 
-def own_sample(comp: Competition, manifest: pd.DataFrame) -> pd.DataFrame | None:
-    """No sample but the competition's own."""
+def _numbered(groups: Sequence[Sequence[int]], rows: int) -> np.ndarray:
+    """The number of each row's group of images that resemble each other."""
+    group = np.full(rows, ALONE)
+    for number, members in enumerate(groups):
+        group[members] = number
+    return group
 
 
-def side_inputs(data: Data, model: Model, raw: Path) -> dict[str, Any]:
-    """What training depends on besides the manifest and the model: nothing."""
-    return {}
+def _refuse_hopeless(manifest: pd.DataFrame, facts: pd.DataFrame, workspace: Workspace) -> None:
+    for split in manifest["split"].unique():
+        rows = (manifest["split"] == split).to_numpy()
+        if not facts["readable"][rows].any():
+            first = facts[rows].iloc[0]
+            raise RequestError(
+                f"none of the {rows.sum()} {split} files below {workspace.raw} is a readable image; "
+                f"the first is {first['path']}: {first['error']}"
+            )
 
 
-def check_models(models: Sequence[Model]) -> None:
-    """Raise RequestError for an architecture that timm does not know, before the first hour of training."""
-    from pipeline.vision.model import check_arch
-
-    for model in models:
-        check_arch(model.arch)
-
-
-def train_fold(fold: Fold, log: Log, deadline: float = math.inf) -> None:
-    """Write the fold's weights.safetensors and history.csv. Raises TimeIsUp after the last epoch before `deadline`."""
-    from pipeline.vision.fold import heads_of, samples_of
-    from pipeline.vision.memory import given_back
-    from pipeline.vision.train import train_fold as train
-
-    with given_back():
-        train(
-            samples_of(fold.train, fold.specs, fold.raw),
-            samples_of(fold.held_out, fold.specs, fold.raw),
-            heads_of(fold.targets, fold.specs, fold.train),
-            fold.model,
-            fold.seed,
-            fold.folder,
-            log,
-            f"train {fold.name}",
-            fold.cache,
-            deadline,
-        )
-
-
-def predict_fold(fold: Fold, test: pd.DataFrame) -> dict[str, tuple[Values, Values]]:
-    """Predictions of the held-out and of the test rows, for each folder of `PASSES`."""
-    from pipeline.vision.fold import heads_of, samples_of, unlabelled
-    from pipeline.vision.memory import given_back
-    from pipeline.vision.predict import predict_fold as predict
-
-    with given_back():
-        oof, unseen = predict(
-            samples_of(fold.held_out, fold.specs, fold.raw),
-            unlabelled(test, fold.raw),
-            heads_of(fold.targets, fold.specs, fold.train),
-            fold.model,
-            fold.seed,
-            fold.folder / "weights.safetensors",
-            fold.cache,
-        )
-    return {"": (oof.tta, unseen.tta), PLAIN: (oof.plain, unseen.plain)}
+def _say_audit(summary: dict[str, Any], log: Log) -> None:
+    counts = summary["counts"]
+    log.say(
+        f"check: {counts['readable']:,} of {counts['train'] + counts['test']:,} images can be read; "
+        "details in audit.json"
+    )
+    for split, consequence in (("train", "left out"), ("test", "get a row of class priors")):
+        ids = [row["id"] for row in summary["unreadable"] if row["split"] == split]
+        if ids:
+            shown = ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
+            log.warn(f"{len(ids)} unreadable {split} image(s) {consequence}: {shown}")
+    findings = [
+        (len(summary["mislabelled"]), "files whose ending is not their format"),
+        (len(summary["modes"]), "images that are not RGB (read as RGB)"),
+        (
+            sum(row["mode"][0] in "IF" for row in summary["modes"]),
+            "of them with 16 or 32 bits (what is above 255 is clipped, as by fastai)",
+        ),
+        (len(summary["rotated"]), "images with an EXIF rotation (turned upright)"),
+        (len(summary["exact_duplicates"]), "groups of identical files"),
+        (len(summary["near_duplicates"]), "groups of near-duplicates (kept in one fold)"),
+        (len(summary["conflicts"]), "groups of duplicates with different labels"),
+        (len(summary["leaks"]), "groups of duplicates across train and test"),
+    ]
+    for count, what in findings:
+        if count:
+            log.say(f"  {count:>5} {what}")

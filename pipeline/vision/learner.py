@@ -10,11 +10,11 @@ from fastai.callback.mixup import MixUp
 from fastai.learner import AvgMetric, Learner
 from fastai.vision.learner import default_split
 
-from pipeline.config import Model
 from pipeline.errors import RequestError
 from pipeline.predictions import TargetSpec
 from pipeline.vision.blocks import Sample, build_loaders
 from pipeline.vision.callbacks import Accumulate
+from pipeline.vision.config import ImageModel
 from pipeline.vision.gather import PixelSource
 from pipeline.vision.heads import Head, JointLabels, JointLoss
 from pipeline.vision.memory import keep_freed_memory
@@ -23,7 +23,7 @@ from pipeline.vision.optimizer import FusedAdam
 
 
 def build_learner(
-    model: Model,
+    model: ImageModel,
     heads: Sequence[Head],
     train: Sequence[Sample],
     valid: Sequence[Sample],
@@ -105,7 +105,7 @@ def multiplies_bfloat16() -> bool:
     return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags.split())
 
 
-def _callbacks(model: Model, device: torch.device) -> list:
+def _callbacks(model: ImageModel, device: torch.device) -> list:
     callbacks: list = []
     if model.accumulate > 1:
         callbacks.append(Accumulate(model.accumulate))

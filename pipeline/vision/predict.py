@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from fastai.learner import Learner
 
-from pipeline.config import Model
 from pipeline.vision.blocks import Sample
 from pipeline.vision.cache import Cache
 from pipeline.vision.callbacks import seed_everything
+from pipeline.vision.config import ImageModel
 from pipeline.vision.gather import PixelSource
 from pipeline.vision.heads import Head
 from pipeline.vision.learner import build_learner
@@ -30,7 +30,7 @@ def predict_fold(
     held_out: Sequence[Sample],
     test: Sequence[Sample],
     heads: Sequence[Head],
-    model: Model,
+    model: ImageModel,
     seed: tuple[object, ...],
     weights: Path,
     cache: Cache | None = None,

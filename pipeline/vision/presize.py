@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pipeline.config import Resize
 from pipeline.data.orientation import orientation_of, upright
 from pipeline.errors import WorkFailed
+from pipeline.vision.config import Resize
 
 Pixels = np.ndarray  # (height, width, 3) uint8, RGB, upright
 Fractions = tuple[float, float] | None  # where between its two ends a window lies, across and down; None: the centre

@@ -14,7 +14,6 @@ import numpy as np
 from fastai.callback.schedule import valley
 from fastai.learner import Learner
 
-from pipeline.config import Model
 from pipeline.errors import TimeIsUp, WorkFailed
 from pipeline.log import Log
 from pipeline.vision.blocks import Sample
@@ -31,6 +30,7 @@ from pipeline.vision.callbacks import (
     read_checkpoint,
     seed_everything,
 )
+from pipeline.vision.config import ImageModel
 from pipeline.vision.gather import PixelSource
 from pipeline.vision.heads import Head
 from pipeline.vision.learner import build_learner
@@ -49,7 +49,7 @@ class Phase:
     div: float = 25.0
 
 
-def phases_of(model: Model, lr: float | Sequence[float]) -> list[Phase]:
+def phases_of(model: ImageModel, lr: float | Sequence[float]) -> list[Phase]:
     """fastai's `fine_tune` (book chapter 5) or `fit_one_cycle`, spelled out.
 
     fine_tune: the head alone at `lr`, then everything at half of it, the body from a hundredth of that.
@@ -69,7 +69,7 @@ def train_fold(  # noqa: PLR0913
     train: Sequence[Sample],
     valid: Sequence[Sample],
     heads: Sequence[Head],
-    model: Model,
+    model: ImageModel,
     seed: tuple[object, ...],
     folder: Path,
     log: Log,

@@ -1,0 +1,48 @@
+"""status: how far the road is walked, and why what is stale is stale. Imports no torch."""
+
+from typing import Any
+
+from pipeline.commands import send
+from pipeline.config import Competition, Model
+from pipeline.jobs import jobs_of
+from pipeline.road import standings
+from pipeline.stages import predict, submit, train
+from pipeline.workspace import Workspace, read_json
+
+
+def status(comp: Competition, workspace: Workspace) -> dict[str, Any]:
+    """In the shape that `pipeline status --json` prints; `why` has the reasons of each stale stage, if there is one."""
+    blend, found = workspace.ensemble, standings(comp, workspace)
+    why = {name: standing.why for name, standing in found.items() if standing.state == "stale"}
+    return {
+        "competition": comp.slug,
+        "kind": comp.kind,
+        "stages": {name: standing.state for name, standing in found.items()},
+        **({"why": why} if why else {}),
+        "models": [_model_status(comp, workspace, model) for model in comp.models],
+        "ensemble": {
+            "cv": (read_json(blend / "metrics.json") or {}).get("cv", {}),
+            "weights": read_json(blend / "weights.json") or {},
+        },
+        "submission": submission_of(workspace),
+        **({"leaderboard": sent} if (sent := send.leaderboard(comp, workspace)) else {}),
+    }
+
+
+def submission_of(workspace: Workspace) -> str | None:
+    """The newest submission's path below the root."""
+    name = submit.latest(workspace)
+    return str(workspace.submissions / name) if name else None
+
+
+def _model_status(comp: Competition, workspace: Workspace, model: Model) -> dict[str, Any]:
+    metrics = read_json(workspace.model(model.name) / "metrics.json") or {}
+    jobs = jobs_of(comp, model.name)
+    return {
+        "name": model.name,
+        "folds_done": sum(train.step(comp, workspace, job).done() for job in jobs),
+        "folds": len(jobs),
+        "cv": metrics.get("cv", {}),
+        "tta_cv": metrics.get("tta_cv", {}),
+        "seconds": round(predict.seconds_of(comp, workspace, model), 1),
+    }

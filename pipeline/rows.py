@@ -1,0 +1,93 @@
+"""The rows that stages read: the manifest with what the audit found, training and test rows, and their folds."""
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from pipeline.config import Competition
+from pipeline.data.labels import specs_of
+from pipeline.data.manifest import read_table
+from pipeline.errors import RequestError
+from pipeline.freshness import digest
+from pipeline.predictions import TargetSpec
+from pipeline.workspace import Workspace
+
+FOUND = ("readable", "sha256", "group")  # which no target may be called
+ALONE = -1  # the group of an image that resembles no other
+
+
+def audited_rows(
+    workspace: Workspace, found: Sequence[str] = FOUND, columns: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """The manifest, or some columns of it, with what the audit found of each row, in the manifest's order."""
+    manifest = pd.read_parquet(workspace.manifest, columns=columns and ["id", "split", *columns])
+    facts = pd.read_parquet(workspace.facts, columns=["id", "split", *found])
+    return manifest.merge(facts, on=["id", "split"], validate="one_to_one")
+
+
+def training_rows(workspace: Workspace) -> pd.DataFrame:
+    """The readable training rows, audited, sorted by id."""
+    rows = audited_rows(workspace)
+    return rows[(rows["split"] == "train") & rows["readable"]].sort_values("id", ignore_index=True)
+
+
+def test_rows(workspace: Workspace) -> pd.DataFrame:
+    """The test rows, audited, sorted by id."""
+    rows = audited_rows(workspace)
+    return rows[rows["split"] == "test"].sort_values("id", ignore_index=True)
+
+
+def readable_images(workspace: Workspace) -> pd.DataFrame:
+    """path, sha256, width and height (upright) of every image that can be read, sorted by path."""
+    rows = audited_rows(workspace, ["readable", "sha256", "width", "height"], ["path"])
+    rows = rows[rows["readable"]].drop_duplicates("path").sort_values("path", ignore_index=True)
+    return rows[["path", "sha256", "width", "height"]]
+
+
+def content_digest(workspace: Workspace) -> str | None:
+    """What the audit found in the files of the training rows, as one digest; None before the audit."""
+    if not (workspace.manifest.is_file() and workspace.facts.is_file()):
+        return None
+    return _content_digest(workspace, digest(workspace.manifest), digest(workspace.facts))
+
+
+@functools.lru_cache(maxsize=8)
+def _content_digest(workspace: Workspace, *_: str | None) -> str:
+    """Once for each state of the two tables: every fold asks for it."""
+    rows = training_rows(workspace)
+    # Joined in Python: pandas 2, as on Kaggle's image, drops a NUL that it adds to a column.
+    lines = (f"{id}\0{sha}\n" for id, sha in zip(rows["id"], rows["sha256"], strict=True))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def read_folds(workspace: Workspace) -> pd.Series:
+    """Fold numbers (from 0) by id. Raises RequestError for a file that holds something else."""
+    table = read_table(workspace.folds, "folds")
+    if not {"id", "fold"} <= set(table.columns):
+        raise RequestError(f"{workspace.folds} needs the columns id and fold; it has {', '.join(table.columns)}")
+    odd = table[~table["fold"].str.fullmatch(r"\d{1,4}")]
+    if len(odd):
+        raise RequestError(
+            f"{workspace.folds}: fold {odd['fold'].iloc[0]!r} of id {odd['id'].iloc[0]!r} is no fold number; "
+            "they are whole numbers from 0"
+        )
+    return table.set_index("id")["fold"].astype(int)
+
+
+class Loaded(NamedTuple):
+    """Readable training rows sorted by id, the targets as the data showed them, and each row's fold (rows,)."""
+
+    rows: pd.DataFrame
+    specs: tuple[TargetSpec, ...]
+    fold_of: np.ndarray
+
+
+def load_rows(comp: Competition, workspace: Workspace) -> Loaded:
+    """What the folds of a competition are made of."""
+    rows = training_rows(workspace)
+    specs = specs_of(comp.targets, pd.read_parquet(workspace.manifest))
+    return Loaded(rows, specs, read_folds(workspace).loc[rows["id"]].to_numpy())
