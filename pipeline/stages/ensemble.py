@@ -20,7 +20,6 @@ from pipeline.stages.train import training_rows
 from pipeline.workspace import Workspace, write_json
 
 VERSION = 1
-SMOOTH = {"category": "log_loss", "binary": "log_loss", "multilabel": "mean_log_loss", "regression": "rmse"}
 
 
 def ensemble(comp: Competition, workspace: Workspace, log: Log, force: bool = False) -> bool:
@@ -67,7 +66,7 @@ def gain_on(comp: Competition, rows: pd.DataFrame, scored: Sequence[str], first:
     """What a blend of OOF rows is worth: the leaderboard's metric, then a smooth one that breaks ties."""
     metric = METRICS[comp.metric]
     rows = rows.set_index("id")
-    specs = [s for s in first.specs if s.name in scored and s.kind in metric.kinds]
+    specs = [s for s in first.specs if s.name in scored and metric.scores(s.kind)]
     by_id = {s.name: truth_of(s, rows[s.name].loc[list(first.ids)]) for s in specs}
     known: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # blends of the same rows share one array of ids
 
@@ -80,7 +79,7 @@ def gain_on(comp: Competition, rows: pd.DataFrame, scored: Sequence[str], first:
         for spec in specs:
             truth, values = by_id[spec.name][where], for_metric(spec, preds.values[spec.name])
             main += metric.gain(truth, values)
-            smooth += METRICS[SMOOTH[spec.kind]].gain(truth, values)
+            smooth += METRICS[spec.target_kind.smooth_metric].gain(truth, values)
         return round(main, 9), smooth
 
     return gain

@@ -7,7 +7,7 @@ import pandas as pd
 
 from pipeline.collab.ratings import digest_of
 from pipeline.config import Competition
-from pipeline.data.labels import specs_of, truth_of
+from pipeline.data.labels import specs_of
 from pipeline.data.manifest import read_table
 from pipeline.errors import RequestError
 from pipeline.freshness import Step, digest
@@ -133,9 +133,9 @@ def _split_ratings(comp: Competition, workspace: Workspace, rows: pd.DataFrame, 
 def _split_images(comp: Competition, workspace: Workspace, rows: pd.DataFrame, log: Log) -> tuple[np.ndarray, str]:
     specs = specs_of(comp.targets, pd.read_parquet(workspace.manifest))
     wanted = comp.folds.stratify if comp.folds.stratify is not None else [spec.name for spec in specs]
-    wanted = [spec.name for spec in specs if spec.name in wanted and spec.kind != "multilabel"]
-    labels = [_strata(spec, rows[spec.name]) for spec in specs if spec.name in wanted]
-    labels = labels or [np.zeros(len(rows), dtype=int)]
+    each = {spec.name: spec.target_kind.strata(spec, rows[spec.name]) for spec in specs if spec.name in wanted}
+    strata = {name: codes for name, codes in each.items() if codes is not None}
+    labels = list(strata.values()) or [np.zeros(len(rows), dtype=int)]
     numbers = assign_folds(labels, _groups(comp, workspace, rows), comp.folds.n, comp.seed)
     if len(np.unique(numbers)) < comp.folds.n:
         raise RequestError(
@@ -143,15 +143,7 @@ def _split_images(comp: Competition, workspace: Workspace, rows: pd.DataFrame, l
             f"{len(np.unique(numbers))} folds"
         )
     _report_rare(specs, rows, comp.folds.n, log)
-    return numbers, f"stratified by {', '.join(wanted) or 'nothing'}"
-
-
-def _strata(spec, labels: pd.Series) -> np.ndarray:
-    """Codes to stratify by; a regression target by its deciles."""
-    if spec.kind == "regression":
-        numbers = labels.to_numpy(dtype=float)
-        return np.searchsorted(np.unique(np.quantile(numbers, np.arange(1, 10) / 10)), numbers)
-    return truth_of(spec, labels)
+    return numbers, f"stratified by {', '.join(strata) or 'nothing'}"
 
 
 def _groups(comp: Competition, workspace: Workspace, rows: pd.DataFrame) -> np.ndarray:
