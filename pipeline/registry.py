@@ -44,18 +44,19 @@ def adding_from(path: str | Path, sha256: str) -> Iterator[None]:
     A file that was loaded before is loaded anew: its earlier entries are gone. If loading raises, so are the new ones.
     """
     plug_in = PlugIn(Path(path).resolve(), sha256)
-    _forget(plug_in)
+    forget(plug_in)
     token = _loading.set(plug_in)
     try:
         yield
     except BaseException:
-        _forget(plug_in)
+        forget(plug_in)
         raise
     finally:
         _loading.reset(token)
 
 
-def _forget(plug_in: PlugIn) -> None:
+def forget(plug_in: PlugIn) -> None:
+    """Take out of every registry what came from a file."""
     for registry in REGISTRIES:
         registry.forget(plug_in)
 

@@ -58,6 +58,8 @@ class Loss:
             if not known:
                 return f"unknown option {key!r}; it has none"
             return f"unknown option {key!r}" + (meant(key, known) or f"; known here: {', '.join(known)}")
+        if problem["type"] == "missing":
+            return f"option {key!r} is missing and has no default"
         expected = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
         return f"{key}: found {problem['input']!r}, expected {expected}"
 
