@@ -52,15 +52,7 @@ def cross_fit(method: str, members: Mapping[str, Predictions], gain: Gain) -> Pr
 
 def to_ranks(preds: Predictions) -> Predictions:
     """Each class's values replaced by their rank among the rows, from 0 to 1; a target's sum to 1 again."""
-    from scipy.stats import rankdata
-
-    values = {}
-    for spec in preds.specs:
-        if spec.kind == "regression":
-            values[spec.name] = preds.values[spec.name]
-            continue
-        ranks = rankdata(preds.values[spec.name], axis=0) / len(preds)
-        values[spec.name] = ranks / ranks.sum(axis=1, keepdims=True) if spec.exclusive else ranks
+    values = {spec.name: spec.target_kind.ranks(preds.values[spec.name]) for spec in preds.specs}
     return replace(preds, values=values)
 
 

@@ -4,16 +4,19 @@
 differs. Everything after that works on these objects.
 """
 
-import difflib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from pipeline.forms import Column, check_source
+from pipeline.losses import LOSSES
 from pipeline.metrics import METRICS
-from pipeline.settings import Section
+from pipeline.registry import code_in, meant
+from pipeline.settings import Section, Settings
+from pipeline.targets import KINDS, TargetKind, losses_of
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 RESERVED_MODEL_NAMES = {"ensemble", "report", "explain", "kernel"}
@@ -42,13 +45,19 @@ class Source(Section):
         return next(key for key in type(self).model_fields if getattr(self, key) is not None)
 
 
-TargetKind = Literal["category", "binary", "multilabel", "regression"]
-LOSSES: dict[str, tuple[str, ...]] = {
-    "category": ("cross_entropy", "label_smoothing"),
-    "binary": ("cross_entropy",),
-    "multilabel": ("cross_entropy",),
-    "regression": ("mse", "l1"),
-}
+def _known_kind(value: object) -> object:
+    """A kind's name, refused as pydantic refuses what is none of several words."""
+    if value not in KINDS:
+        *others, last = (repr(name) for name in KINDS)
+        raise ValueError(f"expected {', '.join(others)} or {last}{meant(value, KINDS.names())}")
+    return value
+
+
+def _loss_settings(value: object) -> object:
+    """A loss by its name, or as a table of that and its options."""
+    if isinstance(value, dict) and not isinstance(value.get("name"), str):
+        raise ValueError("expected a loss by its name, as in { name = 'focal', gamma = 2.0 }")
+    return value
 
 
 class Target(Section):
@@ -58,8 +67,8 @@ class Target(Section):
     column: str | None = None
     regex: str | None = None
     folder: bool = False
-    kind: TargetKind = "category"
-    loss: str = ""
+    kind: Annotated[str, BeforeValidator(_known_kind)] = "category"
+    loss: Annotated[str | dict[str, Any], BeforeValidator(_loss_settings)] = ""
     weight: Annotated[float, Field(gt=0)] = 1.0
 
     @field_validator("regex")
@@ -82,20 +91,57 @@ class Target(Section):
             raise ValueError(f"name {self.name!r} is taken: tables of the pipeline have a column of that name")
         if sum([self.column is not None, self.regex is not None, self.folder]) > 1:
             raise ValueError("give one of column, regex, folder = true, not several")
-        if self.loss and self.loss not in LOSSES[self.kind]:
-            raise ValueError(f"loss {self.loss!r} is not one of {', '.join(LOSSES[self.kind])} for kind {self.kind!r}")
+        self._check_loss()
         return self
+
+    def _check_loss(self) -> None:
+        """Raise ValueError unless the loss serves the kind and has the options that are given."""
+        if not self.loss:
+            return
+        name, fitting = self.loss_name, losses_of(self.kind)
+        if name not in fitting:
+            said = f"loss {name!r} is not one of {', '.join(fitting)} for kind {self.kind!r}"
+            raise ValueError(f"{said}{meant(name, fitting)}")
+        try:
+            _ = self.loss_options
+        except ValueError as error:
+            raise ValueError(f"loss {name!r}: {error}") from None
+
+    @property
+    def target_kind(self) -> TargetKind:
+        """What its kind knows."""
+        return KINDS[self.kind]
 
     @property
     def loss_name(self) -> str:
-        return self.loss or LOSSES[self.kind][0]
+        """The loss that is said, or the kind's default."""
+        return (self.loss["name"] if isinstance(self.loss, dict) else self.loss) or self.target_kind.default_loss
+
+    @property
+    def loss_options(self) -> Section:
+        """The loss's options, defaults filled in."""
+        given = self.loss if isinstance(self.loss, dict) else {}
+        return LOSSES[self.loss_name].read_options({key: value for key, value in given.items() if key != "name"})
+
+    @property
+    def loss_settings(self) -> dict[str, Any]:
+        """The loss with every option written out, such as {"name": "focal", "gamma": 2.0}."""
+        return {"name": self.loss_name, **self.loss_options.model_dump()}
 
     def resolved(self, within: Any = None) -> Self:
         """With its loss, and the column that its label is in."""
         in_table = self.regex is None and not self.folder
-        return self.model_copy(
-            update={"loss": self.loss_name, "column": self.column or (self.name if in_table else None)}
-        )
+        loss = self.loss_settings if len(self.loss_settings) > 1 else self.loss_name
+        return self.model_copy(update={"loss": loss, "column": self.column or (self.name if in_table else None)})
+
+    def settings(self, within: Any = None, leave_out: Collection[str] = ()) -> Settings:
+        """With the loss's options, and the code of what a plug-in brings, whose change changes the meaning."""
+        found = super().settings(within, leave_out)
+        if "loss" in found:
+            options = self.loss_options.settings()
+            found["loss"] = Settings({"name": self.loss_name, **options}, options.defaults)
+            found |= code_in("loss", LOSSES, self.loss_name)
+        return Settings(found | code_in("kind", KINDS, self.kind), found.defaults, found.from_spelled)
 
 
 class Data(Section):
@@ -136,7 +182,7 @@ class Ensemble(Section):
 
 
 class Submission(Section):
-    """The file that is sent: its sample, and what goes into each column (a target, or target/class)."""
+    """The file that is sent: its sample, and what goes into each column (a target, target/class, or target:form)."""
 
     sample: str = "sample_submission.csv"
     columns: dict[str, str] = Field(default={})
@@ -161,25 +207,29 @@ class Competition(Section):
     @classmethod
     def _known_metric(cls, name: str) -> str:
         if name not in METRICS:
-            near = difflib.get_close_matches(name, METRICS, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"not a known metric; known are {', '.join(METRICS)}{hint}")
+            raise ValueError(METRICS.unknown(name))
         return name
 
     @model_validator(mode="after")
     def _shared(self) -> Self:
         refuse_repeats("targets", [target.name for target in self.targets])
         refuse_repeats("models", [model.name for model in self.models])
-        fitting = METRICS[self.metric].kinds
-        if not any(target.kind in fitting for target in self.targets):
-            raise ValueError(f"metric {self.metric!r} scores {', '.join(sorted(fitting))} targets, and there is none")
+        metric = METRICS[self.metric]
+        if not any(metric.scores(target.kind) for target in self.targets):
+            fitting = ", ".join(sorted(metric.kinds))
+            raise ValueError(f"metric {self.metric!r} scores {fitting} targets, and there is none")
         known = [target.name for target in self.targets]
         for column, source in self.submission.columns.items():
-            if source.split("/", 1)[0] not in known:
+            named = Column.of(column, source)
+            if named.target not in known:
                 raise ValueError(
                     f"submission.columns.{column} names {source!r}; expected a target ({', '.join(known)}) "
                     "or target/class"
                 )
+            try:
+                check_source(named)
+            except ValueError as error:
+                raise ValueError(f"submission.columns.{column} names {source!r}: {error}") from None
         return self
 
     def resolved(self, within: None = None) -> Self:

@@ -9,32 +9,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import WorkFailed
+from pipeline.targets import TargetSpec
 from pipeline.workspace import write_with
 
 NO_FOLD = -1  # the fold of a test row: it was held out of every fold
-
-
-@dataclass(frozen=True)
-class TargetSpec:
-    """A target as the data showed it: its kind and its classes in order (none for regression)."""
-
-    name: str
-    kind: str
-    vocab: tuple[str, ...] = ()
-
-    @property
-    def width(self) -> int:
-        """Columns of its predictions: one per class, or one."""
-        return len(self.vocab) or 1
-
-    @property
-    def columns(self) -> list[str]:
-        return [f"{self.name}/{label}" for label in self.vocab] or [self.name]
-
-    @property
-    def exclusive(self) -> bool:
-        """Whether the classes exclude each other: probabilities sum to 1, the largest one decides."""
-        return self.kind in ("category", "binary")
 
 
 @dataclass(frozen=True)

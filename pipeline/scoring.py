@@ -13,8 +13,6 @@ from pipeline.predictions import Predictions
 from pipeline.rows import training_rows
 from pipeline.workspace import Workspace
 
-SMOOTH = {"category": "log_loss", "binary": "log_loss", "multilabel": "mean_log_loss", "regression": "rmse"}
-
 
 def cross_validate(comp: Competition, workspace: Workspace, oof: Predictions) -> dict[str, dict[str, float]]:
     """Each target's metrics over all out-of-fold rows: {target: {metric: value}}."""
@@ -37,7 +35,7 @@ def gain_on(comp: Competition, rows: pd.DataFrame, scored: Sequence[str], first:
     """What a blend of OOF rows is worth: the leaderboard's metric, then a smooth one that breaks ties."""
     metric = METRICS[comp.metric]
     rows = rows.set_index("id")
-    specs = [s for s in first.specs if s.name in scored and s.kind in metric.kinds]
+    specs = [s for s in first.specs if s.name in scored and metric.scores(s.kind)]
     by_id = {s.name: truth_of(s, rows[s.name].loc[list(first.ids)]) for s in specs}
     known: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # blends of the same rows share one array of ids
 
@@ -50,7 +48,7 @@ def gain_on(comp: Competition, rows: pd.DataFrame, scored: Sequence[str], first:
         for spec in specs:
             truth, values = by_id[spec.name][where], for_metric(spec, preds.values[spec.name])
             main += metric.gain(truth, values)
-            smooth += METRICS[SMOOTH[spec.kind]].gain(truth, values)
+            smooth += METRICS[spec.target_kind.smooth_metric].gain(truth, values)
         return round(main, 9), smooth
 
     return gain

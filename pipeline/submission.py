@@ -1,35 +1,22 @@
 """What a submission says: which column holds which prediction, in the rows and order of the sample."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from pipeline.config import Competition
-from pipeline.data.labels import decode, for_metric, truth_of
+from pipeline.data.labels import for_metric, truth_of
 from pipeline.data.manifest import read_table
 from pipeline.errors import RequestError
+from pipeline.forms import FORMS, Column
 from pipeline.kinds import kind_of
 from pipeline.metrics import METRICS
 from pipeline.predictions import Predictions, TargetSpec
 from pipeline.settings import Settings
+from pipeline.targets.cells import numbers_in
 from pipeline.workspace import Workspace
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of the submission: a target's decided label or number, or the probability of one class."""
-
-    name: str
-    target: str
-    label: str | None = None
-
-    @property
-    def kind(self) -> Literal["decision", "probability"]:
-        return "decision" if self.label is None else "probability"
 
 
 def sample_path(comp: Competition, workspace: Workspace) -> Path | None:
@@ -71,7 +58,7 @@ def columns_of(comp: Competition, sample_columns: list[str]) -> list[Column]:
             f"submission.columns: the sample's columns are {', '.join(sample_columns)}, and {problem}; "
             f"write for example columns = {{ {sample_columns[0]} = '{comp.targets[0].name}' }}"
         )
-    columns = [Column(column, *_source(named[column])) for column in sample_columns]
+    columns = [Column.of(column, named[column]) for column in sample_columns]
     _refuse_decisions(comp, columns)
     return columns
 
@@ -102,7 +89,8 @@ def _refuse_decisions(comp: Competition, columns: list[Column]) -> None:
     """A metric of probabilities cannot score decided classes."""
     metric = METRICS[comp.metric]
     for column in columns:
-        if metric.needs_probabilities and column.kind == "decision" and comp.target(column.target).kind in metric.kinds:
+        vague = metric.needs_probabilities and not FORMS[column.kind].gives_probabilities
+        if vague and metric.scores(comp.target(column.target).kind):
             raise RequestError(
                 f"submission.columns.{column.name}: metric {comp.metric!r} scores probabilities, but this column would "
                 f"hold decided classes; give each class a column, such as {column.name} = '{column.target}/CLASS'"
@@ -125,7 +113,7 @@ def fill_in(id_column: str, sample: pd.DataFrame, columns: list[Column], preds: 
     filled = {id_column: ids.to_numpy()}
     for column in columns:
         spec = preds.spec(column.target)
-        filled[column.name] = _cells(column, spec, values[column.target])
+        filled[column.name] = FORMS[column.kind].cells(spec, column, values[column.target])
     return pd.DataFrame(filled)
 
 
@@ -134,21 +122,9 @@ def read_back(columns: list[Column], specs: tuple[TargetSpec, ...], table: pd.Da
     values: dict[str, np.ndarray] = {}
     for spec in specs:
         own = [column for column in columns if column.target == spec.name]
-        if not own:
-            continue
-        if own[0].kind == "probability":
-            array = np.zeros((len(table), spec.width))
-            for column in own:
-                array[:, _code(column, spec)] = _numbers(table, column.name)
-            if len(own) == 1 and spec.kind == "binary":
-                code = _code(own[0], spec)
-                array[:, 1 - code] = 1 - array[:, code]
-            values[spec.name] = array
-        elif spec.kind == "regression":
-            values[spec.name] = _numbers(table, own[0].name)[:, None]
-        else:
-            truth = truth_of(spec, list(table[own[0].name]))
-            values[spec.name] = np.eye(spec.width)[truth] if spec.exclusive else truth
+        if own:
+            alike = [column for column in own if column.kind == own[0].kind]
+            values[spec.name] = FORMS[own[0].kind].read(spec, alike, table)
     return values
 
 
@@ -160,59 +136,28 @@ def grade(
 ) -> dict[str, float]:
     """The leaderboard's metric of each target that has values and truth, in the same order of rows."""
     metric = METRICS[comp.metric]
-    chosen = [spec for spec in specs if spec.name in values and spec.name in truth and spec.kind in metric.kinds]
+    chosen = [spec for spec in specs if spec.name in values and spec.name in truth and metric.scores(spec.kind)]
     return {s.name: metric.compute(truth[s.name], for_metric(s, values[s.name])) for s in chosen}
 
 
 def truth_from(comp: Competition, specs: tuple[TargetSpec, ...], solution: pd.DataFrame) -> dict[str, np.ndarray]:
     """The answers of a solution table, for every target that it holds (by its column's or its own name)."""
     truth = {}
+    columns = [Column.of(name, source) for name, source in comp.submission.columns.items()]
     for target, spec in zip(comp.targets, specs, strict=True):
-        submitted = [name for name, source in comp.submission.columns.items() if source == target.name]
+        own = [column for column in columns if column.target == target.name]
+        submitted = [column.name for column in own if column.label is None]
         names = [name for name in (*submitted, target.column, target.name) if name in solution.columns]
-        onehot = {name: source for name, source in comp.submission.columns.items() if name in solution.columns}
+        by_class = {column.label: column.name for column in own if column.name in solution.columns}
         if names:
-            regression = spec.kind == "regression"
-            labels = _numbers(solution, names[0]) if regression else solution[names[0]]
+            labels = spec.target_kind.parse_cells(names[0], solution[names[0]])
             truth[spec.name] = truth_of(spec, labels)
-        elif {f"{target.name}/{label}" for label in spec.vocab} <= set(onehot.values()):
-            by_label = {source: name for name, source in onehot.items()}
-            each = np.column_stack([_numbers(solution, by_label[column]) for column in spec.columns])
-            truth[spec.name] = each.argmax(axis=1) if spec.exclusive else each
+        elif spec.vocab and by_class.keys() >= set(spec.vocab):
+            each = [numbers_in(by_class[label], solution[by_class[label]]) for label in spec.vocab]
+            truth[spec.name] = spec.target_kind.truth_from_columns(np.column_stack(each))
     if not truth:
         raise RequestError(
             f"the solution has no column of any target; it has {', '.join(solution.columns)}, "
             f"targets are {', '.join(spec.name for spec in specs)}"
         )
     return truth
-
-
-def _source(source: str) -> tuple[str, str | None]:
-    target, slash, label = source.partition("/")
-    return target, label if slash else None
-
-
-def _cells(column: Column, spec: TargetSpec, values: np.ndarray) -> np.ndarray:
-    if column.label is None:
-        return decode(spec, values)
-    return values[:, _code(column, spec)].astype(np.float64)
-
-
-def _code(column: Column, spec: TargetSpec) -> int:
-    if column.label not in spec.vocab:
-        raise RequestError(
-            f"submission.columns.{column.name}: {column.label!r} is not a class of {spec.name!r}, "
-            f"which has {', '.join(spec.vocab[:12])}{', ...' if len(spec.vocab) > 12 else ''}"
-        )
-    return spec.vocab.index(column.label)
-
-
-def _numbers(table: pd.DataFrame, name: str) -> np.ndarray:
-    """A column of text as numbers (n,)."""
-    numbers = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=float)
-    bad = ~np.isfinite(numbers)
-    if bad.any():
-        raise RequestError(
-            f"column {name!r} should hold numbers, but {bad.sum()} cells do not: {table[name][bad].iloc[0]!r}"
-        )
-    return numbers

@@ -9,12 +9,14 @@ from fastai.callback.mixup import MixUp
 from fastai.interpret import ClassificationInterpretation
 from torch import Tensor
 
+from pipeline.errors import RequestError
 from pipeline.predictions import TargetSpec
 from pipeline.vision.blocks import Sample
 from pipeline.vision.config import ImageModel
 from pipeline.vision.heads import Head, JointLabels, JointLoss
 from pipeline.vision.learner import build_learner
 from pipeline.vision.model import build_network
+from pipeline.vision.poolings import POOLINGS
 from tests.drawn import COLOURS, SHAPES, picture
 
 mpl.use("Agg")
@@ -101,6 +103,44 @@ def test_bodies_of_every_family_fit_the_heads(arch):
     size = (64, 96) if arch == "swin_tiny_patch4_window7_224" else (48, 64)
     model = build_network(arch, "none", [COLOUR, SHAPE], size).model.eval()
     assert model(torch.randn(2, 3, *size)).shape == (2, 5)
+
+
+def test_the_default_pooling_is_fastais():
+    from fastai.vision.learner import create_head
+
+    ours = build_network("test_resnet", "none", [COLOUR], (32, 32)).model[1].trunk
+    theirs = create_head(ours[2].num_features // 2, 1)[:-1]
+    assert [repr(layer) for layer in ours] == [repr(layer) for layer in theirs]
+
+
+POOLED = {
+    "concat": lambda x: torch.cat([x.amax((2, 3)), x.mean((2, 3))], dim=1),
+    "avg": lambda x: x.mean((2, 3)),
+    "max": lambda x: x.amax((2, 3)),
+    "gem": lambda x: x.clamp(min=1e-6).pow(3).mean((2, 3)).pow(1 / 3),
+}
+
+
+@pytest.mark.parametrize("name", POOLINGS)
+def test_a_pooling_gives_what_it_says_and_trains_in_a_network(name):
+    features = torch.randn(4, 5, 3, 2)
+    pooled = POOLINGS[name].build()(features)
+    assert pooled.shape == (4, 5 * POOLINGS[name].widening, 1, 1)
+    assert torch.allclose(pooled.flatten(1), POOLED[name](features), atol=1e-5)
+    model = build_network("test_resnet", "none", [COLOUR], (32, 32), pooling=name).model
+    out = model(torch.randn(4, 3, 32, 32))
+    out[:, 0].sum().backward()
+    assert out.shape == (4, 3)
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+    learned = [p for p in model[1].trunk[0].parameters() if p.grad.abs().sum() > 0]
+    assert len(learned) == (1 if name == "gem" else 0)
+
+
+def test_a_pooling_that_would_do_nothing_is_refused():
+    with pytest.raises(RequestError, match="test_vit pools its features by itself, so pooling = 'gem'"):
+        build_network("test_vit", "none", [COLOUR], (48, 64), pooling="gem")
+    with pytest.raises(RequestError, match=r"pooling 'gen' is not a known pooling; .*did you mean 'gem'"):
+        build_network("test_resnet", "none", [COLOUR], (32, 32), pooling="gen")
 
 
 def test_get_preds_gives_probabilities_per_target(learn):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from pipeline.metrics import METRICS, STANDARD, reported
+from pipeline.metrics import METRICS, reported
+from pipeline.targets import KINDS
 
 RNG = np.random.default_rng(5)
 TRUTH = RNG.choice(4, 200, p=[0.5, 0.3, 0.15, 0.05])
@@ -110,6 +111,9 @@ def test_certain_and_wrong_costs_much_but_not_infinity():
 def test_macro_f1_of_a_class_that_is_never_predicted_is_zero_not_a_warning(recwarn):
     assert value("macro_f1", [0, 0, 1], np.eye(2)[[0, 0, 0]]) == pytest.approx(0.4)
     assert not recwarn.list
+
+
+STANDARD = {name: kind.standard_metrics for name, kind in KINDS.items()}
 
 
 def test_reported_adds_the_leaderboards_metric_once_and_where_it_fits():

@@ -9,12 +9,14 @@ import pytest
 
 from pipeline.commands.score import score, score_predictions
 from pipeline.errors import RequestError, WorkFailed
+from pipeline.forms import FORMS, Form
 from pipeline.predictions import NO_FOLD, Predictions, TargetSpec
 from pipeline.stages import submit as submitting
 from pipeline.stages.data import data
 from pipeline.stages.submit import check_submission, class_shifts, latest, submit
 from pipeline.submission import Column, columns_of, fill_in, scored_targets
 from pipeline.workspace import read_json
+from tests.plugged import plugged
 
 DISEASE = TargetSpec("disease", "category", ("blast", "hispa", "normal"))
 VARIETY = TargetSpec("variety", "category", ("A", "B"))
@@ -64,6 +66,11 @@ def files_of(tiny) -> list[str]:
             ["submission.columns={}"],
             ["variety", "disease"],
             [Column("variety", "variety"), Column("disease", "disease")],
+        ),
+        (
+            ["submission.columns={p='disease:probability/a:b', q='disease:decision'}"],
+            ["q", "p"],
+            [Column("q", "disease", None, "decision"), Column("p", "disease", "a:b", "probability")],
         ),
         (
             ["submission.columns={p='disease/leaf/spot', q='disease/blast'}"],
@@ -463,3 +470,35 @@ def test_a_metric_of_probabilities_refuses_a_column_of_decisions(predicted, log)
     with pytest.raises(RequestError, match=r"'log_loss' scores probabilities.*disease/CLASS"):
         submit(comp, predicted.workspace, log)
     assert not list(predicted.workspace.submissions.glob("*"))
+
+
+class Ranked(Form):
+    """All classes of a row, the most probable one first."""
+
+    of_class, gives_probabilities = False, True
+
+    def cells(self, spec, column, values):
+        return np.array([" ".join(spec.vocab[code] for code in row) for row in (-values).argsort(axis=1)], dtype=object)
+
+    def problem(self, spec, cells):
+        short = [cell for cell in cells if set(cell.split()) != set(spec.vocab)]
+        return f"{short[0]!r} leaves a class out" if short else None
+
+    def read(self, spec, columns, table):
+        places = [[cell.split().index(label) for label in spec.vocab] for cell in table[columns[0].name]]
+        return 2.0 ** -np.array(places) / 1.75
+
+
+def test_a_plug_ins_form_is_filled_checked_and_read_back(predicted, log):
+    with plugged():
+        FORMS.add("ranked", Ranked())
+        comp = predicted.load("submission.columns={label='disease:ranked'}", "metric=log_loss")
+        table = submitted(predicted, comp, log)
+        assert table["label"].tolist() == ["normal blast hispa", "hispa blast normal", "blast hispa normal"] * 2
+        result = score(comp, predicted.workspace, solve(predicted, USAGE))
+        assert result["score"] == pytest.approx(-(4 * np.log(1 / 1.75) + 2 * np.log(0.5 / 1.75)) / 6, abs=1e-6)
+        column, sample = Column("label", "disease", None, "ranked"), SAMPLE[["id", "label"]]
+        with pytest.raises(WorkFailed, match="'label': 'blast' leaves a class out"):
+            check_submission(sample.assign(label="blast"), "id", sample, [column], (DISEASE,))
+    with pytest.raises(RequestError, match="'ranked' is not a known form; known are decision, probability"):
+        predicted.load("submission.columns={label='disease:ranked'}")

@@ -12,6 +12,7 @@ from pipeline.config import Competition
 from pipeline.data.labels import specs_of
 from pipeline.data.manifest import read_table
 from pipeline.errors import RequestError, WorkFailed
+from pipeline.forms import Column
 from pipeline.kinds import kind_of
 from pipeline.predictions import Predictions, TargetSpec
 from pipeline.stages.submit import latest
@@ -113,7 +114,7 @@ def _number(value: float) -> float | None:
 
 def _submitted(comp: Competition, values: dict) -> set[str]:
     """The targets that the leaderboard scores: those of the file's columns, or all that have values."""
-    named = {source.split("/", 1)[0] for source in comp.submission.columns.values()}
+    named = {Column.of(name, source).target for name, source in comp.submission.columns.items()}
     return named or set(values)
 
 

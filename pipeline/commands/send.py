@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.config import Competition
 from pipeline.errors import RequestError, WorkFailed
+from pipeline.forms import Column
 from pipeline.kaggle.client import Kaggle
 from pipeline.kaggle.competition import (
     Sent,
@@ -87,7 +88,7 @@ def leaderboard(comp: Competition, workspace: Workspace) -> list[dict[str, Any]]
 
 def _cv_of(comp: Competition, cv: dict[str, dict[str, float]]) -> float | None:
     """The CV of what the leaderboard scores: the metric of the submitted targets, or their mean."""
-    submitted = {source.split("/", 1)[0] for source in comp.submission.columns.values()} or set(cv)
+    submitted = {Column.of(name, source).target for name, source in comp.submission.columns.items()} or set(cv)
     values = [cv[name][comp.metric] for name in sorted(submitted) if comp.metric in cv.get(name, {})]
     return round(sum(values) / len(values), 6) if values else None
 

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from pipeline.errors import RequestError
+from pipeline.targets import KINDS
 from pipeline.workspace import write_text
 
 TEMPLATE = """\
@@ -27,7 +28,8 @@ test   = "test_images"                   # a folder; or a pattern such as "test_
 [[targets]]                              # any number of them; each gets a head of its own
 name   = "label"
 column = "label"                         # or regex = '^(.+)_\\d+\\.jpg$' on the file name, or folder = true
-# kind = "category"                      # category | binary | multilabel | regression
+# kind = "category"                      # {kinds}
+# loss = "cross_entropy"                 # the kind's default; or with options: {{ name = "focal", gamma = 2.0 }}
 # weight = 1.0                           # of its term in the summed loss
 
 [folds]
@@ -51,7 +53,7 @@ method = "hillclimb"                     # mean | weighted | rank | hillclimb
 
 [submission]
 sample  = "sample_submission.csv"
-columns = {{ label = "label" }}            # the sample's column = a target, or target/class
+columns = {{ label = "label" }}            # the sample's column = a target, target/class, or target:form
 """
 
 
@@ -62,5 +64,5 @@ def write_new(slug: str, folder: Path) -> Path:
     path = folder / f"{slug}.toml"
     if path.exists():
         raise RequestError(f"{path} exists already; edit it, or take another folder with --root")
-    write_text(path, TEMPLATE.format(slug=slug))
+    write_text(path, TEMPLATE.format(slug=slug, kinds=" | ".join(KINDS)))
     return path

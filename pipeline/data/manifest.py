@@ -119,15 +119,7 @@ def _labels(target: Target, rows: pd.DataFrame, table: pd.DataFrame | None, data
         column = target.column or target.name
         _need_column(table, column, str(data.table), f"targets {target.name!r}: column")
         labels = table[column].str.strip()
-    empty = rows["id"][labels == ""]
-    if target.kind == "multilabel":
-        return labels
-    if len(empty):
-        raise RequestError(
-            f"target {target.name!r}: {len(empty)} training rows have no label, for example {_some(empty)}; "
-            "fill them in or take the rows out"
-        )
-    return _numbers(target, labels, rows["id"]) if target.kind == "regression" else labels
+    return target.target_kind.parse_labels(target.name, labels, rows["id"])
 
 
 def _labels_from_names(target: Target, paths: pd.Series) -> pd.Series:
@@ -154,17 +146,6 @@ def _labels_from_folders(target: Target, paths: pd.Series, images: str) -> pd.Se
             f"target {target.name!r}: folder = true, but images lie outside of class folders: {_some(flat)}"
         )
     return parts.str[-2]
-
-
-def _numbers(target: Target, labels: pd.Series, ids: pd.Series) -> pd.Series:
-    numbers = pd.to_numeric(labels, errors="coerce")
-    bad = numbers.isna() | numbers.abs().eq(float("inf"))
-    if bad.any():
-        raise RequestError(
-            f"target {target.name!r} is a regression, but {int(bad.sum())} labels are no numbers: "
-            f"{_some(labels[bad])} (ids {_some(ids[bad])})"
-        )
-    return numbers.astype(float)
 
 
 def empty_class_folders(raw: Path, data: ImageData) -> list[str]:

@@ -122,7 +122,7 @@ def _hold_back(manifest: pd.DataFrame, comp: Competition, workspace: Workspace) 
     """Make a share of train the test set, class by class of the first target; keep the answers apart."""
     generator = np.random.Generator(np.random.PCG64(comp.seed))
     first = comp.targets[0]
-    strata = manifest[first.name] if first.kind in ("category", "binary") else np.zeros(len(manifest), int)
+    strata = manifest[first.name] if first.target_kind.exclusive else np.zeros(len(manifest), int)
     chosen: list[int] = []
     for _, rows in manifest.groupby(strata, sort=True):
         take = round(len(rows) * comp.data.held_back)
@@ -145,7 +145,7 @@ def _leave_one_of_each(manifest: pd.DataFrame, comp: Competition, chosen: list[i
     """`chosen` without the rows that would take the last of a class, of any target, out of train."""
     held = set(chosen)
     for target in comp.targets:
-        if target.kind in ("category", "binary"):
+        if target.target_kind.exclusive:
             for rows in manifest.groupby(target.name, sort=True).indices.values():
                 if held.issuperset(rows.tolist()):
                     held.remove(int(rows[0]))

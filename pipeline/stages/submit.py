@@ -11,11 +11,12 @@ import pandas as pd
 from pipeline import predictions
 from pipeline.config import Competition
 from pipeline.errors import RequestError, WorkFailed
+from pipeline.forms import FORMS, Column
 from pipeline.freshness import Step, digest
 from pipeline.log import Log
 from pipeline.predictions import Predictions, TargetSpec
 from pipeline.stage import Stage
-from pipeline.submission import Column, as_sent, columns_meant, columns_of, fill_in, read_sample, sample_path
+from pipeline.submission import as_sent, columns_meant, columns_of, fill_in, read_sample, sample_path
 from pipeline.workspace import Workspace, read_json, write_json, write_text
 
 VERSION = 1
@@ -119,14 +120,7 @@ def check_submission(
 def _problem(cells: pd.Series, column: Column, spec: TargetSpec) -> str | None:
     if cells.isna().any():
         return f"{int(cells.isna().sum())} empty cells"
-    if column.kind == "probability":
-        outside = ~cells.between(0, 1)
-        return f"{int(outside.sum())} values outside of 0 to 1" if outside.any() else None
-    if spec.kind == "regression":
-        return None if np.isfinite(cells.to_numpy(dtype=float)).all() else "values that are not finite"
-    said = {name for cell in cells for name in (cell.split() if spec.kind == "multilabel" else [cell])}
-    unknown = sorted(said - set(spec.vocab))
-    return f"{unknown[0]!r} is not a class of {spec.name!r}" if unknown else None
+    return FORMS[column.kind].problem(spec, cells)
 
 
 def class_shifts(columns: list[Column], preds: Predictions, oof: Predictions) -> list[dict[str, Any]]:
@@ -137,18 +131,18 @@ def class_shifts(columns: list[Column], preds: Predictions, oof: Predictions) ->
     found = []
     for name in sorted({column.target for column in columns}):
         spec = preds.spec(name)
-        if not spec.exclusive:
+        predicted, known = (spec.target_kind.class_shares(spec, part.values[name]) for part in (preds, oof))
+        if predicted is None or known is None:
             continue
-        shares = [np.bincount(p.values[name].argmax(axis=1), minlength=spec.width) / len(p) for p in (preds, oof)]
-        pooled = (shares[0] * len(preds) + shares[1] * len(oof)) / (len(preds) + len(oof))
+        pooled = (predicted * len(preds) + known * len(oof)) / (len(preds) + len(oof))
         noise = np.sqrt(pooled * (1 - pooled) * (1 / len(preds) + 1 / len(oof)))
-        for code in np.flatnonzero(np.abs(shares[0] - shares[1]) > SURPRISING * noise):
+        for code in np.flatnonzero(np.abs(predicted - known) > SURPRISING * noise):
             found.append(
                 {
                     "target": name,
                     "class": spec.vocab[code],
-                    "predicted": round(float(shares[0][code]), 4),
-                    "oof": round(float(shares[1][code]), 4),
+                    "predicted": round(float(predicted[code]), 4),
+                    "oof": round(float(known[code]), 4),
                 }
             )
     return found

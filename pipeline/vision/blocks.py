@@ -16,14 +16,13 @@ from fastai.vision.data import get_grid
 from fastai.vision.learner import plot_top_losses
 from PIL import Image
 
+from pipeline.targets import Label
 from pipeline.vision.augment import FusedAugment
 from pipeline.vision.config import Augment
 from pipeline.vision.gather import PixelSource, read_bytes
 from pipeline.vision.heads import Head, JointLabels
 from pipeline.vision.loader import pixel_block
 from pipeline.vision.presize import read_pixels
-
-Label = str | float | tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -74,31 +73,17 @@ class EncodeLabels(Transform):
 
     def encodes(self, sample: Sample) -> TensorLabels:
         row: list[float] = []
-        for head, label, offset in zip(self.joint.heads, sample.labels, self.joint.offsets, strict=True):
-            row += self._encode(head, label, offset)
+        for head, label, first in zip(self.joint.heads, sample.labels, self.joint.first_codes, strict=True):
+            row += [first + value for value in head.spec.target_kind.encode(head.spec, label)]
         dtype = torch.int64 if self.joint.only_codes else torch.float32
         return TensorLabels(torch.tensor(row, dtype=dtype))
 
     def decodes(self, labels: TensorLabels) -> ShownLabels:
         parts = labels.split(self.joint.label_widths)
-        pairs = zip(self.joint.heads, parts, self.joint.offsets, strict=True)
-        return ShownLabels(self._decode(head, part, offset) for head, part, offset in pairs)
-
-    @staticmethod
-    def _encode(head: Head, label: Label, offset: int) -> list[float]:
-        if head.spec.exclusive:
-            return [offset + head.spec.vocab.index(label)]
-        if head.spec.kind == "multilabel":
-            return [float(name in label) for name in head.spec.vocab]
-        return [float(label)]
-
-    @staticmethod
-    def _decode(head: Head, part: torch.Tensor, offset: int) -> str:
-        if head.spec.exclusive:
-            return head.spec.vocab[int(part[0]) - offset]
-        if head.spec.kind == "multilabel":
-            return " ".join(name for name, on in zip(head.spec.vocab, part, strict=True) if on > 0.5) or "none"
-        return f"{float(part[0]):.3g}"
+        pairs = zip(self.joint.heads, parts, self.joint.first_codes, strict=True)
+        return ShownLabels(
+            head.spec.target_kind.show(head.spec, part - first if first else part) for head, part, first in pairs
+        )
 
 
 @dispatch

@@ -7,14 +7,13 @@ import pandas as pd
 
 from pipeline.config import Target
 from pipeline.predictions import TargetSpec
-from pipeline.vision.blocks import Label, Sample
+from pipeline.vision.blocks import Sample
 from pipeline.vision.heads import Head
-from pipeline.vision.learner import label_scale
 
 
 def samples_of(rows: pd.DataFrame, specs: Sequence[TargetSpec], raw: Path) -> list[Sample]:
     """Rows of the manifest as samples with labels, in their order."""
-    columns = [[_label(spec, value) for value in rows[spec.name]] for spec in specs]
+    columns = [[spec.target_kind.sample_label(value) for value in rows[spec.name]] for spec in specs]
     labels = zip(*columns, strict=True)
     return [Sample(id, raw / path, own) for id, path, own in zip(rows["id"], rows["path"], labels, strict=True)]
 
@@ -28,12 +27,6 @@ def heads_of(targets: Sequence[Target], specs: Sequence[TargetSpec], train: pd.D
     """One head a target; a regression's scale comes from the training rows given."""
     heads = []
     for target, spec in zip(targets, specs, strict=True):
-        center, scale = label_scale(spec, train[spec.name])
-        heads.append(Head(spec, target.loss_name, target.weight, center, scale))
+        center, scale = spec.target_kind.label_scale(train[spec.name])
+        heads.append(Head(spec, target.loss_name, target.weight, center, scale, target.loss_options))
     return heads
-
-
-def _label(spec: TargetSpec, value: object) -> Label:
-    if spec.kind == "regression":
-        return float(value)
-    return tuple(str(value).split()) if spec.kind == "multilabel" else str(value)

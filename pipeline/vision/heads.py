@@ -8,20 +8,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
+from fastai.layers import Flatten
 from fastai.vision.learner import create_head
 from torch import Tensor, nn
 
-from pipeline.predictions import TargetSpec
-
-LABEL_SMOOTHING = 0.1  # fastai's default
+from pipeline.losses import LOSSES
+from pipeline.settings import Section
+from pipeline.targets import TargetSpec, label_kinds
+from pipeline.vision.poolings import DEFAULT, POOLINGS
 
 
 @dataclass(frozen=True)
 class Head:
     """A target's head: what it predicts, its term in the loss, and for regression the scale of its labels.
 
-    A regression head learns (label - center) / scale, so that its loss is of the size of the others'.
+    A regression head learns (label - center) / scale, so that its loss is of the size of the others'. `options` are
+    the loss's own, its defaults where None.
     """
 
     spec: TargetSpec
@@ -29,38 +31,27 @@ class Head:
     weight: float = 1.0
     center: float = 0.0
     scale: float = 1.0
+    options: Section | None = None
 
     @property
     def label_width(self) -> int:
         """Columns of its label: one code, one number, or one 0/1 per class."""
-        return self.spec.width if self.spec.kind == "multilabel" else 1
+        return self.spec.target_kind.label_width(self.spec)
 
     def term(self, preds: Tensor, labels: Tensor) -> Tensor:
         """The loss of each item (n,): `preds` (n, width) raw, `labels` (n, label_width), codes from 0."""
-        if self.spec.exclusive:
-            smoothing = LABEL_SMOOTHING if self.loss == "label_smoothing" else 0.0
-            codes = labels[:, 0].long()
-            return F.cross_entropy(preds, codes, reduction="none", label_smoothing=smoothing)
-        if self.spec.kind == "multilabel":
-            each = F.binary_cross_entropy_with_logits(preds, labels.to(preds.dtype), reduction="none")
-            return each.mean(dim=1)
-        distance = F.mse_loss if self.loss == "mse" else F.l1_loss
-        scaled = (labels[:, 0].to(preds.dtype) - self.center) / self.scale
-        return distance(preds[:, 0], scaled, reduction="none")
+        loss = LOSSES[self.loss]
+        scaled = self.spec.target_kind.scaled(labels, preds, self.center, self.scale)
+        options = loss.options() if self.options is None else self.options
+        return loss.term_for(label_kinds(self.spec.kind))(preds, scaled, options)
 
     def activate(self, preds: Tensor) -> Tensor:
         """Raw output (n, width) as probabilities, or as a number in the label's own units."""
-        if self.spec.exclusive:
-            return preds.softmax(dim=1)
-        if self.spec.kind == "multilabel":
-            return preds.sigmoid()
-        return preds * self.scale + self.center
+        return self.spec.target_kind.activate(preds, self.center, self.scale)
 
     def decide(self, activated: Tensor) -> Tensor:
         """Activated output (n, width) as labels (n, label_width)."""
-        if self.spec.exclusive:
-            return activated.argmax(dim=1, keepdim=True)
-        return (activated > 0.5) if self.spec.kind == "multilabel" else activated
+        return self.spec.target_kind.decide(activated)
 
 
 class JointLabels:
@@ -75,13 +66,18 @@ class JointLabels:
         self.widths = [head.spec.width for head in heads]
         self.label_widths = [head.label_width for head in heads]
         self.offsets = [sum(self.widths[:i]) for i in range(len(heads))]
+        # Where the codes of each target's labels begin among the joint ones: nowhere for labels that are no codes.
+        self.first_codes = [
+            offset if head.spec.exclusive else 0 for head, offset in zip(self.heads, self.offsets, strict=True)
+        ]
         self.vocab = [column for head in heads for column in head.spec.columns]
         self.only_codes = all(head.spec.exclusive for head in heads)
 
     def labels_of(self, head_number: int, labels: Tensor) -> Tensor:
         """One target's columns of joint labels (n, sum of label widths), codes counted from 0 again."""
         own = labels.split(self.label_widths, dim=1)[head_number]
-        return own - self.offsets[head_number] if self.heads[head_number].spec.exclusive else own
+        first = self.first_codes[head_number]
+        return own - first if first else own
 
 
 class JointLoss(nn.Module):
@@ -112,22 +108,34 @@ class JointLoss(nn.Module):
         """Activated predictions as joint labels (n, sum of label widths)."""
         parts = _plain(activated).split(self.joint.widths, dim=1)
         decided = []
-        for head, part, offset in zip(self.joint.heads, parts, self.joint.offsets, strict=True):
+        for head, part, first in zip(self.joint.heads, parts, self.joint.first_codes, strict=True):
             labels = head.decide(part)
-            decided.append(labels + offset if head.spec.exclusive else labels)
+            decided.append(labels + first if first else labels)
         return torch.cat(decided, dim=1)
 
 
 class NamedHeads(nn.Module):
     """fastai's head (pool, batch norm, dropout, 512) with one last linear layer for each target.
 
-    Input: features (n, nf, h, w), or (n, nf) where the body pools. Output: (n, sum of widths).
+    Input: features (n, nf, h, w), or (n, nf) where the body pools and `pool` is False. Output: (n, sum of widths).
+    `pooling` names one of `POOLINGS`; concat, fastai's mean and maximum side by side, is what create_head makes.
     """
 
-    def __init__(self, features: int, specs: Sequence[TargetSpec], pool: bool, dropout: float = 0.5) -> None:
+    def __init__(
+        self,
+        features: int,
+        specs: Sequence[TargetSpec],
+        pool: bool,
+        dropout: float = 0.5,
+        pooling: str = DEFAULT,
+    ) -> None:
         super().__init__()
-        *trunk, last = create_head(features, 1, pool=pool, ps=dropout)
-        self.trunk = nn.Sequential(*trunk)
+        pooled = []
+        if pool:
+            chosen = POOLINGS[pooling]
+            features, pooled = features * chosen.widening, [chosen.build(), Flatten()]
+        *trunk, last = create_head(features, 1, pool=False, ps=dropout)
+        self.trunk = nn.Sequential(*pooled, *trunk)
         bias = last.bias is not None
         # The prefix keeps a target called `type` apart from the module's own attributes.
         self.heads = nn.ModuleDict(

@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from fastai.callback.fp16 import MixedPrecision
 from fastai.callback.mixup import MixUp
@@ -11,7 +10,6 @@ from fastai.learner import AvgMetric, Learner
 from fastai.vision.learner import default_split
 
 from pipeline.errors import RequestError
-from pipeline.predictions import TargetSpec
 from pipeline.vision.blocks import Sample, build_loaders
 from pipeline.vision.callbacks import Accumulate
 from pipeline.vision.config import ImageModel
@@ -116,33 +114,15 @@ def _callbacks(model: ImageModel, device: torch.device) -> list:
     return callbacks
 
 
-METRIC_OF_KIND = {
-    "category": "error_rate",
-    "binary": "error_rate",
-    "multilabel": "label_error",
-    "regression": "mae",
-}
-
-
 def _metric(joint: JointLabels, number: int) -> AvgMetric:
     """The error of one head, averaged over the items, for the line of each epoch."""
     head = joint.heads[number]
+    kind = head.spec.target_kind
 
     def error(preds: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         own = preds.as_subclass(torch.Tensor).split(joint.widths, dim=1)[number]
         decided = head.decide(head.activate(own))
-        truth = joint.labels_of(number, labels.as_subclass(torch.Tensor))
-        if head.spec.kind == "regression":
-            return (decided - truth).abs().mean()
-        return (decided != truth).float().mean()
+        return kind.error(decided, joint.labels_of(number, labels.as_subclass(torch.Tensor)))
 
-    error.__name__ = f"{head.spec.name}_{METRIC_OF_KIND[head.spec.kind]}"
+    error.__name__ = f"{head.spec.name}_{kind.error_name}"
     return AvgMetric(error)
-
-
-def label_scale(spec: TargetSpec, labels: Sequence[float]) -> tuple[float, float]:
-    """Mean and standard deviation of a regression target's training labels; (0, 1) for other kinds."""
-    if spec.kind != "regression":
-        return 0.0, 1.0
-    values = torch.from_numpy(np.asarray(labels, dtype=np.float64))  # torch would ask a table's column for row 0
-    return values.mean().item(), max(values.std().item(), 1e-6)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.predictions import TargetSpec
 from pipeline.vision.heads import NamedHeads
+from pipeline.vision.poolings import DEFAULT
 from pipeline.workspace import write_with
 
 
@@ -95,13 +96,18 @@ class Network:
 
 
 def build_network(
-    arch: str, weights: str, specs: Sequence[TargetSpec], size: tuple[int, int], dropout: float = 0.5
+    arch: str,
+    weights: str,
+    specs: Sequence[TargetSpec],
+    size: tuple[int, int],
+    dropout: float = 0.5,
+    pooling: str = DEFAULT,
 ) -> Network:
     """Build body and heads. `weights`: pretrained, none, or a file; `size`: height and width in pixels;
-    `dropout`: before the last layer, half of it before the one before (fastai's `ps`).
+    `dropout`: before the last layer, half of it before the one before (fastai's `ps`); `pooling`: of the body's map.
 
-    Raises RequestError for an architecture that timm does not know or that does not take this size, and
-    WorkFailed for weights that cannot be had.
+    Raises RequestError for an architecture that timm does not know, that does not take this size, or that pools by
+    itself though another pooling is asked for, and WorkFailed for weights that cannot be had.
     """
     check_arch(arch)
     model = _create(arch, weights, size)
@@ -113,7 +119,9 @@ def build_network(
             f"{arch} does not take images of {size[0]}x{size[1]} pixels ({_first_line(error)}); "
             f"it was made for {wanted}: set the model's size to that"
         ) from error
-    head = NamedHeads(body.features, specs, pool=body.gives_map, dropout=dropout)
+    if pooling != DEFAULT and not body.gives_map:
+        raise RequestError(f"{arch} pools its features by itself, so pooling = {pooling!r} would change nothing")
+    head = NamedHeads(body.features, specs, pool=body.gives_map, dropout=dropout, pooling=pooling)
     apply_init(head, nn.init.kaiming_normal_)
     network = BodyAndHeads(body, head).to(memory_format=torch.channels_last)
     return Network(network, (model.default_cfg["mean"], model.default_cfg["std"]))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from pipeline.data.labels import specs_of, truth_of
+from pipeline.data.labels import specs_of
 from pipeline.data.manifest import read_table
 from pipeline.errors import RequestError
 from pipeline.log import Log
@@ -19,9 +19,9 @@ def split_images(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFram
     """Fold numbers (rows,), and in words how they were made. Raises RequestError for more folds than groups."""
     specs = specs_of(comp.targets, pd.read_parquet(workspace.manifest))
     wanted = comp.folds.stratify if comp.folds.stratify is not None else [spec.name for spec in specs]
-    wanted = [spec.name for spec in specs if spec.name in wanted and spec.kind != "multilabel"]
-    labels = [_strata(spec, rows[spec.name]) for spec in specs if spec.name in wanted]
-    labels = labels or [np.zeros(len(rows), dtype=int)]
+    each = {spec.name: spec.target_kind.strata(spec, rows[spec.name]) for spec in specs if spec.name in wanted}
+    strata = {name: codes for name, codes in each.items() if codes is not None}
+    labels = list(strata.values()) or [np.zeros(len(rows), dtype=int)]
     numbers = assign_folds(labels, _groups(comp, workspace, rows), comp.folds.n, comp.seed)
     if len(np.unique(numbers)) < comp.folds.n:
         raise RequestError(
@@ -29,7 +29,7 @@ def split_images(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFram
             f"{len(np.unique(numbers))} folds"
         )
     _report_rare(specs, rows, comp.folds.n, log)
-    return numbers, f"stratified by {', '.join(wanted) or 'nothing'}"
+    return numbers, f"stratified by {', '.join(strata) or 'nothing'}"
 
 
 def assign_folds(labels: Sequence[np.ndarray], groups: np.ndarray, n: int, seed: int) -> np.ndarray:
@@ -59,14 +59,6 @@ def assign_folds(labels: Sequence[np.ndarray], groups: np.ndarray, n: int, seed:
         lacking[fold] -= counts[group]
         room[fold] -= sizes[group]
     return fold_of[group_of]
-
-
-def _strata(spec: TargetSpec, labels: pd.Series) -> np.ndarray:
-    """Codes to stratify by; a regression target by its deciles."""
-    if spec.kind == "regression":
-        numbers = labels.to_numpy(dtype=float)
-        return np.searchsorted(np.unique(np.quantile(numbers, np.arange(1, 10) / 10)), numbers)
-    return truth_of(spec, labels)
 
 
 def _groups(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame) -> np.ndarray:

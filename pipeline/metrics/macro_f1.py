@@ -1,0 +1,14 @@
+"""macro_f1: the mean of the classes' F1 scores."""
+
+import numpy as np
+
+from pipeline.metrics import ONE_OF, Metric
+
+
+def macro_f1(truth: np.ndarray, preds: np.ndarray) -> float:
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(truth, preds.argmax(axis=1), average="macro", zero_division=0))
+
+
+ENTRY = Metric(ONE_OF, True, False, macro_f1)
