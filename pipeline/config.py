@@ -34,6 +34,11 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        """What may be said here, for the hint behind a key that may not."""
+        return list(cls.model_fields)
+
 
 class Source(Section):
     """Where the raw files come from: exactly one of the four."""

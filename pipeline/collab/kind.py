@@ -62,7 +62,7 @@ def own_sample(comp: RatingsCompetition, manifest: pd.DataFrame) -> pd.DataFrame
 
 def side_inputs(data: RatingsData, model: RatingsModel, raw: Path) -> dict[str, Any]:
     """What training depends on besides the manifest and the model: the tables of users and items."""
-    sides = [side for side in (data.users, data.items) if side is not None and model.side]
+    sides = [side for side in (data.users, data.items) if side is not None and model.uses_features]
     return {"side": {side.table: digest_of(raw, side.table, data.table) for side in sides}}
 
 
