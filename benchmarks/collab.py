@@ -189,8 +189,7 @@ def fit_one(
     started = time.perf_counter()
     trained = fit(seen, model, (42, model.name), features)
     seconds = time.perf_counter() - started
-    times = test["timestamp"].to_numpy() if model.time else None
-    return trained.predict(test["user"].tolist(), test["item"].tolist(), times), seconds
+    return trained.predict(test["user"].tolist(), test["item"].tolist(), test["timestamp"].to_numpy()), seconds
 
 
 def rmse(preds: np.ndarray, test: pd.DataFrame) -> float:
