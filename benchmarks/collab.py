@@ -31,9 +31,10 @@ from road import describe_machine, say
 
 from pipeline.collab.config import RatingsData, RatingsModel
 from pipeline.collab.features import read_features
+from pipeline.collab.ids import Ids
 from pipeline.collab.manifest import build_manifest, published_folds
-from pipeline.collab.ratings import Ids
-from pipeline.collab.train import Observations, fit
+from pipeline.collab.observations import Observations
+from pipeline.collab.train import fit
 from pipeline.competitions import load
 from pipeline.data.archive import unpack
 from pipeline.workspace import write_json
@@ -182,14 +183,13 @@ def fit_one(
     """Predictions of `test`, and the seconds of fitting."""
     seen = Observations.of(train)
     features = (None, None)
-    if model.side:
+    if model.uses_features:
         pairs = ((seen.users.raw, "users"), (seen.items.raw, "items"))
         features = tuple(read_features(raw, data, ids, name) for ids, name in pairs)
     started = time.perf_counter()
     trained = fit(seen, model, (42, model.name), features)
     seconds = time.perf_counter() - started
-    times = test["timestamp"].to_numpy() if model.time else None
-    return trained.predict(test["user"].tolist(), test["item"].tolist(), times), seconds
+    return trained.predict(test["user"].tolist(), test["item"].tolist(), test["timestamp"].to_numpy()), seconds
 
 
 def rmse(preds: np.ndarray, test: pd.DataFrame) -> float:

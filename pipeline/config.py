@@ -167,12 +167,11 @@ class Model(Section):
 
     name: Name
 
-    @field_validator("name")
-    @classmethod
-    def _free(cls, name: str) -> str:
-        if name in RESERVED_MODEL_NAMES:
-            raise ValueError(f"name {name!r} is taken: runs/ keeps a folder of that name for itself")
-        return name
+    @model_validator(mode="after")
+    def _free_name(self) -> Self:
+        if self.name in RESERVED_MODEL_NAMES:
+            raise ValueError(f"name {self.name!r} is taken: runs/ keeps a folder of that name for itself")
+        return self
 
 
 class Ensemble(Section):

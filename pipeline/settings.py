@@ -42,6 +42,11 @@ class Section(BaseModel, frozen=True):
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        """What may be said here, for the hint behind a key that may not."""
+        return list(cls.model_fields)
+
     def resolved(self, within: Any = None) -> Self:
         """The same section with each value that follows from others, or from the competition, filled in."""
         return self

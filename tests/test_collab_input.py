@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from pipeline.collab.features import encode
-from pipeline.collab.ratings import Ids
+from pipeline.collab.ids import Ids
 from pipeline.competitions import load
 from pipeline.errors import RequestError
 from tests.command import pipeline

@@ -8,13 +8,15 @@ import pandas as pd
 import pytest
 import torch
 
-from pipeline.collab import gibbs
 from pipeline.collab.config import RatingsModel
-from pipeline.collab.embedding import MOMENTUM, SQUARES, Moment, Rows, Schedule, batch_step, dot_gradients
-from pipeline.collab.foldin import fold_in
+from pipeline.collab.fitting import sampler
+from pipeline.collab.fitting.embedding import MOMENTUM, SQUARES, Moment, Rows, Schedule, batch_step, dot_gradients
+from pipeline.collab.fitting.gibbs import expected
+from pipeline.collab.fitting.network import build_layers, network_gradients
+from pipeline.collab.fitting.steps import span_of
 from pipeline.collab.model import load, save
-from pipeline.collab.network import build_layers, network_gradients
-from pipeline.collab.train import Observations, fit, span_of
+from pipeline.collab.observations import Observations
+from pipeline.collab.train import fit
 from pipeline.errors import RequestError, WorkFailed
 from tests.rated import draw_rows
 
@@ -222,9 +224,9 @@ def test_ordinal_predictions_stay_among_the_levels(split):
     cuts = trained.tensors["cuts"]
     assert (cuts.diff(dim=1) > 0).all()
     score = torch.tensor([-100.0, 0.0, 100.0])
-    expected = trained.expected(score, 0)
-    assert expected[0] == 1
-    assert expected[2] == 5
+    ratings = expected(trained, score, 0)
+    assert ratings[0] == 1
+    assert ratings[2] == 5
     levels = torch.rand(len(split[0]), generator=torch.Generator().manual_seed(0)) * 100
     many = Observations(*[*vars(split[0]).values()][:4], levels, split[0].time)
     with pytest.raises(RequestError, match="different ratings"):
@@ -248,7 +250,7 @@ def test_a_rate_that_explodes_is_said(split):
 def test_folding_in_follows_what_is_said(split, settings):
     trained = fit(split[0], RatingsModel(name="m", **settings), (0,))
     liked = [f"f{n}" for n in range(8)]
-    loves, hates = (fold_in(trained, liked, [said] * 8) for said in (5.0, 1.0))
+    loves, hates = (trained.fold_in(liked, [said] * 8) for said in (5.0, 1.0))
     nobody = trained.predict(["new"] * 8, liked).mean()
     assert hates.predict(["new"] * 8, liked).mean() < nobody < loves.predict(["new"] * 8, liked).mean()
     assert (trained.predict(["u1"], ["f1"]) == loves.predict(["u1"], ["f1"])).all()
@@ -257,10 +259,10 @@ def test_folding_in_follows_what_is_said(split, settings):
 def test_buckets_hold_every_rating_once():
     of = np.random.default_rng(0).zipf(1.5, 500) % 40
     seen = np.concatenate(
-        [ratings[ratings < 500].numpy() for _, ratings in gibbs.Side("user", torch.tensor(of), 41).buckets]
+        [ratings[ratings < 500].numpy() for _, ratings in sampler.Side("user", torch.tensor(of), 41).buckets]
     )
     assert sorted(seen) == list(range(500))
-    for rows, ratings in gibbs.Side("user", torch.tensor(of), 41).buckets:
+    for rows, ratings in sampler.Side("user", torch.tensor(of), 41).buckets:
         for row, own in zip(rows.tolist(), ratings, strict=True):
             assert (of[own[own < 500].numpy()] == row).all()
 
@@ -268,7 +270,7 @@ def test_buckets_hold_every_rating_once():
 @pytest.mark.parametrize("largest", [3000, 10])
 def test_a_kernel_is_taken_apart(largest):
     features = np.random.default_rng(0).random((60, 12))
-    vectors, values = gibbs.kernel_of(features, largest)
+    vectors, values = sampler.kernel_of(features, largest)
     scaled = features / np.linalg.norm(features, axis=1, keepdims=True)
     whole = vectors @ torch.diag(values) @ vectors.T
     torch.testing.assert_close(whole, torch.tensor(scaled @ scaled.T, dtype=torch.float32), atol=0.1, rtol=0)

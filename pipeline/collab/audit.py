@@ -63,13 +63,13 @@ def refuse_outside(manifest: pd.DataFrame, models: Sequence[RatingsModel]) -> No
     """Raise RequestError for ratings outside of the range that a model is given."""
     train = manifest[manifest["split"] == "train"]
     for number, model in enumerate(models):
-        if isinstance(model.range, list):
-            outside = train[~train[RATING].between(*model.range)]
+        if model.limits is not None:
+            outside = train[~train[RATING].between(*model.limits)]
             if len(outside):
                 first = outside.iloc[0]
                 raise RequestError(
-                    f"models.{number}.range = {model.range}, but {len(outside)} ratings lie outside, for example "
-                    f"{first[RATING]:g} of {first['id']}; widen the range, or correct the rows"
+                    f"models.{number}.range = {list(model.limits)}, but {len(outside)} ratings lie outside, "
+                    f"for example {first[RATING]:g} of {first['id']}; widen the range, or correct the rows"
                 )
 
 

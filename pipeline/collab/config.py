@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
-from pipeline.config import Competition, Data, Folds, Model, Rate, Target, refuse_repeats
+from pipeline.collab.algorithms.settings import RatingsModel
+from pipeline.config import Competition, Data, Folds, Target, refuse_repeats
 from pipeline.settings import Section
 
 Column = str | Annotated[int, Field(ge=0)]  # a name, or a number from 0 where the table has no header
@@ -56,48 +57,6 @@ class RatingsFolds(Folds):
         return self
 
 
-Range = Annotated[list[float], Field(min_length=2, max_length=2)]
-GIBBS_ONLY = ("implicit", "time", "side", "ordinal")
-SGD_ONLY = ("range", "bias", "weight_decay", "batch_size", "lr", "layers")
-
-
-class RatingsModel(Model):
-    """One member of the ensemble.
-
-    `method = "sgd"` trains embeddings by gradient steps; `method = "gibbs"` draws them from their posterior.
-    """
-
-    method: Literal["sgd", "gibbs"] = "sgd"
-    factors: Annotated[int, Field(ge=1)] = 50
-    epochs: Annotated[int, Field(ge=1)] = 5  # passes over the ratings; sweeps of gibbs
-    # sgd
-    range: bool | Range = True  # of predictions, through a sigmoid: from the data, given, or none
-    bias: bool = True
-    weight_decay: Annotated[float, Field(ge=0)] = 0.02  # as meant for batches of 64, whatever the batch size
-    batch_size: Annotated[int, Field(ge=1)] = 1024
-    lr: Rate = 0.01
-    layers: list[Annotated[int, Field(ge=1)]] = Field(default=[])  # hidden layers in place of the dot product
-    # gibbs
-    implicit: bool = False  # which items a user rated, which users rated an item
-    time: bool = False  # moods of a day and of a moment; needs data.timestamp
-    side: bool = False  # features of users and items; needs data.users or data.items
-    ordinal: bool = False  # ratings as ordered steps in place of numbers
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "RatingsModel":
-        strange = GIBBS_ONLY if self.method == "sgd" else SGD_ONLY
-        given = [key for key in strange if getattr(self, key) != type(self).model_fields[key].default]
-        if given:
-            other = "gibbs" if self.method == "sgd" else "sgd"
-            raise ValueError(f"{given[0]} goes with method = '{other}', not with '{self.method}'")
-        if isinstance(self.range, list) and self.range[0] >= self.range[1]:
-            raise ValueError(f"range {self.range} is not [lowest, highest]")
-        if self.method == "gibbs" and self.epochs <= BURN_IN:
-            raise ValueError(f"epochs = {self.epochs}: gibbs throws the first {BURN_IN} sweeps away; 180 is usual")
-        return self
-
-
-BURN_IN = 20  # sweeps before the first that counts
 RATING = "rating"
 
 
@@ -109,7 +68,7 @@ class RatingsCompetition(Competition):
     data: RatingsData
     targets: list[Target]
     folds: RatingsFolds = RatingsFolds()
-    models: Annotated[list[RatingsModel], Field(min_length=1)]
+    models: Annotated[list[SerializeAsAny[RatingsModel]], Field(min_length=1)]
 
     @model_validator(mode="before")
     @classmethod
@@ -125,10 +84,10 @@ class RatingsCompetition(Competition):
     @model_validator(mode="after")
     def _consistent(self) -> "RatingsCompetition":
         for number, model in enumerate(self.models):
-            if model.time and self.data.timestamp is None:
-                raise ValueError(f"models.{number}.time needs data.timestamp")
-            if model.side and self.data.users is None and self.data.items is None:
-                raise ValueError(f"models.{number}.side needs data.users or data.items")
+            try:
+                model.check_data(self.data.timestamp is not None, bool(self.data.users or self.data.items))
+            except ValueError as error:
+                raise ValueError(f"models.{number}.{error}") from None
         return self
 
 

@@ -8,7 +8,8 @@ import pandas as pd
 
 from pipeline.collab.config import RATING, RatingsModel
 from pipeline.collab.model import Trained
-from pipeline.collab.train import Observations, fit
+from pipeline.collab.observations import Observations
+from pipeline.collab.train import fit
 
 DECAYS = (0.0, 0.003, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2)  # of the curve, as meant for batches of 64
 HELD_OUT = 0.2  # of the rows, for the curve
@@ -19,23 +20,15 @@ GROUPS = 8  # of users or items by how many ratings they have
 def item_table(folds: Sequence[Trained], train: pd.DataFrame, titles: pd.Series) -> pd.DataFrame:
     """A row each item that every fold knows: title, ratings, bias (mean over the folds); most rated first.
 
-    In the first fold's factors: one column each, `f0`, `f1`, ... A gibbs model's factors turn from sample to sample,
-    so that those of its last one are taken.
+    The first fold's factors are one column each: `f0`, `f1`, ...
     """
     counts = train["item"].value_counts()
     known = [item for item in counts.index if all(item in set_ for set_ in [set(fold.items.raw) for fold in folds])]
-    biases = np.mean([_item_rows(fold)[fold.items.inner(known), 0] for fold in folds], axis=0)
-    factors = _item_rows(folds[0], last=True)[folds[0].items.inner(known), 1:]
+    biases = np.mean([fold.item_rows()[0][fold.items.inner(known)] for fold in folds], axis=0)
+    factors = folds[0].item_rows()[1][folds[0].items.inner(known)]
     table = pd.DataFrame({"title": [str(titles.get(item, item)) for item in known]}, index=known)
     table = table.assign(ratings=counts.loc[known].to_numpy(), bias=biases)
     return table.join(pd.DataFrame(factors, index=known, columns=[f"f{n}" for n in range(factors.shape[1])]))
-
-
-def _item_rows(trained: Trained, last: bool = False) -> np.ndarray:
-    rows = trained.tensors["item"]
-    if rows.dim() == 3:
-        rows = rows[-1] if last else rows.mean(0)
-    return rows.numpy()
 
 
 def factors_of(table: pd.DataFrame) -> np.ndarray:

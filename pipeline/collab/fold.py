@@ -1,19 +1,22 @@
 """One fold of a rating competition on disk: its rows in, weights and history out."""
 
-import csv
 import hashlib
-import io
+import json
 import shutil
 import time
+from typing import Any
 
 import pandas as pd
 
+from pipeline.collab.algorithms import Features, RatingsModel
+from pipeline.collab.checkpoint import Keeper
 from pipeline.collab.features import read_features
 from pipeline.collab.model import save
-from pipeline.collab.train import Keeper, Observations, fit
+from pipeline.collab.observations import Observations
+from pipeline.collab.train import fit
 from pipeline.fold import Fold
 from pipeline.log import Log
-from pipeline.workspace import write_text
+from pipeline.workspace import csv_text, write_text
 
 LINES = 5  # about so many an epoch's line is said of a long fit
 
@@ -21,13 +24,10 @@ LINES = 5  # about so many an epoch's line is said of a long fit
 def train_rows(fold: Fold, log: Log) -> None:
     """Train one fold; after a kill it goes on from its checkpoint, to the same bytes."""
     seen, label = Observations.of(fold.train), f"train {fold.name}"
-    features = (None, None)
-    if fold.model.method == "gibbs" and fold.model.side:
-        ids = (seen.users.raw, seen.items.raw)
-        pairs = zip(ids, ("users", "items"), strict=True)
-        features = tuple(read_features(fold.raw, fold.comp.data, own, name) for own, name in pairs)
-    keeper = Keeper(fold.folder / "checkpoint" / "fit.safetensors", _identity(fold, features))
-    every = max(1, fold.model.epochs // LINES)
+    features = _features(fold, seen)
+    keeper = Keeper(fold.folder / "checkpoint" / "fit.safetensors", identity_of(fold, features))
+    rounds = fold.model.rounds
+    every = max(1, rounds // LINES)
     started, announced, said = time.monotonic(), 0, 0
     with log.bar(label) as progress:
 
@@ -38,31 +38,38 @@ def train_rows(fold: Fold, log: Log) -> None:
                 log.say(f"{label}  goes on after epoch {announced}")
             if not keeper.rows or keeper.rows[-1]["epoch"] < epoch:
                 keeper.rows.append({"epoch": epoch, "train_rmse": round(rmse, 6)})
-            progress(epoch + 1, fold.model.epochs)
-            if epoch + 1 >= said + every or epoch + 1 == fold.model.epochs:
+            progress(epoch + 1, rounds)
+            if epoch + 1 >= said + every or epoch + 1 == rounds:
                 said = epoch + 1
                 spent = time.monotonic() - started
-                log.say(f"{label}  epoch {epoch + 1}/{fold.model.epochs}  train_rmse {rmse:.4f}  {spent:.1f} s")
+                log.say(f"{label}  epoch {epoch + 1}/{rounds}  train_rmse {rmse:.4f}  {spent:.1f} s")
 
         trained = fit(seen, fold.model, fold.seed, features, keeper, tell)
     save(fold.folder / "weights.safetensors", trained)
-    write_text(fold.folder / "history.csv", _csv(keeper.rows))
+    write_text(fold.folder / "history.csv", csv_text(keeper.rows))
     shutil.rmtree(fold.folder / "checkpoint", ignore_errors=True)
 
 
-def _identity(fold: Fold, features: tuple) -> str:
-    """A digest of everything that the fold is trained from."""
-    said = hashlib.sha256(repr((fold.model, fold.seed)).encode())
+def _features(fold: Fold, seen: Observations) -> Features:
+    """What the tables of users and items tell, where the model asks for it."""
+    if not fold.model.uses_features:
+        return None, None
+    return (
+        read_features(fold.raw, fold.comp.data, seen.users.raw, "users"),
+        read_features(fold.raw, fold.comp.data, seen.items.raw, "items"),
+    )
+
+
+def _meaning(model: RatingsModel) -> dict[str, Any]:
+    """What it is trained by: a new setting that is off changes nothing, and its name says nothing."""
+    return {**model.settings(leave_out={"name"}).said(), "method": model.method}
+
+
+def identity_of(fold: Fold, features: Features) -> str:
+    """A digest of everything that the fold is trained from: a checkpoint of anything else is not taken up."""
+    said = hashlib.sha256(json.dumps([_meaning(fold.model), repr(fold.seed)], sort_keys=True).encode())
     columns = fold.train[["user", "item", "rating", "timestamp"]]
     said.update(pd.util.hash_pandas_object(columns, index=False).to_numpy().tobytes())
     for block in features:
         said.update(b"none" if block is None else block.tobytes())
     return said.hexdigest()
-
-
-def _csv(rows: list[dict]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

@@ -94,7 +94,7 @@ class RatingsKind:
 
     def training_inputs(self, comp: RatingsCompetition, workspace: Workspace, model: RatingsModel) -> dict[str, Any]:
         """The tables of users and items."""
-        sides = [side for side in (comp.data.users, comp.data.items) if side is not None and model.side]
+        sides = [side for side in (comp.data.users, comp.data.items) if side is not None and model.uses_features]
         return {"side": {side.table: digest_of(workspace.raw, side.table, comp.data.table) for side in sides}}
 
     def train_fold(self, fold: Ratings, log: Log, deadline: float = math.inf) -> None:

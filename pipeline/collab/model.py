@@ -1,28 +1,27 @@
-"""A trained rating model: raw ids in, ratings out; stored without pickle."""
+"""A trained rating model: raw ids in, ratings out; opened from its file alone, which is no pickle."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
-from pipeline.collab.network import score_network
-from pipeline.collab.ratings import Ids
+from pipeline.collab.algorithms.base import Algorithm, Learned
+from pipeline.collab.algorithms.settings import ALGORITHMS, RatingsModel
+from pipeline.collab.ids import Ids
+from pipeline.collab.store import read_tensors, write_tensors
 from pipeline.errors import WorkFailed
-from pipeline.workspace import write_with
 
-PERIOD_BITS = 40  # a mood's key: the user's inner id above the number of the period
 CHUNK = 1 << 17  # rows predicted at once
+STORED = {"sgd": "dot"}  # methods that headers of weights spell otherwise than competition files
 
 
 @contextmanager
-def one_thread():
+def one_thread() -> Iterator[None]:
     """Steps on a few thousand numbers: several threads cost more than they give, and starve beside other work."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -33,17 +32,26 @@ def one_thread():
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What a fold learned. Row `unknown` of users and of items is the mean of the others.
-
-    `about["method"]` says how to read the tensors: "dot" and "network" have `user` and `item` of shape
-    (rows + 1, 1 + factors), "gibbs" (samples, rows + 1, 1 + factors), with the bias in front.
+class Trained(Learned):
+    """What a fit of some method learned, with its ids. `about` holds the model's `settings` and the `versions` of
+    what made it, beside what its algorithm has to say; files of earlier versions have neither.
     """
 
     users: Ids
     items: Ids
-    tensors: dict[str, torch.Tensor]
-    about: dict[str, Any]
+    method: str
+
+    @cached_property
+    def algorithm(self) -> Algorithm[Any]:
+        """What reads the tensors. Raises RequestError for a method that is not known here."""
+        return ALGORITHMS.get(self.method).load()()
+
+    @property
+    def settings(self) -> RatingsModel:
+        """As they were when it was trained. Raises WorkFailed for a file that does not tell."""
+        if "settings" not in self.about:
+            raise WorkFailed("these weights are of a version that kept no settings beside them; train again")
+        return RatingsModel(**self.about["settings"])
 
     def predict(self, users: Sequence[str], items: Sequence[str], times: np.ndarray | None = None) -> np.ndarray:
         """Ratings (n,) float32 of pairs of raw ids; times (n,) in seconds where they are known."""
@@ -53,80 +61,39 @@ class Trained:
         with one_thread(), torch.no_grad():
             for start in range(0, max(1, len(inner[0])), CHUNK):
                 cut = slice(start, start + CHUNK)
-                parts.append(self._predict(inner[0][cut], inner[1][cut], None if when is None else when[cut]))
+                own = None if when is None else when[cut]
+                parts.append(self.algorithm.predict(self, inner[0][cut], inner[1][cut], own))
         return torch.cat(parts).numpy().astype(np.float32)
 
-    def _predict(self, users: torch.Tensor, items: torch.Tensor, times: torch.Tensor | None) -> torch.Tensor:
-        match self.about["method"]:
-            case "network":
-                score = score_network(self.tensors, users, items)
-            case "dot":
-                score = product(self.tensors["user"][users], self.tensors["item"][items])
-            case _:
-                return self._mean_of_samples(users, items, times)
-        low, span = self.about["low"], self.about["span"]
-        return low + span * torch.sigmoid(score) if span else low + score
+    def fold_in(self, items: Sequence[str], ratings: Sequence[float]) -> "Trained":
+        """The same model, in which whoever it does not know has rated these items (raw ids) so.
 
-    def _mean_of_samples(self, users: torch.Tensor, items: torch.Tensor, times: torch.Tensor | None) -> torch.Tensor:
-        total = torch.zeros(len(users), dtype=torch.float64)
-        moods = self._moods(users, times)
-        samples = len(self.tensors["user"])
-        for number in range(samples):
-            score = product(self.tensors["user"][number][users], self.tensors["item"][number][items])
-            for name, place, known in moods:
-                score = score + self.tensors[name][number][place] * known
-            total += self.expected(score, number)
-        return total / samples
+        Raises RequestError for an algorithm that cannot, such as the network, whose score is not linear in the
+        user's embedding.
+        """
+        inner, said = torch.tensor(self.items.inner(items)), torch.tensor(np.asarray(ratings), dtype=torch.float32)
+        with one_thread(), torch.no_grad():
+            changed = self.algorithm.fold_in(self, inner, said)
+        return replace(self, tensors={**self.tensors, **changed})
 
-    def expected(self, score: torch.Tensor, sample: int) -> torch.Tensor:
-        """The rating that a sample's score (n,) stands for."""
-        if "cuts" not in self.tensors:
-            return (score + self.about["center"]).clamp(self.about["lowest"], self.about["highest"])
-        levels = torch.tensor(self.about["levels"])
-        above = torch.special.ndtr(score[:, None] - self.tensors["cuts"][sample])
-        return levels[0] + above @ levels.diff()
-
-    def _moods(self, users: torch.Tensor, times: torch.Tensor | None) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
-        """Each kind of mood: its tensor's name, each row's place in it, and whether it was met in training."""
-        found = []
-        for number, width in enumerate(self.about.get("periods", [])):
-            keys = self.tensors[f"group{number}.keys"]
-            if times is None or not len(keys):
-                continue
-            wanted = mood_keys(users, times, width)
-            place = torch.searchsorted(keys, wanted).clamp_max(len(keys) - 1)
-            found.append((f"group{number}", place, (keys[place] == wanted).float()))
-        return found
-
-
-def product(mine: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
-    """p . q and both biases (n,), for rows (n, 1 + factors)."""
-    return (mine[:, 1:] * theirs[:, 1:]).sum(1) + mine[:, 0] + theirs[:, 0]
-
-
-def mood_keys(users: torch.Tensor, times: torch.Tensor, width: int) -> torch.Tensor:
-    """What a user's ratings of one period (width in seconds) share."""
-    return (users << PERIOD_BITS) + times.div(width, rounding_mode="floor")
-
-
-def with_mean(rows: torch.Tensor) -> torch.Tensor:
-    """(..., rows, width) with the mean row behind: what is known of somebody who was never seen."""
-    return torch.cat([rows, rows.mean(-2, keepdim=True)], dim=-2)
+    def item_rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Biases (items + 1,) and factors (items + 1, any) in the order of inner ids, the unknown item behind."""
+        return self.algorithm.item_rows(self)
 
 
 def save(path: Path, trained: Trained) -> None:
     """Write safetensors; ids and numbers are JSON in its header."""
-    about = {**trained.about, "users": trained.users.raw, "items": trained.items.raw}
-    tensors = {name: tensor.contiguous() for name, tensor in trained.tensors.items()}
-    write_with(path, lambda file: save_file(tensors, file, metadata={"about": json.dumps(about)}))
+    about = {"method": STORED.get(trained.method, trained.method), **trained.about}
+    write_tensors(path, trained.tensors, {**about, "users": trained.users.raw, "items": trained.items.raw})
 
 
 def load(path: Path) -> Trained:
     """Read what `save` wrote. Raises WorkFailed for anything else."""
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            about = json.loads(file.metadata()["about"])
-        return Trained(Ids(tuple(about.pop("users"))), Ids(tuple(about.pop("items"))), tensors, about)
+        tensors, about = read_tensors(path)
+        users, items, stored = (about.pop(key) for key in ("users", "items", "method"))
+        earlier = {spelled: name for name, spelled in STORED.items()}.get(stored, stored)
+        method = about.get("settings", {}).get("method", earlier)
+        return Trained(tensors, about, Ids(tuple(users)), Ids(tuple(items)), method)
     except Exception as error:  # absent or torn in any way
         raise WorkFailed(f"{path} holds no trained rating model ({type(error).__name__}); train again") from error

@@ -33,7 +33,7 @@ def explain(
     from pipeline.collab import pictures
     from pipeline.collab.explain import components, decay_curve, item_table, neighbours, served
 
-    plain = [model for model in comp.models if model.method == "sgd" and not model.layers]
+    plain = [model for model in comp.models if model.readable_factors]
     name, folds = open_model(comp, workspace, only_model or (plain[0].name if plain else None))
     (model,) = chosen_models(comp, name)
     train, titles, folder = training_rows(workspace), titles_of(workspace.raw, comp.data), workspace.explain
@@ -55,9 +55,9 @@ def explain(
         "neighbours": found,
         "components": _rows(places),
     }
-    if model.method == "sgd":
+    if model.decay is not None:
         result["weight_decay"] = decay_curve(train, model, comp.seed)
-        pictures.draw_decay(folder / "weight_decay.png", result["weight_decay"], model.weight_decay)
+        pictures.draw_decay(folder / "weight_decay.png", result["weight_decay"], model.decay)
     result["served"] = {}
     drawn = {}
     for part in ("user", "item"):

@@ -48,7 +48,7 @@ def recommend(
     given: dict[str, float] = {}
     if new is not None:
         given = parse_new(new, items, titles, (train[RATING].min(), train[RATING].max()))
-        user, folds, seen = "", [_folded(fold, given) for fold in folds], set(given)
+        user, folds, seen = "", [fold.fold_in(list(given), list(given.values())) for fold in folds], set(given)
     else:
         seen = set(train["item"][train["user"] == user])
         if not seen:
@@ -132,12 +132,6 @@ def item_called(said: str, items: Sequence[str], titles: pd.Series, option: str)
     near = difflib.get_close_matches(said, [YEAR.sub("", title) for title in known.values()], 3)
     hint = f"; did you mean {' or '.join(map(repr, dict.fromkeys(near)))}?" if near else ""
     raise RequestError(f"{option}: no item is called {said!r}{hint}")
-
-
-def _folded(fold: "Trained", given: dict[str, float]) -> "Trained":
-    from pipeline.collab.foldin import fold_in
-
-    return fold_in(fold, list(given), list(given.values()))
 
 
 def _unknown(user: str, train: pd.DataFrame) -> RequestError:

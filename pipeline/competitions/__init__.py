@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pipeline.config import Competition
 from pipeline.errors import RequestError
 from pipeline.kinds import MODULES, kind_named
+from pipeline.settings import Section
 
 DEFAULT_KIND = "image"
 
@@ -183,9 +184,9 @@ def _nearest(place: list[int | str], section: Any) -> str:
     for part in place[:-1]:
         if isinstance(part, str) and isinstance(section, type) and issubclass(section, BaseModel):
             section = _section_of(section, part)
-    if not (isinstance(section, type) and issubclass(section, BaseModel)):
+    if not (isinstance(section, type) and issubclass(section, Section)):
         return ""
-    known = list(section.model_fields)
+    known = section.known_keys()
     near = difflib.get_close_matches(str(place[-1]), known, 1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else f"; known here: {', '.join(known)}"
 

@@ -14,6 +14,8 @@ import torch
 from scipy.sparse import csr_matrix, diags
 from scipy.sparse.linalg import svds
 
+from pipeline.collab.fitting.factors import product
+
 State = dict[str, torch.Tensor]
 SMALLEST_BUCKET = 8
 FAR = 40.0  # a cutpoint beyond all others, in standard deviations
@@ -87,10 +89,10 @@ def sweep(state: State, seen: Observed, rng: torch.Generator) -> None:
         _draw_prior(state, side, rng)
     for side, other in ((seen.user, seen.item), (seen.item, seen.user)):
         theirs = state[other.name][other.of]
-        rest = rest + _product(state[side.name][side.of], theirs)
+        rest = rest + product(state[side.name][side.of], theirs)
         # The other side's bias is theirs alone: it stays subtracted while this side is drawn.
         _draw_rows(state, side, theirs, rest - theirs[:, 0], rng)
-        rest = rest - _product(state[side.name][side.of], theirs)
+        rest = rest - product(state[side.name][side.of], theirs)
     if not seen.levels:
         state["alpha"] = _gamma(0.5 * len(rest) + 1, 0.5 * rest.square().sum() + 1, rng)
 
@@ -114,11 +116,6 @@ def kernel_of(features: np.ndarray | csr_matrix, largest: int = 3000) -> tuple[t
     return torch.tensor(vectors[:, kept], dtype=torch.float32), torch.tensor(values[kept], dtype=torch.float32)
 
 
-def _product(mine: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
-    """p . q and both biases (n,)."""
-    return (mine[:, 1:] * theirs[:, 1:]).sum(1) + mine[:, 0] + theirs[:, 0]
-
-
 def residuals(state: State, seen: Observed, levels: torch.Tensor) -> torch.Tensor:
     """What the current draw leaves of each rating (n,); `levels` are the ratings of an ordered probit."""
     fitted = fitted_of(state, seen)
@@ -130,7 +127,7 @@ def residuals(state: State, seen: Observed, levels: torch.Tensor) -> torch.Tenso
 
 def fitted_of(state: State, seen: Observed) -> torch.Tensor:
     """The model's score of each rating (n,)."""
-    fitted = _product(state["user"][seen.user.of], state["item"][seen.item.of])
+    fitted = product(state["user"][seen.user.of], state["item"][seen.item.of])
     for number, group in enumerate(seen.groups):
         fitted = fitted + state[f"group{number}"][group.of]
     return fitted

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
+from pipeline.collab.fitting.factors import product
+
 MOMENTUM, SQUARES, EPS = 0.8, 0.95, 1e-8  # of Adam; short memories suit a few hundred steps
 WARM_UP = 0.25  # share of the steps in which the rate rises
 SPREAD = 0.01  # standard deviation of what embeddings start from
@@ -123,9 +125,7 @@ def dot_gradients(
     mine: torch.Tensor, theirs: torch.Tensor, y: torch.Tensor, low: float, span: float, bias: bool
 ) -> Gradients:
     """Of the mean squared error, for embeddings (batch, 1 + factors); a span of 0 means no sigmoid."""
-    score = (mine[:, 1:] * theirs[:, 1:]).sum(1)
-    if bias:
-        score = score + mine[:, 0] + theirs[:, 0]
+    score = product(mine, theirs, bias)
     if span:
         share = torch.sigmoid(score)
         error = low + span * share - y

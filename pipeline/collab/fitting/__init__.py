@@ -1,0 +1,1 @@
+"""Rating algorithms at work, on tensors: how each is fitted, predicts, and folds somebody in."""
