@@ -1,25 +1,27 @@
 """What one fold of one model is trained and predicted from, whatever the kind of competition."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from pipeline.config import Data, Model, Target
-from pipeline.predictions import TargetSpec
+from pipeline.predictions import Predictions, TargetSpec
 
 if TYPE_CHECKING:
     from pipeline.vision.cache import Cache
 
-Values = Mapping[str, np.ndarray]  # (n, width) of each target
+Parts = tuple[Predictions, Predictions]  # of the held-out rows and of the test rows
 
 
 @dataclass(frozen=True)
 class Fold:
-    """What one fold of one model is trained and predicted from; `name` tells model and fold in the log."""
+    """What one fold of one model is trained and predicted from; `name` tells model and fold in the log.
+
+    `number` counts the folds from 0.
+    """
 
     model: Model
     data: Data
@@ -30,5 +32,6 @@ class Fold:
     raw: Path
     folder: Path
     seed: tuple[object, ...]
+    number: int
     name: str
     cache: "Cache | None" = None  # presized images

@@ -5,14 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pipeline.collab.config import RATING, RatingsCompetition, RatingsData, RatingsModel
 from pipeline.collab.manifest import build_manifest
 from pipeline.collab.ratings import digest_of, find, ids_of, read_pairs, read_text
 from pipeline.errors import RequestError
-from pipeline.fold import Fold, Values
+from pipeline.fold import Fold, Parts
 from pipeline.log import Log
+from pipeline.predictions import NO_FOLD, Predictions
 
 PASSES = (("cv", ""),)
 FREE = {"name"}
@@ -77,13 +79,15 @@ def train_fold(fold: Fold, log: Log, deadline: float = math.inf) -> None:
     train_rows(fold, log)
 
 
-def predict_fold(fold: Fold, test: pd.DataFrame) -> dict[str, tuple[Values, Values]]:
+def predict_fold(fold: Fold, test: pd.DataFrame) -> dict[str, Parts]:
     """Predictions of the held-out and of the test rows."""
     from pipeline.collab.model import load
 
     trained = load(fold.folder / "weights.safetensors")
     parts = []
-    for rows in (fold.held_out, test):
+    for rows, number in ((fold.held_out, fold.number), (test, NO_FOLD)):
         times = rows["timestamp"].to_numpy() if fold.data.timestamp is not None else None
-        parts.append({RATING: trained.predict(rows["user"].tolist(), rows["item"].tolist(), times)[:, None]})
+        values = {RATING: trained.predict(rows["user"].tolist(), rows["item"].tolist(), times)[:, None]}
+        ids = np.asarray(rows["id"].tolist(), dtype=str)
+        parts.append(Predictions(ids, np.full(len(ids), number), fold.specs, values))
     return {"": tuple(parts)}

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from pipeline.freshness import Step, digest
 from pipeline.kinds import kind_of
 from pipeline.log import Log
 from pipeline.metrics import METRICS, reported
-from pipeline.predictions import NO_FOLD, Predictions, TargetSpec
+from pipeline.predictions import NO_FOLD, Predictions
 from pipeline.stages import presize
 from pipeline.stages import train as training
 from pipeline.stages.check import audited_rows
@@ -95,45 +94,33 @@ def _need_trained(comp: Competition, workspace: Workspace, model: Model) -> None
 
 def _predict_fold(comp: Competition, workspace: Workspace, model: Model, fold: int, log: Log) -> None:
     loaded = training.load_rows(comp, workspace)
-    rows, specs, _ = loaded
     work, test = training.fold_of_rows(comp, workspace, model, fold, loaded, log), test_rows(workspace)
     readable = test[test["readable"]]
     log.say(f"predict {work.name}: {len(work.held_out):,} held out, {len(readable):,} test")
     started = time.monotonic()
     predicted = kind_of(comp).predict_fold(work, readable)
-    expected = {spec.name: priors(spec, rows[spec.name]) for spec in specs}
     unread = test["id"][~test["readable"]].to_list()
+    about = {"model": model.name, "versions": versions(comp)}
     for name, (oof, unseen) in predicted.items():
-        place = work.folder / name
-        _save(place / "oof.parquet", work.held_out["id"], fold, specs, oof, comp, model.name)
+        oof.save(work.folder / name / "oof.parquet", **about)
         if comp.has_test:
-            values = {target: _with_priors(part, expected[target], len(unread)) for target, part in unseen.items()}
-            _save(place / "test.parquet", [*readable["id"], *unread], NO_FOLD, specs, values, comp, model.name)
+            with_priors(unseen, loaded[0], unread).save(work.folder / name / "test.parquet", **about)
     fold_step(comp, workspace, model, fold).record(seconds=round(time.monotonic() - started, 2))
 
 
-def _with_priors(values: np.ndarray, prior: np.ndarray, rows: int) -> np.ndarray:
-    """An image that cannot be read still gets a row: what is known without looking."""
-    return np.concatenate([values, np.tile(prior, (rows, 1))]) if rows else values
+def with_priors(preds: Predictions, rows: pd.DataFrame, unread: Sequence[str]) -> Predictions:
+    """A test image that cannot be read still gets predictions: what is known from the training rows alone."""
+    if not unread:
+        return preds
+    known = {spec.name: np.tile(priors(spec, rows[spec.name]), (len(unread), 1)) for spec in preds.specs}
+    blind = Predictions(np.asarray(unread, dtype=str), np.full(len(unread), NO_FOLD), preds.specs, known)
+    return predictions.join([preds, blind])
 
 
 def test_rows(workspace: Workspace) -> pd.DataFrame:
     """The test rows, audited, sorted by id."""
     rows = audited_rows(workspace)
     return rows[rows["split"] == "test"].sort_values("id", ignore_index=True)
-
-
-def _save(
-    path: Path,
-    ids: Sequence[str],
-    fold: int,
-    specs: tuple[TargetSpec, ...],
-    values: Mapping[str, np.ndarray],
-    comp: Competition,
-    model: str,
-) -> None:
-    ids = np.asarray(list(ids), dtype=str)
-    Predictions(ids, np.full(len(ids), fold), specs, values).save(path, model=model, versions=versions(comp))
 
 
 def versions(comp: Competition) -> dict[str, str]:

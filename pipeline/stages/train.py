@@ -5,6 +5,7 @@ import hashlib
 import math
 import time
 from collections.abc import Collection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +27,9 @@ from pipeline.workspace import Workspace, write_text
 
 if TYPE_CHECKING:
     from fastai.learner import Learner
+
+    from pipeline.vision.metadata import Metadata
+    from pipeline.vision.trained import TrainedModel
 
 VERSION = 2
 Loaded = tuple[pd.DataFrame, tuple[TargetSpec, ...], np.ndarray]  # what `load_rows` gives
@@ -137,12 +141,38 @@ def seed_of(comp: Competition, model: Model, fold: int) -> tuple[object, ...]:
     return (comp.seed, model.name, fold)
 
 
+def metadata_of(
+    comp: Competition, workspace: Workspace, model: Model, fold: int, weights: Path | None = None
+) -> "Metadata":
+    """What a fold's weights say of themselves; for those of an earlier version, which say nothing, what the
+    competition file, the manifest and the folds say of them. `weights` may lie elsewhere than in the workspace.
+    """
+    from pipeline.vision.fold import heads_of
+    from pipeline.vision.metadata import Metadata, read_metadata
+
+    said = read_metadata(weights or workspace.fold(model.name, fold) / "weights.safetensors")
+    if said is not None:
+        return said
+    rows, specs, fold_of = load_rows(comp, workspace)
+    return Metadata.of(model, heads_of(comp.targets, specs, rows[fold_of != fold]), seed_of(comp, model, fold))
+
+
+def open_fold(
+    comp: Competition, workspace: Workspace, model: Model, fold: int, weights: Path | None = None
+) -> "TrainedModel":
+    """A trained fold of a competition; of what `metadata_of` tells where its weights do not say it themselves."""
+    from pipeline.vision.trained import TrainedModel
+
+    path = weights or workspace.fold(model.name, fold) / "weights.safetensors"
+    return TrainedModel.open(path, metadata_of(comp, workspace, model, fold, path))
+
+
 def reopen(comp: Competition, workspace: Workspace, name: str, fold: int) -> "Learner":
     """A trained fold as a fastai Learner, to look into: show_results, predict, ClassificationInterpretation.
 
     Raises RequestError for a model that the file does not name, WorkFailed for weights that are not there.
     """
-    from pipeline.vision.fold import heads_of, samples_of
+    from pipeline.vision.fold import samples_of
     from pipeline.vision.gather import PixelSource
     from pipeline.vision.learner import build_learner
     from pipeline.vision.model import load_weights
@@ -152,7 +182,7 @@ def reopen(comp: Competition, workspace: Workspace, name: str, fold: int) -> "Le
     held_out = fold_of == fold
     learn = build_learner(
         model,
-        heads_of(comp.targets, specs, rows[~held_out]),
+        [head.head() for head in metadata_of(comp, workspace, model, fold).heads],
         samples_of(rows[~held_out], specs, workspace.raw),
         samples_of(rows[held_out], specs, workspace.raw),
         weights="none",
@@ -198,6 +228,7 @@ def fold_of_rows(
         raw=workspace.raw,
         folder=workspace.fold(model.name, number),
         seed=seed_of(comp, model, number),
+        number=number,
         name=f"{model.name} fold {number + 1}/{comp.folds.n}",
         cache=presize.open_cache(workspace, comp, model.presize, log) if comp.kind == "image" else None,
     )

@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline.config import Competition, Data, Model
 from pipeline.data.manifest import IMAGE_ENDINGS, build_manifest, empty_class_folders
 from pipeline.errors import RequestError
-from pipeline.fold import Fold, Values
+from pipeline.fold import Fold, Parts
 from pipeline.log import Log
 
 PLAIN = "plain"  # the folder of predictions without TTA
@@ -76,20 +76,17 @@ def train_fold(fold: Fold, log: Log, deadline: float = math.inf) -> None:
         )
 
 
-def predict_fold(fold: Fold, test: pd.DataFrame) -> dict[str, tuple[Values, Values]]:
+def predict_fold(fold: Fold, test: pd.DataFrame) -> dict[str, Parts]:
     """Predictions of the held-out and of the test rows, for each folder of `PASSES`."""
-    from pipeline.vision.fold import heads_of, samples_of, unlabelled
+    from pipeline.vision.fold import heads_of
     from pipeline.vision.memory import given_back
-    from pipeline.vision.predict import predict_fold as predict
+    from pipeline.vision.metadata import Metadata
+    from pipeline.vision.trained import TrainedModel
 
     with given_back():
-        oof, unseen = predict(
-            samples_of(fold.held_out, fold.specs, fold.raw),
-            unlabelled(test, fold.raw),
-            heads_of(fold.targets, fold.specs, fold.train),
-            fold.model,
-            fold.seed,
-            fold.folder / "weights.safetensors",
-            fold.cache,
-        )
+        # Of weights that an earlier version trained, which do not describe themselves.
+        metadata = Metadata.of(fold.model, heads_of(fold.targets, fold.specs, fold.train), fold.seed)
+        trained = TrainedModel.open(fold.folder / "weights.safetensors", metadata)
+        oof = trained.predict_rows(fold.held_out, fold.raw, fold.cache, fold.model.tta, fold.number)
+        unseen = trained.predict_rows(test, fold.raw, fold.cache, fold.model.tta)
     return {"": (oof.tta, unseen.tta), PLAIN: (oof.plain, unseen.plain)}
