@@ -13,6 +13,19 @@ def read_header(path: Path) -> dict[str, str]:
         return file.metadata() or {}
 
 
+def sort_header(path: Path) -> None:
+    """Put a file's strings in the order of their names, in place: safetensors writes them in another one each time."""
+    with open(path, "r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) > length:
+            raise ValueError(f"the header of {path} has {length} bytes, and {len(text)} when it is sorted")
+        file.seek(8)
+        file.write(text.ljust(length))
+
+
 def read_checkpoint(path: Path, identity: str | None = None) -> dict[str, Any] | None:
     """What a checkpoint says about itself; None if there is none, or one of another run than `identity`."""
     try:

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import ValidationError
 from safetensors import SafetensorError
 
-from pipeline.config import Model, Resize, Section, Size
+from pipeline.config import Model, Resize, Section, Size, TargetKind
 from pipeline.errors import WorkFailed
 from pipeline.predictions import TargetSpec
 from pipeline.vision.header import read_header
@@ -34,7 +34,7 @@ class HeadMetadata(Section):
     """One target's head, in the order of the network's outputs."""
 
     name: str
-    kind: Literal["category", "binary", "multilabel", "regression"]
+    kind: TargetKind
     vocab: tuple[str, ...]
     loss: str
     weight: float

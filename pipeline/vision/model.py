@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.predictions import TargetSpec
+from pipeline.vision.header import sort_header
 from pipeline.vision.heads import NamedHeads
 from pipeline.workspace import write_with
 
@@ -191,7 +192,12 @@ def _create_from_file(arch: str, file: Path, options: dict) -> nn.Module:
 def save_weights(path: Path, model: nn.Module, header: dict[str, str]) -> None:
     """Write all parameters and buffers to safetensors, and what they are into its header."""
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    write_with(path, lambda file: save_file(tensors, file, metadata=header))
+
+    def write(file: Path) -> None:
+        save_file(tensors, file, metadata=header)
+        sort_header(file)
+
+    write_with(path, write)
 
 
 def load_weights(path: Path, model: nn.Module) -> None:

@@ -1,12 +1,11 @@
 """The passes over images that predict them: augmented ones, then a plain one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.vision.augment import FusedAugment
-from pipeline.vision.callbacks import seeded
 from pipeline.vision.loader import ImageDL
 
 PLAIN_SHARE = 0.25  # of the plain prediction in fastai's own blend; the mean of the augmented ones has the rest
@@ -20,17 +19,13 @@ def predict_passes(
     activation: Callable[[Tensor], Tensor],
     half: bool,
     tta: int,
-    seed: Sequence[object],
 ) -> tuple[Tensor, Tensor]:
     """Activated outputs (n, sum of widths) of a loader's images: plain, and blended with the mean of `tta` passes.
 
-    The draws are those of fastai's `Learner.tta` after `DataLoaders.test_dl`, in their order, from `seed`;
-    `half` computes in fp16 as its MixedPrecision does.
+    What is drawn is what fastai's `Learner.tta` draws, in its order; `half`: in fp16, as its MixedPrecision computes.
     """
-    with seeded(*seed, "tta"):
-        loader = loader.new()  # as test_dl does: each loader draws a seed of its own from Python's generator
-        augmented = [activation(_one_pass(network, loader, augment, TRAIN, half)) for _ in range(tta)]
-        plain = activation(_one_pass(network, loader, augment, VALID, half))
+    augmented = [activation(_one_pass(network, loader, augment, TRAIN, half)) for _ in range(tta)]
+    plain = activation(_one_pass(network, loader, augment, VALID, half))
     return plain, torch.lerp(torch.stack(augmented).mean(0), plain, PLAIN_SHARE) if tta else plain
 
 
@@ -39,7 +34,7 @@ def _one_pass(network: nn.Module, loader: ImageDL, augment: FusedAugment, split:
     """Raw outputs (n, sum of widths) in fp32, on the CPU."""
     outputs = []
     with loader.dataset.set_split_idx(split):
-        for (images,) in loader.new():
+        for (images,) in loader.new():  # as there: a new loader draws the seed of its windows
             batch = augment(images, split_idx=split).as_subclass(Tensor)
             with torch.autocast("cuda", torch.float16, enabled=half):
                 outputs.append(network(batch))

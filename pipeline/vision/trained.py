@@ -15,6 +15,7 @@ from pipeline.errors import RequestError, WorkFailed
 from pipeline.predictions import NO_FOLD, Predictions, TargetSpec
 from pipeline.vision.augment import FusedAugment
 from pipeline.vision.cache import Cache
+from pipeline.vision.callbacks import seeded
 from pipeline.vision.gather import PixelSource
 from pipeline.vision.heads import Head, JointLabels, JointLoss
 from pipeline.vision.learner import autocast_dtype, repeat_exactly
@@ -128,11 +129,12 @@ class TrainedModel:
         plain = blended = torch.zeros(0, sum(spec.width for spec in self.specs))
         if len(images):
             size = 2 * (self.settings.batch_size // self.settings.accumulate)  # of a validation batch in training
-            loader = image_loader(images, pixels, size, self.device)
             augment = FusedAugment(self.settings.augment, self.size, self.stats)
             activation = JointLoss(JointLabels(self.heads)).activation
-            seed = self.metadata.seed
-            plain, blended = predict_passes(self.network, loader, augment, activation, self._half, passes, seed)
+            # What is drawn for these images does not depend on any predicted before; a loader draws already.
+            with seeded(*self.metadata.seed, "tta"):
+                loader = image_loader(images, pixels, size, self.device)
+                plain, blended = predict_passes(self.network, loader, augment, activation, self._half, passes)
         return Predicted(self._keyed(ids, plain, fold), self._keyed(ids, blended, fold))
 
     def _keyed(self, ids: Sequence[str], outputs: Tensor, fold: int) -> Predictions:
