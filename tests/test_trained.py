@@ -18,8 +18,10 @@ from pipeline import competitions, predictions
 from pipeline.config import Competition
 from pipeline.data.labels import priors
 from pipeline.errors import RequestError, WorkFailed
+from pipeline.kaggle.manifest import Entry
 from pipeline.log import Log
 from pipeline.predictions import NO_FOLD, Predictions, TargetSpec
+from pipeline.stages.infer import infer
 from pipeline.stages.presize import open_cache
 from pipeline.stages.train import load_rows, metadata_of, open_fold, step
 from pipeline.vision.gather import PixelSource
@@ -281,6 +283,24 @@ def test_the_road_predicts_old_folds_to_the_same_bytes(walked, tmp_path):
     old.predict_again()
     for path in walked.workspace.runs.rglob("*.parquet"):
         assert path.read_bytes() == (root / path.relative_to(walked.workspace.root)).read_bytes(), path
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_a_session_infers_from_bundled_folds_new_and_old(walked, tmp_path, log, old):
+    bundle, mounted = Path(shutil.copytree(walked.workspace.root, tmp_path / "bundle")), tmp_path / "mounted"
+    raw = Path(shutil.copytree(walked.file.parent / "raw", tmp_path / "raw"))
+    shutil.rmtree(raw / "train_images")
+    (raw / "train_images").mkdir()
+    comp = competitions.load(str(walked.file), [*SETS, f"source.path={raw}"])
+    workspace, packed = Workspace(mounted, "tiny"), Workspace(bundle, "tiny")
+    weights = [packed.fold(model, fold) / "weights.safetensors" for model in MODELS for fold in (0, 1)]
+    for path in weights if old else ():
+        made_old(path)
+    files = [*weights, packed.manifest, packed.facts, packed.folds, packed.ensemble / "weights.json"]
+    places = [path.relative_to(bundle).as_posix() for path in files]
+    infer(comp, workspace, bundle, [Entry(place, "", 0, place) for place in places], tmp_path / "sent.csv", log)
+    (local,) = walked.workspace.submissions.glob("ensemble-*.csv")
+    assert (tmp_path / "sent.csv").read_bytes() == local.read_bytes()
 
 
 def test_the_header_wins_over_what_is_said_from_outside(walked, alone):
