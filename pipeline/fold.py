@@ -15,7 +15,10 @@ M = TypeVar("M", bound=Model)
 
 @dataclass(frozen=True)
 class Fold(Generic[C, M]):
-    """What one fold of one model is trained and predicted from; `name` tells model and fold in the log."""
+    """What one fold of one model is trained and predicted from; `name` tells model and fold in the log.
+
+    `number` counts the folds from 0.
+    """
 
     comp: C
     model: M

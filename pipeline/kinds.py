@@ -126,6 +126,10 @@ class Kind(Protocol[C_contra, D_contra, M_contra]):
         """Write the fold's weights and history. Raises TimeIsUp after the last epoch before `deadline`."""
         ...
 
+    def open_trained(self, fold: Fold[C_contra, M_contra]) -> Any:
+        """A trained fold, to predict with. Raises WorkFailed for weights that are not there."""
+        ...
+
     def prediction_inputs(self, model: M_contra) -> dict[str, Any]:
         """What predictions depend on besides the trained fold."""
         ...

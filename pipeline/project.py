@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from fastai.learner import Learner
 
+    from pipeline.collab.model import Trained
+    from pipeline.vision.trained import TrainedModel
+
 
 class Project:
     """A competition (a shipped name or a path to a TOML file) whose data/, runs/ and submissions/ lie below `root`.
@@ -151,6 +154,12 @@ class Project:
         from pipeline.commands.reopen import reopen
 
         return reopen(self.competition, self.workspace, model, fold, self.log)
+
+    def trained(self, model: str, fold: int) -> "TrainedModel | Trained":
+        """A trained fold, to predict images or pairs of users and items with; its weights say what it is."""
+        from pipeline.commands.reopen import open_job
+
+        return open_job(self.competition, self.workspace, model, fold)
 
     def _need(self, path: Path, otherwise: str) -> None:
         """Raise RequestError where a file is missing; {} in the message is what the user calls the competition."""

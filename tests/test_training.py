@@ -20,9 +20,9 @@ from pipeline.vision.callbacks import (
     Checkpoint,
     RestoreScaler,
     SeedEpochs,
-    read_checkpoint,
     seed_everything,
 )
+from pipeline.vision.header import read_checkpoint
 from pipeline.vision.heads import Head
 from pipeline.vision.model import build_network
 from pipeline.vision.optimizer import FusedAdam

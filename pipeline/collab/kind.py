@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,9 @@ from pipeline.log import Log
 from pipeline.predictions import NO_FOLD, Predictions
 from pipeline.rows import ALONE
 from pipeline.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pipeline.collab.model import Trained
 
 Ratings = Fold[RatingsCompetition, RatingsModel]
 
@@ -103,15 +106,18 @@ class RatingsKind:
 
         train_rows(fold, log)
 
+    def open_trained(self, fold: Ratings) -> "Trained":
+        from pipeline.collab.model import load
+
+        return load(fold.folder / "weights.safetensors")
+
     def prediction_inputs(self, model: RatingsModel) -> dict[str, Any]:
         return {}
 
     def predict_fold(
         self, fold: Ratings, test: pd.DataFrame, log: Log
     ) -> Mapping[str, tuple[Predictions, Predictions]]:
-        from pipeline.collab.model import load
-
-        trained = load(fold.folder / "weights.safetensors")
+        trained = self.open_trained(fold)
         parts = []
         for rows, number in ((fold.held_out, fold.number), (test, NO_FOLD)):
             times = rows["timestamp"].to_numpy() if fold.comp.data.timestamp is not None else None

@@ -2,25 +2,24 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from pipeline import predictions
 from pipeline.blending import combine
+from pipeline.commands.reopen import open_fold
 from pipeline.config import Competition, Model
 from pipeline.data.audit import inspect_images
-from pipeline.data.labels import priors
 from pipeline.data.manifest import find_test_rows
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.jobs import jobs_of
 from pipeline.kaggle.manifest import Entry
 from pipeline.log import Log
-from pipeline.predictions import NO_FOLD, Predictions
-from pipeline.rows import load_rows
+from pipeline.predictions import Predictions
+from pipeline.rows import training_rows
 from pipeline.stages.data import fetch_if_needed
+from pipeline.stages.predict import with_priors
 from pipeline.stages.submit import check_submission
 from pipeline.submission import columns_of, fill_in, read_sample
 from pipeline.workspace import Workspace, read_json, write_text
@@ -85,27 +84,16 @@ def _predict(
     log: Log,
 ) -> Predictions:
     """The mean over the folds of one model; an image that cannot be read gets the classes' shares."""
-    from pipeline.vision.fold import heads_of, samples_of, unlabelled
-    from pipeline.vision.predict import predict_fold
-
-    rows, specs, fold_of = load_rows(comp, workspace)
     seen, unread = test[test["readable"]], test["id"][~test["readable"]].to_list()
     if seen.empty:
         raise WorkFailed(f"infer: none of the {len(test)} mounted test images can be read")
-    # fastai wants labels for its loaders, and opens an image; the training images need not be mounted.
-    some = [replace(samples_of(rows.head(1), specs, workspace.raw)[0], path=workspace.raw / seen["path"].iloc[0])]
-    ids = np.asarray([*seen["id"], *unread], dtype=str)
     parts = []
-    for fold, path in enumerate(weights):
-        log.say(f"infer {model.name} fold {fold + 1}/{len(weights)}: {len(seen):,} images")
-        heads = heads_of(comp.targets, specs, rows[fold_of != fold])
-        _, got = predict_fold(some, unlabelled(seen, workspace.raw), heads, model, (comp.seed, model.name, fold), path)
-        values = {
-            spec.name: np.concatenate([got.tta[spec.name], np.tile(priors(spec, rows[spec.name]), (len(unread), 1))])
-            for spec in specs
-        }
-        parts.append(Predictions(ids, np.full(len(ids), NO_FOLD), specs, values))
-    return predictions.blend(parts, [1.0] * len(parts))
+    for job, path in zip(jobs_of(comp, model.name), weights, strict=True):
+        log.say(f"infer {job.title}: {len(seen):,} images")
+        trained = open_fold(comp, workspace, job, path)
+        parts.append(trained.predict_rows(seen, workspace.raw, tta=model.tta).tta)
+    mean = predictions.blend(parts, [1.0] * len(parts))
+    return with_priors(mean, training_rows(workspace), unread) if unread else mean
 
 
 def _blend(

@@ -1,6 +1,5 @@
 """kernel: train and predict on Kaggle: push, wait, pull. What comes back joins the local runs."""
 
-import json
 import re
 import shutil
 import time
@@ -234,13 +233,10 @@ def fits(comp: Competition, workspace: Workspace, root: Path, job: Job) -> str:
 
 def _epochs(fold: Path) -> int:
     """Epochs in a fold's checkpoint, by its header alone; 0 without one."""
-    from safetensors import SafetensorError, safe_open
+    from pipeline.vision.header import read_checkpoint
 
-    try:
-        with safe_open(fold / "checkpoint" / "epoch.safetensors", framework="np") as file:
-            return len(json.loads(file.metadata()["about"])["rows"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        return 0
+    rows = (read_checkpoint(fold / "checkpoint" / "epoch.safetensors") or {}).get("rows")
+    return len(rows) if isinstance(rows, list) else 0
 
 
 def _swap(came: Path, folder: Path) -> None:

@@ -1,10 +1,12 @@
-"""reopen: a trained fold as a fastai Learner, to look into."""
+"""reopen: trained folds of a competition, as models to predict with or as fastai Learners to look into."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.config import Competition
 from pipeline.errors import RequestError
-from pipeline.jobs import jobs_of
+from pipeline.jobs import Job, jobs_of
+from pipeline.kinds import kind_of
 from pipeline.log import Log
 from pipeline.rows import load_rows
 from pipeline.stages.train import fold_of
@@ -14,6 +16,42 @@ from pipeline.workspace import Workspace
 if TYPE_CHECKING:
     from fastai.learner import Learner
 
+    from pipeline.collab.model import Trained
+    from pipeline.vision.metadata import Metadata
+    from pipeline.vision.trained import TrainedModel
+
+
+def open_job(comp: Competition, workspace: Workspace, name: str, fold: int) -> "TrainedModel | Trained":
+    """A trained fold of any kind of competition. Raises RequestError for a model or fold that there is not."""
+    (job,) = jobs_of(comp, name, fold)
+    return kind_of(comp).open_trained(fold_of(comp, workspace, job, load_rows(comp, workspace)))
+
+
+def open_fold(comp: Competition, workspace: Workspace, job: Job, weights: Path | None = None) -> "TrainedModel":
+    """A trained fold of an image competition. `weights` may lie elsewhere than in the workspace.
+
+    Raises RequestError for another kind, WorkFailed for weights that are not there.
+    """
+    from pipeline.vision.trained import TrainedModel
+
+    path = weights or job.folder(workspace) / "weights.safetensors"
+    return TrainedModel.open(path, metadata_of(comp, workspace, job, path))
+
+
+def metadata_of(comp: Competition, workspace: Workspace, job: Job, weights: Path) -> "Metadata":
+    """What a fold's weights say of themselves; for those of an earlier version, which say nothing, what the
+    competition file, the manifest and the folds say of them.
+    """
+    from pipeline.vision.fold import heads_of
+    from pipeline.vision.metadata import Metadata, read_metadata
+
+    _need_images(comp)
+    known = read_metadata(weights)
+    if known is not None:
+        return known
+    fold = fold_of(comp, workspace, job, load_rows(comp, workspace))
+    return Metadata.of(fold.model, heads_of(comp.targets, fold.specs, fold.train), fold.seed)
+
 
 def reopen(comp: Competition, workspace: Workspace, name: str, fold: int, log: Log | None = None) -> "Learner":
     """A trained fold as a fastai Learner: show_results, predict, ClassificationInterpretation.
@@ -21,23 +59,27 @@ def reopen(comp: Competition, workspace: Workspace, name: str, fold: int, log: L
     Raises RequestError for a model that the file does not name, WorkFailed for weights that are not there.
     """
     from pipeline.vision.cache import open_cache
-    from pipeline.vision.fold import heads_of, samples_of
+    from pipeline.vision.fold import samples_of
     from pipeline.vision.gather import PixelSource
     from pipeline.vision.learner import build_learner
     from pipeline.vision.model import load_weights
 
-    if not isinstance(comp, ImageCompetition):
-        raise RequestError(f"only image models open as a Learner, and {comp.slug} is of kind {comp.kind!r}")
+    _need_images(comp)
     (job,) = jobs_of(comp, name, fold)
     opened = fold_of(comp, workspace, job, load_rows(comp, workspace))
-    resize = opened.model.presize
+    weights, resize = opened.folder / "weights.safetensors", opened.model.presize
     learn = build_learner(
         opened.model,
-        heads_of(comp.targets, opened.specs, opened.train),
+        [head.head() for head in metadata_of(comp, workspace, job, weights).heads],
         samples_of(opened.train, opened.specs, workspace.raw),
         samples_of(opened.held_out, opened.specs, workspace.raw),
         weights="none",
         pixels=PixelSource(resize, open_cache(opened.presized, workspace.raw, log or Log()), exact=True),
     )
-    load_weights(opened.folder / "weights.safetensors", learn.model)
+    load_weights(weights, learn.model)
     return learn
+
+
+def _need_images(comp: Competition) -> None:
+    if not isinstance(comp, ImageCompetition):
+        raise RequestError(f"only image models are opened so, and {comp.slug} is of kind {comp.kind!r}")

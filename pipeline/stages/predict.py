@@ -1,10 +1,11 @@
 """predict: each model's out-of-fold and test predictions, with and without TTA, keyed by id."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from pipeline import predictions
 from pipeline.config import Competition, Model
@@ -112,21 +113,22 @@ def _predict_fold(comp: Competition, workspace: Workspace, job: Job, loaded: Loa
     log.say(f"predict {fold.name}: {len(fold.held_out):,} held out, {len(readable):,} test")
     started = time.monotonic()
     predicted = kind_of(comp).predict_fold(fold, readable, log)
-    unread = _without_looking(loaded, test["id"][~test["readable"]].to_numpy(dtype=str))
+    unread = test["id"][~test["readable"]].to_list()
     about = {"model": job.model.name, "versions": versions_of(comp)}
     for name, (oof, unseen) in predicted.items():
-        place = fold.folder / name
-        oof.save(place / "oof.parquet", **about)
+        oof.save(fold.folder / name / "oof.parquet", **about)
         if comp.has_test:
-            predictions.join([unseen, unread]).save(place / "test.parquet", **about)
+            with_priors(unseen, loaded.rows, unread).save(fold.folder / name / "test.parquet", **about)
     fold_step(comp, workspace, job).record(seconds=round(time.monotonic() - started, 2))
 
 
-def _without_looking(loaded: Loaded, ids: np.ndarray) -> Predictions:
-    """An image that cannot be read still gets a row: the classes' shares in train."""
-    expected = {spec.name: priors(spec, loaded.rows[spec.name]) for spec in loaded.specs}
-    values = {name: np.tile(prior, (len(ids), 1)) for name, prior in expected.items()}
-    return Predictions(ids, np.full(len(ids), NO_FOLD), loaded.specs, values)
+def with_priors(preds: Predictions, rows: pd.DataFrame, unread: Sequence[str]) -> Predictions:
+    """A test image that cannot be read still gets predictions: what is known from the training rows alone."""
+    if not unread:
+        return preds
+    known = {spec.name: np.tile(priors(spec, rows[spec.name]), (len(unread), 1)) for spec in preds.specs}
+    blind = Predictions(np.asarray(unread, dtype=str), np.full(len(unread), NO_FOLD), preds.specs, known)
+    return predictions.join([preds, blind])
 
 
 def _join_folds(comp: Competition, workspace: Workspace, model: Model, log: Log) -> None:

@@ -4,7 +4,8 @@ import json
 import random
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,19 @@ def seed_everything(*parts: object) -> int:
     np.random.seed(seed)
     torch.manual_seed(seed)
     return seed
+
+
+@contextmanager
+def seeded(*parts: object) -> Iterator[None]:
+    """Seed everything inside; afterwards the generators of the CPU go on where they were."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    seed_everything(*parts)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
 
 
 class SeedEpochs(Callback):
@@ -151,16 +165,6 @@ def save_checkpoint(path: Path, model: torch.nn.Module, optimizer, about: dict[s
         tensors |= {f"opt.{number}.{key}": value.contiguous() for key, value in moments.items()}
     metadata = {"about": json.dumps(about), "optimizer": json.dumps(scalars)}
     write_with(path, lambda file: save_file(tensors, file, metadata=metadata))
-
-
-def read_checkpoint(path: Path, identity: str) -> dict[str, Any] | None:
-    """What a checkpoint says about itself; None if there is none, or one of another run."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads(file.metadata()["about"])
-    except Exception:  # noqa: BLE001 - absent or torn in any way: the fold starts again
-        return None
-    return about if about["identity"] == identity else None
 
 
 def load_checkpoint(path: Path, model: torch.nn.Module, optimizer) -> None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,11 +17,14 @@ from pipeline.fold import Fold
 from pipeline.kinds import Audit, Kind
 from pipeline.log import Log
 from pipeline.machine import cores, device_in_words
-from pipeline.predictions import NO_FOLD, Predictions
+from pipeline.predictions import Predictions
 from pipeline.rows import ALONE, content_digest
 from pipeline.vision.config import ImageCompetition, ImageData, ImageModel, Resize
 from pipeline.vision.splits import split_images
 from pipeline.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pipeline.vision.trained import TrainedModel
 
 PLAIN = "plain"  # the folder of predictions without TTA
 Images = Fold[ImageCompetition, ImageModel]
@@ -117,35 +120,28 @@ class ImageKind:
                 deadline,
             )
 
+    def open_trained(self, fold: Images) -> "TrainedModel":
+        from pipeline.vision.fold import heads_of
+        from pipeline.vision.metadata import Metadata
+        from pipeline.vision.trained import TrainedModel
+
+        # Of weights that an earlier version trained, which do not describe themselves.
+        metadata = Metadata.of(fold.model, heads_of(fold.comp.targets, fold.specs, fold.train), fold.seed)
+        return TrainedModel.open(fold.folder / "weights.safetensors", metadata)
+
     def prediction_inputs(self, model: ImageModel) -> dict[str, Any]:
         return {"tta": model.tta}
 
     def predict_fold(self, fold: Images, test: pd.DataFrame, log: Log) -> Mapping[str, tuple[Predictions, Predictions]]:
         from pipeline.vision.cache import open_cache
-        from pipeline.vision.fold import heads_of, samples_of, unlabelled
         from pipeline.vision.memory import given_back
-        from pipeline.vision.predict import predict_fold
 
         with given_back():
-            oof, unseen = predict_fold(
-                samples_of(fold.held_out, fold.specs, fold.raw),
-                unlabelled(test, fold.raw),
-                heads_of(fold.comp.targets, fold.specs, fold.train),
-                fold.model,
-                fold.seed,
-                fold.folder / "weights.safetensors",
-                open_cache(fold.presized, fold.raw, log),
-            )
-
-        def keyed(rows, number, values):
-            ids = rows["id"].to_numpy(dtype=str)
-            return Predictions(ids, np.full(len(ids), number), fold.specs, values)
-
-        pairs = {"": (oof.tta, unseen.tta), PLAIN: (oof.plain, unseen.plain)}
-        return {
-            place: (keyed(fold.held_out, fold.number, mine), keyed(test, NO_FOLD, theirs))
-            for place, (mine, theirs) in pairs.items()
-        }
+            trained = self.open_trained(fold)
+            cache = open_cache(fold.presized, fold.raw, log)
+            oof = trained.predict_rows(fold.held_out, fold.raw, cache, fold.model.tta, fold.number)
+            unseen = trained.predict_rows(test, fold.raw, cache, fold.model.tta)
+        return {"": (oof.tta, unseen.tta), PLAIN: (oof.plain, unseen.plain)}
 
 
 KIND: Kind[ImageCompetition, ImageData, ImageModel] = ImageKind()

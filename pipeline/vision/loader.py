@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from fastai.callback.data import WeightedDL
 from fastai.data.block import TransformBlock
-from fastai.data.core import TfmdDL
-from fastai.data.load import fa_collate
+from fastai.data.core import Datasets, TfmdDL, TfmdLists
+from fastai.data.load import DataLoader, fa_collate
 from fastai.vision.core import TensorImage
 
 from pipeline.vision.gather import Pending, PixelSource, ahead, windows
@@ -29,7 +29,7 @@ class PixelLoading:
         self._labels: dict[int, tuple] = {}
         super().__init__(dataset, **{**kwargs, "num_workers": 0})
 
-    def new(self, dataset: Any = None, cls: type | None = None, **kwargs: Any) -> TfmdDL:
+    def new(self, dataset: Any = None, cls: type | None = None, **kwargs: Any) -> DataLoader:
         return super().new(dataset, cls, **{"pixels": self.pixels, **kwargs})
 
     def do_item(self, index: int | None) -> int:
@@ -79,6 +79,16 @@ class PixelDL(PixelLoading, TfmdDL):
 
 class WeightedPixelDL(PixelLoading, WeightedDL):
     """fastai's WeightedDL with images from a PixelSource: `dl_type=WeightedPixelDL, dl_kwargs=({"wgts": w}, {})`."""
+
+
+class ImageDL(PixelLoading, DataLoader):
+    """fastai's bare DataLoader with images from a PixelSource: batches (images,) of uint8 without labels."""
+
+
+def image_loader(images: Sequence[Path | np.ndarray], pixels: PixelSource, batch_size: int, device: Any) -> ImageDL:
+    """A loader of images alone, files or RGB pixels (height, width, 3), in their order."""
+    dataset = Datasets(tls=[TfmdLists(images, None, split_idx=1, do_setup=False)])
+    return ImageDL(dataset, pixels=pixels, bs=batch_size, device=device)
 
 
 def pixel_block(type_tfms: Any, pixels: PixelSource) -> TransformBlock:

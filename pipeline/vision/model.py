@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.predictions import TargetSpec
+from pipeline.vision.header import sort_header
 from pipeline.vision.heads import NamedHeads
 from pipeline.vision.poolings import DEFAULT
 from pipeline.workspace import write_with
@@ -124,7 +125,13 @@ def build_network(
     head = NamedHeads(body.features, specs, pool=body.gives_map, dropout=dropout, pooling=pooling)
     apply_init(head, nn.init.kaiming_normal_)
     network = BodyAndHeads(body, head).to(memory_format=torch.channels_last)
-    return Network(network, (model.default_cfg["mean"], model.default_cfg["std"]))
+    return Network(network, statistics_of(network))
+
+
+def statistics_of(model: BodyAndHeads) -> tuple[Sequence[float], Sequence[float]]:
+    """The mean and standard deviation that the architecture's own weights were trained with."""
+    config = model[0].model.default_cfg
+    return config["mean"], config["std"]
 
 
 def check_arch(arch: str) -> None:
@@ -190,10 +197,15 @@ def _create_from_file(arch: str, file: Path, options: dict) -> nn.Module:
         raise WorkFailed(f"the weights in {file} do not fit {arch}: {_first_line(error)}") from error
 
 
-def save_weights(path: Path, model: nn.Module, about: dict[str, str]) -> None:
-    """Write all parameters and buffers to safetensors."""
+def save_weights(path: Path, model: nn.Module, header: dict[str, str]) -> None:
+    """Write all parameters and buffers to safetensors, and what they are into its header."""
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    write_with(path, lambda file: save_file(tensors, file, metadata=about))
+
+    def write(file: Path) -> None:
+        save_file(tensors, file, metadata=header)
+        sort_header(file)
+
+    write_with(path, write)
 
 
 def load_weights(path: Path, model: nn.Module) -> None:

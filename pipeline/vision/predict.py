@@ -1,70 +1,42 @@
-"""Predicting with one trained fold: its held-out images and the test images, with and without TTA."""
+"""The passes over images that predict them: augmented ones, then a plain one."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 
-import numpy as np
 import torch
-from fastai.learner import Learner
+from torch import Tensor, nn
 
-from pipeline.vision.blocks import Sample
-from pipeline.vision.cache import Cache
-from pipeline.vision.callbacks import seed_everything
-from pipeline.vision.config import ImageModel
-from pipeline.vision.gather import PixelSource
-from pipeline.vision.heads import Head
-from pipeline.vision.learner import build_learner
-from pipeline.vision.model import load_weights
+from pipeline.vision.augment import FusedAugment
+from pipeline.vision.loader import ImageDL
+
+PLAIN_SHARE = 0.25  # of the plain prediction in fastai's own blend; the mean of the augmented ones has the rest
+TRAIN, VALID = 0, 1  # fastai's split_idx: random windows and augmentations, or neither
 
 
-@dataclass(frozen=True)
-class Predicted:
-    """Arrays (n, width) for each target, in the order of the samples: plain, and averaged over augmentations."""
+def predict_passes(
+    network: nn.Module,
+    loader: ImageDL,
+    augment: FusedAugment,
+    activation: Callable[[Tensor], Tensor],
+    half: bool,
+    tta: int,
+) -> tuple[Tensor, Tensor]:
+    """Activated outputs (n, sum of widths) of a loader's images: plain, and blended with the mean of `tta` passes.
 
-    plain: dict[str, np.ndarray]
-    tta: dict[str, np.ndarray]
-
-
-def predict_fold(
-    held_out: Sequence[Sample],
-    test: Sequence[Sample],
-    heads: Sequence[Head],
-    model: ImageModel,
-    seed: tuple[object, ...],
-    weights: Path,
-    cache: Cache | None = None,
-) -> tuple[Predicted, Predicted]:
-    """Predict the held-out and the test samples with a fold's weights.
-
-    `seed` names the fold: the augmentations of TTA are drawn from it. The held-out samples have labels, which
-    fastai wants for its loaders; nothing here looks at them. Without a `cache` the pixels are those that it would hold.
+    What is drawn is what fastai's `Learner.tta` draws, in its order; `half`: in fp16, as its MixedPrecision computes.
     """
-    pixels = PixelSource(model.presize, cache, exact=True)
-    learn = build_learner(model, heads, held_out, held_out, weights="none", pixels=pixels)
-    load_weights(weights, learn.model)
-    learn.model.eval()
-    return tuple(_predict(learn, heads, part, model.tta, seed) for part in (held_out, test))
+    augmented = [activation(_one_pass(network, loader, augment, TRAIN, half)) for _ in range(tta)]
+    plain = activation(_one_pass(network, loader, augment, VALID, half))
+    return plain, torch.lerp(torch.stack(augmented).mean(0), plain, PLAIN_SHARE) if tta else plain
 
 
-def _predict(
-    learn: Learner, heads: Sequence[Head], samples: Sequence[Sample], tta: int, seed: tuple[object, ...]
-) -> Predicted:
-    if not samples:
-        empty = {head.spec.name: np.zeros((0, head.spec.width), dtype=np.float32) for head in heads}
-        return Predicted(empty, empty)
-    seed_everything(*seed, "tta")  # what is drawn for the test images does not depend on the others
-    loader = learn.dls.test_dl(list(samples))
-    with learn.no_logging():
-        if tta:
-            (augmented, plain), _ = learn.tta(dl=loader, n=tta, beta=None)
-        else:
-            plain = augmented = learn.get_preds(dl=loader)[0]
-    # fastai's own blend: three parts of the augmented mean, one of the plain prediction.
-    blended = torch.lerp(augmented, plain, 0.25) if tta else plain
-    return Predicted(_split(plain, heads), _split(blended, heads))
-
-
-def _split(preds: torch.Tensor, heads: Sequence[Head]) -> dict[str, np.ndarray]:
-    parts = preds.as_subclass(torch.Tensor).float().cpu().split([head.spec.width for head in heads], dim=1)
-    return {head.spec.name: part.numpy() for head, part in zip(heads, parts, strict=True)}
+@torch.no_grad()
+def _one_pass(network: nn.Module, loader: ImageDL, augment: FusedAugment, split: int, half: bool) -> Tensor:
+    """Raw outputs (n, sum of widths) in fp32, on the CPU."""
+    outputs = []
+    with loader.dataset.set_split_idx(split):
+        for (images,) in loader.new():  # as there: a new loader draws the seed of its windows
+            batch = augment(images, split_idx=split).as_subclass(Tensor)
+            with torch.autocast("cuda", torch.float16, enabled=half):
+                outputs.append(network(batch))
+            outputs[-1] = outputs[-1].float().cpu()
+    return torch.cat(outputs)

@@ -27,14 +27,15 @@ from pipeline.vision.callbacks import (
     StopInTime,
     epoch_line,
     load_checkpoint,
-    read_checkpoint,
     seed_everything,
 )
 from pipeline.vision.config import ImageModel
 from pipeline.vision.gather import PixelSource
+from pipeline.vision.header import read_checkpoint
 from pipeline.vision.heads import Head
 from pipeline.vision.learner import build_learner
-from pipeline.vision.model import save_weights
+from pipeline.vision.metadata import Metadata, installed_versions
+from pipeline.vision.model import save_weights, statistics_of
 from pipeline.workspace import write_text
 
 
@@ -121,7 +122,8 @@ def train_fold(  # noqa: PLR0913
                 raise TimeIsUp(f"{label}  stopped after epoch {len(rows)}/{total}")
     if not np.isfinite(rows[-1]["train_loss"]):
         raise WorkFailed(f"{label}: the loss is {rows[-1]['train_loss']}; lower the model's lr ({lr}) and train again")
-    save_weights(folder / "weights.safetensors", learn.model, {"arch": model.arch})
+    described = Metadata.of(model, heads, seed, statistics_of(learn.model), installed_versions())
+    save_weights(folder / "weights.safetensors", learn.model, described.header())
     write_text(folder / "history.csv", _csv(rows))
     shutil.rmtree(checkpoint.parent, ignore_errors=True)
 

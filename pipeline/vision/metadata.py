@@ -1,0 +1,140 @@
+"""What a trained fold is: all that is needed to open its weights, as JSON in their header."""
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib import metadata as installed
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError
+
+from pipeline.errors import WorkFailed
+from pipeline.losses import LOSSES
+from pipeline.settings import Section
+from pipeline.targets import TargetSpec
+from pipeline.vision.config import ImageModel, Resize, Size
+from pipeline.vision.header import read_header
+from pipeline.vision.heads import Head
+
+LIBRARIES = ("pipeline", "torch", "fastai", "timm")
+
+
+class Statistics(Section):
+    """Mean and standard deviation (RGB, of 1) that images are normalised by."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @classmethod
+    def of(cls, stats: tuple[Sequence[float], Sequence[float]]) -> "Statistics":
+        """Out of a pair (mean, standard deviation)."""
+        return cls(mean=tuple(stats[0]), std=tuple(stats[1]))
+
+
+class HeadMetadata(Section):
+    """One target's head, in the order of the network's outputs."""
+
+    name: str
+    kind: str
+    vocab: tuple[str, ...]
+    loss: str
+    options: dict[str, Any] = Field(default={})  # of the loss
+    weight: float
+    center: float
+    scale: float
+
+    @classmethod
+    def of(cls, head: Head) -> "HeadMetadata":
+        spec = head.spec
+        numbers = {"weight": head.weight, "center": head.center, "scale": head.scale}
+        options = {} if head.options is None else head.options.model_dump(mode="json")
+        return cls(name=spec.name, kind=spec.kind, vocab=spec.vocab, loss=head.loss, options=options, **numbers)
+
+    def head(self) -> Head:
+        spec = TargetSpec(self.name, self.kind, self.vocab)
+        options = LOSSES[self.loss].read_options(self.options) if self.options else None
+        return Head(spec, self.loss, self.weight, self.center, self.scale, options)
+
+
+class Metadata(Section):
+    """A trained fold: the network, its input, its heads, how it was trained.
+
+    `stats` is None for the architecture's own; `seed` names the fold, and what TTA draws; `versions` are those of the
+    libraries that trained it.
+    """
+
+    format: Literal[1] = 1
+    arch: str
+    size: Size
+    presize: Resize
+    stats: Statistics | None
+    heads: tuple[HeadMetadata, ...]
+    settings: ImageModel
+    seed: tuple[int | str, ...]
+    versions: dict[str, str]
+
+    @classmethod
+    def of(
+        cls,
+        model: ImageModel,
+        heads: Sequence[Head],
+        seed: Sequence[object],
+        stats: tuple[Sequence[float], Sequence[float]] | None = None,
+        versions: Mapping[str, str] | None = None,
+    ) -> "Metadata":
+        """What is known from a model's settings and a fold's heads; without `versions` nobody knows them."""
+        return cls(
+            arch=model.arch,
+            size=model.size,
+            presize=model.presize,
+            stats=None if stats is None else Statistics.of(stats),
+            heads=tuple(HeadMetadata.of(head) for head in heads),
+            settings=model,
+            seed=tuple(seed),
+            versions=dict(versions or {}),
+        )
+
+    def header(self) -> dict[str, str]:
+        """What the header of the weights holds."""
+        return {"arch": self.arch, "metadata": self.model_dump_json()}
+
+
+def read_metadata(path: Path) -> Metadata | None:
+    """What a file of weights says of itself; None for one that was trained before they did.
+
+    Raises WorkFailed for a file that is absent or torn, or described in a way that this version does not know.
+    """
+    try:
+        header = read_header(path)
+    except (OSError, SafetensorError) as error:
+        raise WorkFailed(f"{path} does not hold a model's weights ({error}); train again") from error
+    if "metadata" not in header:
+        return None
+    try:
+        return Metadata.model_validate_json(header["metadata"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the whole of it"
+        raise WorkFailed(
+            f"{path} describes its model in a way that this pipeline does not know ({place}: {first['msg']}; written "
+            f"by pipeline {_writer(header['metadata'])}); use that version, or train again"
+        ) from error
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of the libraries that make the numbers; pipeline's own is not known where it is not installed."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = installed.version(name)
+        except installed.PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+def _writer(text: str) -> str:
+    try:
+        return str(json.loads(text)["versions"]["pipeline"])
+    except (ValueError, KeyError, TypeError):
+        return "unknown"

@@ -1,0 +1,158 @@
+"""A trained fold, opened from its weights alone: the network, and its predictions of images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from fastai.torch_core import default_device
+from torch import Tensor
+
+from pipeline.errors import RequestError, WorkFailed
+from pipeline.predictions import NO_FOLD, Predictions, TargetSpec
+from pipeline.vision.augment import FusedAugment
+from pipeline.vision.cache import Cache
+from pipeline.vision.callbacks import seeded
+from pipeline.vision.config import ImageModel, Resize
+from pipeline.vision.gather import PixelSource
+from pipeline.vision.heads import Head, JointLabels, JointLoss
+from pipeline.vision.learner import autocast_dtype, repeat_exactly
+from pipeline.vision.loader import image_loader
+from pipeline.vision.memory import keep_freed_memory
+from pipeline.vision.metadata import Metadata, Statistics, read_metadata
+from pipeline.vision.model import Network, build_network, load_weights
+from pipeline.vision.predict import predict_passes
+from pipeline.vision.presize import Pixels
+
+Images = Sequence[Path | str | Pixels] | Tensor
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """The same images predicted plainly, and with the plain prediction and augmented ones averaged."""
+
+    plain: Predictions
+    tta: Predictions
+
+
+class TrainedModel:
+    """A trained fold. `network` is in eval mode on the device, with its weights: normalised images (n, 3, *size) in,
+    raw outputs (n, sum of widths) out, the heads side by side; `metadata` is what its weights say of themselves.
+    """
+
+    def __init__(self, network: Network, metadata: Metadata) -> None:
+        self.metadata, self.stats = metadata, network.stats
+        self.heads: tuple[Head, ...] = tuple(head.head() for head in metadata.heads)
+        self.device = default_device()
+        precision = metadata.settings.precision
+        if precision == "fp16" and self.device.type != "cuda":
+            precision = "auto"  # what was trained on a GPU opens anywhere
+        dtype = autocast_dtype(precision, self.device)
+        if dtype == torch.bfloat16:
+            network.model.compute_in_bfloat16()
+        self.network = network.model.to(self.device).eval()
+        self._half = dtype == torch.float16
+        self._pixels = PixelSource(metadata.presize, exact=True)
+
+    @classmethod
+    def open(cls, path: Path | str, metadata: Metadata | None = None) -> "TrainedModel":
+        """A fold out of its weights.safetensors. `metadata` stands for what an old file does not say of itself.
+
+        Raises WorkFailed for a file that does not hold such weights, or does not describe them.
+        """
+        path = Path(path)
+        metadata = read_metadata(path) or metadata
+        if metadata is None:
+            raise WorkFailed(
+                f"{path} does not say what model it is: an earlier version of the pipeline trained it; open it "
+                "through its competition, by Project(COMP).trained(MODEL, FOLD), or train it again"
+            )
+        keep_freed_memory()
+        repeat_exactly()
+        specs = [head.head().spec for head in metadata.heads]
+        built = build_network(metadata.arch, "none", specs, metadata.size, metadata.settings.dropout)
+        load_weights(path, built.model)
+        if metadata.stats is None:
+            metadata = metadata.model_copy(update={"stats": Statistics.of(built.stats)})
+        return cls(Network(built.model, (metadata.stats.mean, metadata.stats.std)), metadata)
+
+    @property
+    def specs(self) -> tuple[TargetSpec, ...]:
+        """Its targets, in the order of its outputs."""
+        return tuple(head.spec for head in self.heads)
+
+    @property
+    def settings(self) -> ImageModel:
+        """The model's table of the competition file, as it was trained."""
+        return self.metadata.settings
+
+    @property
+    def arch(self) -> str:
+        return self.metadata.arch
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the network's input."""
+        return self.metadata.size
+
+    @property
+    def presize(self) -> Resize:
+        """What an image is resized to first; its window is then sampled down to `size`."""
+        return self.metadata.presize
+
+    def predict(self, ids: Sequence[str], images: Images, tta: int | None = None, fold: int = NO_FOLD) -> Predictions:
+        """Predict images: files, RGB pixels (height, width, 3) of any size, or a uint8 tensor (n, 3, *presize.size).
+
+        The mean over `tta` augmented passes and a plain one; 0 for the plain one alone, by default as many as the
+        settings say. What is drawn follows from the images' order. Raises RequestError for another shape.
+        """
+        return self._predict(ids, self._listed(images), self._pixels, tta, fold).tta
+
+    def predict_rows(
+        self, rows: pd.DataFrame, raw: Path, cache: Cache | None = None, tta: int | None = None, fold: int = NO_FOLD
+    ) -> Predicted:
+        """Predict rows of a manifest (`id`, and `path` below `raw`) in their order, plainly and with TTA.
+
+        Images come from `cache` where it holds them; the others become the pixels that it would hold.
+        """
+        pixels = self._pixels if cache is None else PixelSource(self.presize, cache, exact=True)
+        return self._predict(rows["id"].tolist(), [raw / path for path in rows["path"]], pixels, tta, fold)
+
+    def _predict(
+        self, ids: Sequence[str], images: Sequence[Path | Pixels], pixels: PixelSource, tta: int | None, fold: int
+    ) -> Predicted:
+        if len(ids) != len(images):
+            raise RequestError(f"{len(ids)} ids for {len(images)} images")
+        passes = self.settings.tta if tta is None else tta
+        plain = blended = torch.zeros(0, sum(spec.width for spec in self.specs))
+        if len(images):
+            size = 2 * (self.settings.batch_size // self.settings.accumulate)  # of a validation batch in training
+            augment = FusedAugment(self.settings.augment, self.size, self.stats)
+            activation = JointLoss(JointLabels(self.heads)).activation
+            # What is drawn for these images does not depend on any predicted before; a loader draws already.
+            with seeded(*self.metadata.seed, "tta"):
+                loader = image_loader(images, pixels, size, self.device)
+                plain, blended = predict_passes(self.network, loader, augment, activation, self._half, passes)
+        return Predicted(self._keyed(ids, plain, fold), self._keyed(ids, blended, fold))
+
+    def _keyed(self, ids: Sequence[str], outputs: Tensor, fold: int) -> Predictions:
+        parts = outputs.split([spec.width for spec in self.specs], dim=1)
+        values = {spec.name: part.numpy() for spec, part in zip(self.specs, parts, strict=True)}
+        return Predictions(np.asarray(ids, dtype=str), np.full(len(ids), fold), self.specs, values)
+
+    def _listed(self, images: Images) -> list[Path | Pixels]:
+        if isinstance(images, Tensor):
+            wanted = (3, *self.presize.size)
+            if images.dtype != torch.uint8 or tuple(images.shape[1:]) != wanted:
+                raise RequestError(
+                    f"a batch of {images.dtype} {tuple(images.shape)} is not one of presized windows: expected "
+                    f"torch.uint8 (n, {', '.join(map(str, wanted))})"
+                )
+            # A window of just that size is presized to itself.
+            return list(images.permute(0, 2, 3, 1).contiguous().cpu().numpy())
+        for image in images:
+            if isinstance(image, np.ndarray) and (image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3):
+                raise RequestError(f"an image of {image.dtype} {image.shape}: expected uint8 (height, width, 3), RGB")
+        return [image if isinstance(image, np.ndarray) else Path(image) for image in images]
