@@ -4,6 +4,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -122,6 +123,63 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yield a path beside `folder`, where nothing lies, to fill; when the block ends well, that takes its place.
+
+    After a kill the old folder or the new one is there, whole; what else is left is cleared by the next call.
+    Raises WorkFailed on a full disk or a missing permission.
+    """
+    making = folder.with_name(f".{folder.name}.new")
+    with explained(making):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        restore_folder(folder)
+        _remove(making)
+        try:
+            yield making
+            swap_folder(making, folder)
+        finally:
+            _remove(making)
+
+
+def swap_folder(new: Path, folder: Path) -> None:
+    """Put the folder `new`, on the same disk, in place of `folder`, which may be missing.
+
+    No system call swaps two folders everywhere, so the old one steps aside first; `restore_folder` undoes that after
+    a kill in between.
+    """
+    restore_folder(folder)
+    if os.path.lexists(folder):
+        os.rename(folder, _aside(folder))
+    try:
+        os.rename(new, folder)
+    except BaseException:
+        restore_folder(folder)
+        raise
+    sync_folder(folder.parent)
+    _remove(_aside(folder))
+
+
+def restore_folder(folder: Path) -> None:
+    """Finish what a killed `swap_folder` began: the old folder goes back, or goes away where the new one is there."""
+    aside = _aside(folder)
+    if os.path.lexists(folder):
+        _remove(aside)
+    elif os.path.lexists(aside):
+        os.rename(aside, folder)
+
+
+def _aside(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
+
+
+def _remove(folder: Path) -> None:
+    if folder.is_symlink():
+        folder.unlink()
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_RIGHT = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -172,7 +230,8 @@ def read_json(path: Path) -> Any:
 def locked(workspace: Workspace) -> Iterator[None]:
     """Keep other pipeline processes out of this competition; the system drops the lock if we die.
 
-    Raises WorkFailed, naming the other process. POSIX record locks: forked loader workers inherit none.
+    A folder that a killed process was about to replace is put back, so that the block finds it. Raises WorkFailed,
+    naming the other process. POSIX record locks: forked loader workers inherit none.
     """
     path = workspace.runs / ".lock"
     with explained(path):
@@ -181,6 +240,7 @@ def locked(workspace: Workspace) -> Iterator[None]:
     try:
         with explained(path):
             _lock(handle, workspace)
+            _restore_folders(workspace)
         yield
     finally:
         os.close(handle)
@@ -199,3 +259,12 @@ def _lock(handle: int, workspace: Workspace) -> None:
         ) from None
     os.ftruncate(handle, 0)
     os.write(handle, f"pid {os.getpid()}\n".encode())
+
+
+def _restore_folders(workspace: Workspace) -> None:
+    """All that commands replace whole: the raw folder, presize caches, the bundle, folds that come from Kaggle."""
+    aside = [_aside(workspace.raw), *workspace.presized.glob(".*.old")]
+    for pattern in ("kernel/.bundle.old", "*/.fold-*.old"):
+        aside += workspace.runs.glob(pattern)
+    for old in aside:
+        restore_folder(old.with_name(old.name.removeprefix(".").removesuffix(".old")))

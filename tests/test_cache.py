@@ -314,6 +314,18 @@ def test_a_build_that_is_killed_goes_on_to_the_same_bytes(tmp_path, raw, form):
     assert [entry.name for entry in folder.parent.iterdir() if entry.is_dir()] == ["key"]
 
 
+def test_a_build_that_is_killed_at_its_very_end_is_finished(tmp_path, raw, sources, monkeypatch):
+    whole = contents(make(tmp_path, raw, sources))
+    folder = tmp_path / "other" / "key"
+    with monkeypatch.context() as patched:
+        patched.setattr(build, "swap_folder", lambda new, place: (os.rename(new, place), 1 / 0))
+        with pytest.raises(ZeroDivisionError):
+            build_cache(folder, raw, sources, CROP, "raw", 1, nothing)
+    assert set(contents(folder)) - set(whole) == {"rows.jsonl"}
+    assert build_cache(folder, raw, sources, CROP, "raw", 1, nothing) is False
+    assert contents(folder) == whole
+
+
 def build_half(folder: Path, raw: Path, sources: list[Source]) -> None:
     """A raw cache whose build was interrupted at its ninth image."""
     real = build._make

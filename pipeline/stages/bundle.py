@@ -18,7 +18,7 @@ from pipeline.kaggle.wheels import add_lacking, build_wheel, source_tree
 from pipeline.log import Log
 from pipeline.stages import check, data, ensemble, folds, train
 from pipeline.stages.send import competition_of
-from pipeline.workspace import Workspace, explained, sync_folder
+from pipeline.workspace import Workspace, atomic_folder
 
 COMPETITION = "competition.toml"
 MINUTES = 660.0  # of the 12 hours of a session, an hour is left for what comes before and after training
@@ -38,23 +38,18 @@ def bundle(comp: Competition, workspace: Workspace, log: Log, image: Path | None
     held = read_image(image)
     _preflight(refuse_known_bad(held), log)
     target = folder_of(workspace)
-    making = target.with_name(f".{target.name}.new")
-    with explained(making):
-        shutil.rmtree(making, ignore_errors=True)
-        making.mkdir(parents=True)
-        try:
-            wheel = build_wheel(making)
-            added = add_lacking(wheel, held, making, log)
-            places = _add_artifacts(comp, workspace, making)
-            _add_weights(comp.models, making, log)
-            settings = {"slug": comp.slug, "stage": "train", "minutes": MINUTES}
-            (making / COMPETITION).write_text(_whole(comp), encoding="utf-8")
-            (making / "notebook.ipynb").write_text(notebook(settings), encoding="utf-8")
-            about = {**state(comp, workspace), "image": {name: str(version) for name, version in held.items()}}
-            write_manifest(making, places, about | {"added": [str(one.requirement) for one in added]})
-            _swap(making, target)
-        finally:
-            shutil.rmtree(making, ignore_errors=True)
+    with atomic_folder(target) as making:
+        making.mkdir()
+        wheel = build_wheel(making)
+        added = add_lacking(wheel, held, making, log)
+        places = _add_artifacts(comp, workspace, making)
+        _add_weights(comp.models, making, log)
+        settings = {"slug": comp.slug, "stage": "train", "minutes": MINUTES}
+        (making / COMPETITION).write_text(_whole(comp), encoding="utf-8")
+        (making / "notebook.ipynb").write_text(notebook(settings), encoding="utf-8")
+        about = {**state(comp, workspace), "image": {name: str(version) for name, version in held.items()}}
+        write_manifest(making, places, about | {"added": [str(one.requirement) for one in added]})
+        _sync(making)
     size = sum(path.stat().st_size for path in target.iterdir())
     log.say(f"bundle: {workspace.show(target)}, {len(list(target.iterdir()))} files, {size / 1e6:.1f} MB")
     return target
@@ -176,10 +171,8 @@ def link_or_copy(path: Path | str, target: Path | str) -> None:
         shutil.copy2(path, target)
 
 
-def _swap(making: Path, target: Path) -> None:
-    for path in making.iterdir():
+def _sync(folder: Path) -> None:
+    """Make what was written into `folder` survive a power cut: its manifest says that all of it is there."""
+    for path in folder.iterdir():
         with open(path, "rb") as file:
             os.fsync(file.fileno())
-    shutil.rmtree(target, ignore_errors=True)
-    os.rename(making, target)
-    sync_folder(target.parent)

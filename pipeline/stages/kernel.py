@@ -21,7 +21,7 @@ from pipeline.log import Log
 from pipeline.stages.bundle import MINUTES, refuse_stale
 from pipeline.stages.send import competition_of
 from pipeline.stages.train import chosen_folds, chosen_models, resolved, step
-from pipeline.workspace import Workspace, explained, read_json, sync_folder, write_json, write_text
+from pipeline.workspace import Workspace, explained, read_json, swap_folder, sync_folder, write_json, write_text
 
 STAGES = ("train", "infer")
 LONGEST = 50  # characters of a name on Kaggle
@@ -218,7 +218,9 @@ def _join(
         result["kept"].append(name)
     elif whole or _epochs(came) > _epochs(folder):
         write_text(workspace.model(model.name) / "config.toml", resolved(comp, model))
-        _swap(came, folder)
+        with explained(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            swap_folder(came, folder)
         result["joined" if whole else "unfinished"].append(name)
     else:
         result["unfinished"].append(name)
@@ -242,19 +244,6 @@ def _epochs(fold: Path) -> int:
             return len(json.loads(file.metadata()["about"])["rows"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return 0
-
-
-def _swap(came: Path, folder: Path) -> None:
-    """Put a fold in the place of the local one. The stamp tells a whole fold from one that a kill left half."""
-    with explained(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        old = folder.with_name(f".{folder.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        if folder.exists():
-            folder.rename(old)
-        came.rename(folder)
-        sync_folder(folder.parent)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _take_submission(workspace: Workspace, arriving: Path, kept: dict[str, Any]) -> str:

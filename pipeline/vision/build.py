@@ -27,7 +27,7 @@ from pipeline.vision import CACHE_VERSION
 from pipeline.vision.layout import Form, pack
 from pipeline.vision.memory import keep_freed_memory
 from pipeline.vision.presize import frame_of, presize, read_pixels
-from pipeline.workspace import ABOUT, INDEX, PIXELS, explained, read_json, sync_folder, write_json, write_with
+from pipeline.workspace import ABOUT, INDEX, PIXELS, explained, read_json, swap_folder, write_json, write_with
 
 JOURNAL = "rows.jsonl"
 JPEG_SIDE = 65_500  # pixels, of libjpeg
@@ -95,6 +95,7 @@ def build_cache(
     partial = folder.parent / f".{folder.name}.{form}.partial"
     with explained(folder), _only_one(folder):
         if read_json(folder / ABOUT) is not None:
+            (folder / JOURNAL).unlink(missing_ok=True)  # of a build that was killed at its very end
             return False
         for other in set(begun(folder)) - {partial}:  # in the other form
             shutil.rmtree(other)
@@ -245,8 +246,5 @@ def _finish(partial: Path, folder: Path, about: dict[str, Any]) -> None:
     write_with(partial / INDEX, lambda path: pq.write_table(table, path))
     index = hashlib.sha256((partial / INDEX).read_bytes()).hexdigest()
     write_json(partial / ABOUT, {"version": CACHE_VERSION, **about, "index_sha256": index})
-    if folder.exists():  # what is left of a damaged one
-        shutil.rmtree(folder)
-    os.rename(partial, folder)
+    swap_folder(partial, folder)  # of a damaged one something may be left
     (folder / JOURNAL).unlink()
-    sync_folder(folder.parent)
