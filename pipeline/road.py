@@ -65,7 +65,7 @@ def closing_rows(comp: Competition, workspace: Workspace) -> list[dict[str, Any]
     members = [model.name for model in comp.models] + (["ensemble"] if len(comp.models) > 1 else [])
     rows = []
     for name in members:
-        metrics = read_json(workspace.model(name) / "metrics.json") or {}
+        metrics = read_json(workspace.metrics(name)) or {}
         row = {"name": name, "cv": metrics.get("cv", {}), "tta_cv": metrics.get("tta_cv", {})}
         if name == "ensemble" and len(kind_of(comp).PASSES) > 1:  # it blends predictions with TTA
             row = {"name": name, "cv": {}, "tta_cv": row["cv"]}
@@ -79,15 +79,14 @@ def closing_rows(comp: Competition, workspace: Workspace) -> list[dict[str, Any]
 
 def status(comp: Competition, workspace: Workspace) -> dict[str, Any]:
     """How far the road is walked, in the shape that `pipeline status --json` prints. Imports no torch."""
-    blend = workspace.ensemble
     return {
         "competition": comp.slug,
         "kind": comp.kind,
         "stages": states_of(comp, workspace),
         "models": [_model_status(comp, workspace, model) for model in comp.models],
         "ensemble": {
-            "cv": (read_json(blend / "metrics.json") or {}).get("cv", {}),
-            "weights": read_json(blend / "weights.json") or {},
+            "cv": (read_json(workspace.metrics("ensemble")) or {}).get("cv", {}),
+            "weights": read_json(workspace.blend_weights) or {},
         },
         "submission": submission_of(workspace),
         **({"leaderboard": sent} if (sent := send.leaderboard(comp, workspace)) else {}),
@@ -128,7 +127,7 @@ def _worst(states: list[State]) -> State:
 
 
 def _model_status(comp: Competition, workspace: Workspace, model) -> dict[str, Any]:
-    metrics = read_json(workspace.model(model.name) / "metrics.json") or {}
+    metrics = read_json(workspace.metrics(model.name)) or {}
     done = sum(train.step(comp, workspace, model, k).done() for k in range(comp.folds.n))
     return {
         "name": model.name,

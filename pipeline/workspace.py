@@ -14,6 +14,11 @@ from typing import Any
 from pipeline.errors import WorkFailed
 
 PIXELS, INDEX, ABOUT = "pixels.bin", "index.parquet", "manifest.json"  # of a presize cache; the last is written last
+# Of a fold, wherever it lies: its own folder, a kernel's output, a bundle.
+WEIGHTS, HISTORY, TRAINED = "weights.safetensors", "history.csv", "trained.json"
+CHECKPOINT = "checkpoint/epoch.safetensors"  # after the last epoch, until the fold is trained
+OOF, TEST, PREDICTED = "oof.parquet", "test.parquet", "predicted.json"
+SUBMISSION, SESSION = "submission.csv", "session.json"  # of a kernel on Kaggle: what it predicted, what it trained
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,15 @@ class Workspace:
     def folds(self) -> Path:
         return self.meta / "folds.csv"
 
+    def stamp(self, stage: str) -> Path:
+        """What a stage on the raw files (data, check, folds, presize) was last done from."""
+        return self.meta / f"{stage}.json"
+
+    @property
+    def fetched(self) -> Path:
+        """Which source the raw files are from."""
+        return self.meta / "fetched.json"
+
     @property
     def presized(self) -> Path:
         """The presize caches, a folder for each key."""
@@ -72,18 +86,99 @@ class Workspace:
         return self.runs / "ensemble"
 
     @property
+    def blend_weights(self) -> Path:
+        """The weight of each member in the ensemble."""
+        return self.ensemble / "weights.json"
+
+    @property
+    def blended(self) -> Path:
+        return self.ensemble / "blended.json"
+
+    @property
     def explain(self) -> Path:
         return self.runs / "explain"
 
+    @property
+    def explanation(self) -> Path:
+        return self.explain / "explain.json"
+
     def model(self, name: str) -> Path:
+        """A model's folder, or that of the ensemble, which is a member like them."""
         return self.runs / name
+
+    def config(self, model: str) -> Path:
+        """The competition file that a model was trained by, every default written out."""
+        return self.model(model) / "config.toml"
+
+    def oof(self, member: str) -> Path:
+        return self.model(member) / OOF
+
+    def test(self, member: str) -> Path:
+        return self.model(member) / TEST
+
+    def metrics(self, member: str) -> Path:
+        return self.model(member) / "metrics.json"
+
+    def predicted(self, model: str, fold: int | None = None) -> Path:
+        """What a fold, or a model as a whole, was predicted from."""
+        return (self.model(model) if fold is None else self.fold(model, fold)) / PREDICTED
 
     def fold(self, name: str, number: int) -> Path:
         return self.runs / name / f"fold-{number}"
 
+    def weights(self, model: str, fold: int) -> Path:
+        return self.fold(model, fold) / WEIGHTS
+
+    def history(self, model: str, fold: int) -> Path:
+        return self.fold(model, fold) / HISTORY
+
+    def trained(self, model: str, fold: int) -> Path:
+        return self.fold(model, fold) / TRAINED
+
+    def checkpoint(self, model: str, fold: int) -> Path:
+        return self.fold(model, fold) / CHECKPOINT
+
+    @property
+    def kernel(self) -> Path:
+        """All that concerns kernels on Kaggle."""
+        return self.runs / "kernel"
+
+    @property
+    def bundle(self) -> Path:
+        return self.kernel / "bundle"
+
+    @property
+    def dataset(self) -> Path:
+        """Which bundle Kaggle holds."""
+        return self.kernel / "dataset.json"
+
+    def pushed(self, stage: str) -> Path:
+        """Which kernel was pushed last to train, or to infer."""
+        return self.kernel / f"{stage}.json"
+
+    def output(self, slug: str, version: int) -> Path:
+        """Where a kernel's output arrives before it is taken up."""
+        return self.kernel / f"output-{slug}-v{version}"
+
+    def rehearsal(self, line: str) -> Path:
+        return self.kernel / "rehearsal" / line
+
+    @property
+    def latest_submission(self) -> Path:
+        """Which submission was written last."""
+        return self.runs / "submission.json"
+
+    def submitted(self, member: str) -> Path:
+        """What a member's submission was made from."""
+        return self.runs / f"submitted-{member}.json"
+
     @property
     def submissions(self) -> Path:
         return self.root / "submissions" / self.slug
+
+    def kernel_submission(self, slug: str, version: int) -> Path:
+        """A submission that a kernel wrote; its scores lie beside it, as JSON."""
+        return self.submissions / f"kernel-{slug}-v{version}.csv"
 
     def show(self, path: Path) -> str:
         """A path as the user would type it."""
@@ -263,8 +358,7 @@ def _lock(handle: int, workspace: Workspace) -> None:
 
 def _restore_folders(workspace: Workspace) -> None:
     """All that commands replace whole: the raw folder, presize caches, the bundle, folds that come from Kaggle."""
-    aside = [_aside(workspace.raw), *workspace.presized.glob(".*.old")]
-    for pattern in ("kernel/.bundle.old", "*/.fold-*.old"):
-        aside += workspace.runs.glob(pattern)
+    aside = [_aside(workspace.raw), _aside(workspace.bundle)]
+    aside += [*workspace.presized.glob(".*.old"), *workspace.runs.glob("*/.fold-*.old")]
     for old in aside:
         restore_folder(old.with_name(old.name.removeprefix(".").removesuffix(".old")))

@@ -27,8 +27,8 @@ def fetch(source: Source, workspace: Workspace, stamp: dict[str, Any], log: Log)
     _refuse_itself(source, workspace.raw)
     with atomic_folder(workspace.raw) as making:
         _fill(source, making, workspace, log)
-        write_json(making / workspace.meta.name / "fetched.json", stamp)
-        for kept in (workspace.folds, workspace.meta / "folds.json"):
+        write_json(making / workspace.meta.name / workspace.fetched.name, stamp)
+        for kept in (workspace.folds, workspace.stamp("folds")):
             if kept.is_file():
                 shutil.copy2(kept, making / workspace.meta.name / kept.name)
 
@@ -106,8 +106,8 @@ def _draw(seed: int, making: Path, workspace: Workspace, log: Log) -> None:
     answers = making.with_suffix(".answers")  # beside, not inside, until the pictures are drawn
     making.mkdir()
     draw_competition(making, answers, seed)
-    (making / ".pipeline").mkdir()
-    os.rename(answers, making / ".pipeline" / workspace.solution.name)
+    (making / workspace.meta.name).mkdir()
+    os.rename(answers, making / workspace.meta.name / workspace.solution.name)
 
 
 def kaggle_input() -> Path:

@@ -37,7 +37,7 @@ def bundle(comp: Competition, workspace: Workspace, log: Log, image: Path | None
     _need_folds(comp, workspace)
     held = read_image(image)
     _preflight(refuse_known_bad(held), log)
-    target = folder_of(workspace)
+    target = workspace.bundle
     with atomic_folder(target) as making:
         making.mkdir()
         wheel = build_wheel(making)
@@ -53,10 +53,6 @@ def bundle(comp: Competition, workspace: Workspace, log: Log, image: Path | None
     size = sum(path.stat().st_size for path in target.iterdir())
     log.say(f"bundle: {workspace.show(target)}, {len(list(target.iterdir()))} files, {size / 1e6:.1f} MB")
     return target
-
-
-def folder_of(workspace: Workspace) -> Path:
-    return workspace.runs / "kernel" / "bundle"
 
 
 def state(comp: Competition, workspace: Workspace) -> dict[str, Any]:
@@ -80,7 +76,7 @@ def _mark(path: Path) -> str | None:
 
 def refuse_stale(comp: Competition, workspace: Workspace) -> Path:
     """The bundle's folder. Raises RequestError where there is none, or one of another state."""
-    folder = folder_of(workspace)
+    folder = workspace.bundle
     if not folder.is_dir():
         raise RequestError("there is no bundle yet; run `pipeline kernel bundle` first")
     _, said = read_manifest(folder)
@@ -124,12 +120,12 @@ def _trained(comp: Competition, workspace: Workspace, models: list[Model], numbe
 def _artifacts(comp: Competition, workspace: Workspace) -> dict[str, Path]:
     """Files by their place below a root: what the data stages made, and, once every fold is trained, the weights."""
     meta = [workspace.manifest, workspace.facts, workspace.audit, workspace.folds]
-    meta += [workspace.meta / f"{name}.json" for name in ("data", "check", "folds")]
+    meta += [workspace.stamp(name) for name in ("data", "check", "folds")]
     steps = _trained(comp, workspace, comp.models, range(comp.folds.n))
     if all(step.done() for step in steps):
         meta += [path for step in steps for path in (step.stamp, *step.outputs)]
         if ensemble.step(comp, workspace).done():
-            meta.append(workspace.ensemble / "weights.json")
+            meta.append(workspace.blend_weights)
     return {path.relative_to(workspace.root).as_posix(): path for path in meta}
 
 

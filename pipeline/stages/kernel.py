@@ -21,7 +21,20 @@ from pipeline.log import Log
 from pipeline.stages.bundle import MINUTES, refuse_stale
 from pipeline.stages.send import competition_of
 from pipeline.stages.train import chosen_folds, chosen_models, resolved, step
-from pipeline.workspace import Workspace, explained, read_json, swap_folder, sync_folder, write_json, write_text
+from pipeline.workspace import (
+    CHECKPOINT,
+    HISTORY,
+    SUBMISSION,
+    TRAINED,
+    WEIGHTS,
+    Workspace,
+    explained,
+    read_json,
+    swap_folder,
+    sync_folder,
+    write_json,
+    write_text,
+)
 
 STAGES = ("train", "infer")
 LONGEST = 50  # characters of a name on Kaggle
@@ -83,7 +96,7 @@ def push(comp: Competition, workspace: Workspace, log: Log, chosen: Chosen) -> d
     owner = kaggle.username
     data = f"{owner}/{dataset_slug(comp)}"
     _publish(kaggle, comp, workspace, folder, owner)
-    before = read_json(record_of(workspace, chosen.stage))
+    before = read_json(workspace.pushed(chosen.stage))
     again = bool(before and before["owner"] == owner and chosen.stage == "train")
     settings = {"slug": comp.slug, "stage": chosen.stage, "minutes": chosen.minutes, "bundle": digest(folder / NAME)}
     if chosen.stage == "train":
@@ -103,7 +116,7 @@ def push(comp: Competition, workspace: Workspace, log: Log, chosen: Chosen) -> d
     version, url = save(kaggle, kernel)
     kept = {"owner": owner, "slug": slug, "version": version, "url": url, "stage": chosen.stage}
     kept |= {"models": models, "folds": numbers, "pushed": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-    write_json(record_of(workspace, chosen.stage), kept)
+    write_json(workspace.pushed(chosen.stage), kept)
     log.say(f"kernel: pushed version {version}{', going on from the one before' if again else ''}: {url}")
     return kept
 
@@ -124,7 +137,7 @@ def pull(comp: Competition, workspace: Workspace, log: Log, stage: str, force: b
     """
     kept = _record(workspace, stage)
     kaggle, owner, slug = Kaggle(log), kept["owner"], kept["slug"]
-    arriving = workspace.runs / "kernel" / f"output-{slug}-v{kept['version']}"
+    arriving = workspace.output(slug, kept["version"])
     addresses = outputs(kaggle, owner, slug)
     wanted = _wanted(comp, addresses)
     if not wanted:
@@ -138,7 +151,7 @@ def pull(comp: Competition, workspace: Workspace, log: Log, stage: str, force: b
     why = [
         _join(comp, workspace, arriving, model, k, force, result) for model in comp.models for k in range(comp.folds.n)
     ]
-    if (arriving / "submission.csv").is_file():
+    if (arriving / SUBMISSION).is_file():
         result["submission"] = _take_submission(workspace, arriving, kept)
     shutil.rmtree(arriving)
     for key in ("joined", "kept", "unfinished"):
@@ -167,12 +180,8 @@ def _plain(comp: Competition) -> str:
     return re.sub(r"[^a-z0-9]+", "-", comp.slug).strip("-")
 
 
-def record_of(workspace: Workspace, stage: str) -> Path:
-    return workspace.runs / "kernel" / f"{stage}.json"
-
-
 def _record(workspace: Workspace, stage: str) -> dict[str, Any]:
-    kept = read_json(record_of(workspace, stage))
+    kept = read_json(workspace.pushed(stage))
     if kept is None:
         raise RequestError(f"no kernel was pushed for {stage} yet; run `pipeline kernel push --stage {stage}`")
     return kept
@@ -181,7 +190,7 @@ def _record(workspace: Workspace, stage: str) -> dict[str, Any]:
 def _publish(kaggle: Kaggle, comp: Competition, workspace: Workspace, folder: Path, owner: str) -> None:
     """Upload the bundle, unless this very one is there; wait until it is READY and whole."""
     slug, mark = dataset_slug(comp), digest(folder / NAME)
-    note = workspace.runs / "kernel" / "dataset.json"
+    note = workspace.dataset
     kept = read_json(note) or {}
     if kept.get("bundle") == mark and kept.get("owner") == owner and dataset.status(kaggle, owner, slug) is not None:
         kaggle.log.say(f"kernel: the dataset {owner}/{slug} holds this bundle already")
@@ -197,8 +206,9 @@ def _publish(kaggle: Kaggle, comp: Competition, workspace: Workspace, folder: Pa
 def _wanted(comp: Competition, names: Collection[str]) -> list[str]:
     """Output files that we know how to use; the names come from outside, so only exact shapes are taken."""
     models = "|".join(re.escape(model.name) for model in comp.models)
-    files = r"weights\.safetensors|history\.csv|trained\.json|checkpoint/epoch\.safetensors"
-    shape = re.compile(rf"runs/{re.escape(comp.slug)}/(?:{models})/fold-\d{{1,4}}/(?:{files})|submission\.csv")
+    files = "|".join(map(re.escape, (WEIGHTS, HISTORY, TRAINED, CHECKPOINT)))
+    folds = rf"runs/{re.escape(comp.slug)}/(?:{models})/fold-\d{{1,4}}"
+    shape = re.compile(rf"{folds}/(?:{files})|{re.escape(SUBMISSION)}")
     return sorted(name for name in names if shape.fullmatch(name))
 
 
@@ -210,14 +220,14 @@ def _join(
     came = arriving / folder.relative_to(workspace.root)
     if not came.is_dir():
         return ""
-    name, whole = f"{model.name}/fold-{k}", (came / "trained.json").is_file()
+    name, whole = f"{model.name}/fold-{k}", (came / TRAINED).is_file()
     why = fits(comp, workspace, arriving, model, k) if whole else ""
     if why:
         result["refused"].append(name)
     elif step(comp, workspace, model, k).done() and not (force and whole):
         result["kept"].append(name)
     elif whole or _epochs(came) > _epochs(folder):
-        write_text(workspace.model(model.name) / "config.toml", resolved(comp, model))
+        write_text(workspace.config(model.name), resolved(comp, model))
         with explained(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
             swap_folder(came, folder)
@@ -240,7 +250,7 @@ def _epochs(fold: Path) -> int:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(fold / "checkpoint" / "epoch.safetensors", framework="np") as file:
+        with safe_open(fold / CHECKPOINT, framework="np") as file:
             return len(json.loads(file.metadata()["about"])["rows"])
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return 0
@@ -248,9 +258,9 @@ def _epochs(fold: Path) -> int:
 
 def _take_submission(workspace: Workspace, arriving: Path, kept: dict[str, Any]) -> str:
     """Keep a kernel's submission beside ours, under the name that its score will have."""
-    target = workspace.submissions / f"kernel-{kept['slug']}-v{kept['version']}.csv"
+    target = workspace.kernel_submission(kept["slug"], kept["version"])
     with explained(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        (arriving / "submission.csv").replace(target)
+        (arriving / SUBMISSION).replace(target)
         sync_folder(target.parent)
     return str(target)

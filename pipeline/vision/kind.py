@@ -12,6 +12,7 @@ from pipeline.data.manifest import IMAGE_ENDINGS, build_manifest, empty_class_fo
 from pipeline.errors import RequestError
 from pipeline.fold import Fold, Values
 from pipeline.log import Log
+from pipeline.workspace import WEIGHTS
 
 PLAIN = "plain"  # the folder of predictions without TTA
 PASSES = (("cv", PLAIN), ("tta_cv", ""))
@@ -89,7 +90,7 @@ def predict_fold(fold: Fold, test: pd.DataFrame) -> dict[str, tuple[Values, Valu
             heads_of(fold.targets, fold.specs, fold.train),
             fold.model,
             fold.seed,
-            fold.folder / "weights.safetensors",
+            fold.folder / WEIGHTS,
             fold.cache,
         )
     return {"": (oof.tta, unseen.tta), PLAIN: (oof.plain, unseen.plain)}

@@ -35,7 +35,7 @@ from pipeline.vision.gather import PixelSource
 from pipeline.vision.heads import Head
 from pipeline.vision.learner import build_learner
 from pipeline.vision.model import save_weights
-from pipeline.workspace import write_text
+from pipeline.workspace import CHECKPOINT, HISTORY, WEIGHTS, write_text
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def train_fold(  # noqa: PLR0913
     loss is no longer a number, and TimeIsUp after the last epoch that ends before `deadline` (of time.monotonic),
     where there are more.
     """
-    checkpoint = folder / "checkpoint" / "epoch.safetensors"
+    checkpoint = folder / CHECKPOINT
     # Without the paths: a checkpoint goes on under another root, and on another machine.
     samples = [[(sample.id, sample.labels) for sample in part] for part in (train, valid)]
     identity = _identity(samples, heads, model, seed, cache.form if cache else "files")
@@ -121,14 +121,14 @@ def train_fold(  # noqa: PLR0913
                 raise TimeIsUp(f"{label}  stopped after epoch {len(rows)}/{total}")
     if not np.isfinite(rows[-1]["train_loss"]):
         raise WorkFailed(f"{label}: the loss is {rows[-1]['train_loss']}; lower the model's lr ({lr}) and train again")
-    save_weights(folder / "weights.safetensors", learn.model, {"arch": model.arch})
-    write_text(folder / "history.csv", _csv(rows))
+    save_weights(folder / WEIGHTS, learn.model, {"arch": model.arch})
+    write_text(folder / HISTORY, _csv(rows))
     shutil.rmtree(checkpoint.parent, ignore_errors=True)
 
 
 def find_rate(learn: Learner, folder: Path, seed: tuple[object, ...]) -> float:
     """fastai's learning rate finder (Smith 2015), by the longest valley of the loss; leaves the learner as it was."""
-    learn.path, learn.model_dir = folder, "checkpoint"
+    learn.path, learn.model_dir = folder, Path(CHECKPOINT).parent.name
     with learn.no_mbar(), learn.no_logging():
         learn.add_cb(SeedEpochs(*seed, "lr_find"))
         found = learn.lr_find(show_plot=False, suggest_funcs=(valley,))
