@@ -19,6 +19,7 @@ from pipeline.workspace import (
     Workspace,
     atomic,
     atomic_folder,
+    csv_text,
     locked,
     read_json,
     restore_folder,
@@ -127,6 +128,10 @@ def test_json_keeps_letters_and_order(tmp_path):
     write_json(tmp_path / "x.json", {"b": "ü", "a": [1, None]})
     assert list(read_json(tmp_path / "x.json").items()) == [("b", "ü"), ("a", [1, None])]
     assert "ü" in (tmp_path / "x.json").read_text(encoding="utf-8")
+
+
+def test_csv_has_the_keys_of_its_rows_and_quotes_what_needs_it():
+    assert csv_text([{"b": 1, "a": "x, y"}, {"a": "Ä", "b": None}]) == 'b,a\n1,"x, y"\n,Ä\n'
 
 
 @pytest.mark.parametrize("content", [b"", b'{"half": ', b"\xff\xfe"])

@@ -1,8 +1,6 @@
 """Training one fold: fastai's schedules in phases that can be taken up again after any epoch."""
 
-import csv
 import hashlib
-import io
 import math
 import shutil
 from collections.abc import Sequence
@@ -35,7 +33,7 @@ from pipeline.vision.gather import PixelSource
 from pipeline.vision.heads import Head
 from pipeline.vision.learner import build_learner
 from pipeline.vision.model import save_weights
-from pipeline.workspace import CHECKPOINT, HISTORY, WEIGHTS, write_text
+from pipeline.workspace import CHECKPOINT, HISTORY, WEIGHTS, csv_text, write_text
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ def train_fold(  # noqa: PLR0913
     if not np.isfinite(rows[-1]["train_loss"]):
         raise WorkFailed(f"{label}: the loss is {rows[-1]['train_loss']}; lower the model's lr ({lr}) and train again")
     save_weights(folder / WEIGHTS, learn.model, {"arch": model.arch})
-    write_text(folder / HISTORY, _csv(rows))
+    write_text(folder / HISTORY, csv_text(rows))
     shutil.rmtree(checkpoint.parent, ignore_errors=True)
 
 
@@ -154,11 +152,3 @@ def _fit(
 def _identity(*parts: object) -> str:
     """A digest of everything that a fold is trained from: a checkpoint of anything else is not taken up."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-
-def _csv(rows: Sequence[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
