@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from pipeline.errors import PipelineError, RequestError
+from pipeline.machine import refuse_windows
 
 if TYPE_CHECKING:
     from pipeline.config import Competition
@@ -56,6 +57,7 @@ def main() -> NoReturn:
     if "--debug" not in sys.argv:
         warnings.simplefilter("ignore")  # those of libraries about themselves; ours go through Log
     try:
+        refuse_windows()
         code = app(standalone_mode=False)
     except PipelineError as error:
         _fail(f"error: {error}", error.exit_code)

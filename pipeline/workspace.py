@@ -2,7 +2,6 @@
 
 import csv
 import errno
-import fcntl
 import io
 import json
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import WorkFailed
+from pipeline.machine import lock_or_fail
 
 PIXELS, INDEX, ABOUT = "pixels.bin", "index.parquet", "manifest.json"  # of a presize cache; the last is written last
 # Of a fold, wherever it lies: its own folder, a kernel's output, a bundle.
@@ -354,7 +354,7 @@ def locked(workspace: Workspace) -> Iterator[None]:
 
 def _lock(handle: int, workspace: Workspace) -> None:
     try:
-        fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_or_fail(handle)
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EAGAIN):
             raise  # a file system without locks, say

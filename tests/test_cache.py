@@ -373,6 +373,22 @@ def test_a_row_of_an_interrupted_build_that_was_changed_is_made_again(tmp_path, 
     assert contents(folder) == whole
 
 
+def test_a_system_without_linuxs_own_calls_builds_and_reads_the_same(tmp_path, raw, sources, monkeypatch):
+    whole = make(tmp_path, raw, sources)
+    for name in ("posix_fallocate", "preadv", "RWF_NOWAIT"):
+        monkeypatch.delattr(os, name, raising=False)
+    folder = tmp_path / "other" / "key"
+    build_cache(folder, raw, sources, CROP, "raw", 2, nothing)
+    assert contents(folder) == contents(whole)
+    cache, scratch, height, width = Cache(folder, raw), np.empty(1 << 20, np.uint8), *CROP.size
+    by_read, by_map = (np.empty((height, width, 3), np.uint8) for _ in range(2))
+    for row in range(len(cache)):
+        assert cache.in_memory(row)
+        cache.read(row, None, by_read, scratch)
+        cache.read(row, None, by_map)
+        assert np.array_equal(by_read, by_map)
+
+
 def test_a_build_begun_in_one_form_is_not_mixed_into_another(tmp_path, raw, sources):
     folder = tmp_path / "other" / "key"
     build_half(folder, raw, sources)

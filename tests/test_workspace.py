@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline import workspace as workspaces
+from pipeline import machine
 from pipeline.errors import WorkFailed
 from pipeline.workspace import (
     Workspace,
@@ -417,7 +417,7 @@ def test_a_file_system_without_locks_is_not_taken_for_another_process(tmp_path, 
     def fail(*args):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(workspaces.fcntl, "lockf", fail)
+    monkeypatch.setattr(machine.fcntl, "lockf", fail)
     with pytest.raises(OSError, match="No locks available"), locked(Workspace(tmp_path, "comp")):
         pytest.fail("a lock without a lock")
 

@@ -1,7 +1,5 @@
 """Building a presize cache: every image decoded and resized once, by streaming, to be taken up after a kill."""
 
-import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -23,6 +21,7 @@ import pyarrow.parquet as pq
 
 from pipeline.config import Resize
 from pipeline.errors import WorkFailed
+from pipeline.machine import lock_or_wait, reserve
 from pipeline.vision import CACHE_VERSION
 from pipeline.vision.layout import Form, pack
 from pipeline.vision.memory import keep_freed_memory
@@ -105,7 +104,7 @@ def build_cache(
         with open(partial / PIXELS, "r+b", buffering=0) as file, open(partial / JOURNAL, "a+b") as journal:
             done, end = _taken_up(file, journal, sources, resize)
             if form == "raw":
-                _reserve(file, raw_bytes(sources, resize))
+                reserve(file.fileno(), raw_bytes(sources, resize))
             # The places of raw pixels are known beforehand, so that threads write them; a JPEG's only afterwards.
             places = _places(sources[done:], resize, end) if form == "raw" else repeat(None)
 
@@ -130,17 +129,8 @@ def _only_one(folder: Path) -> Iterator[None]:
     """Wait for another process that builds the same cache; the system drops the lock if it dies."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with open(folder.parent / f".{folder.name}.lock", "wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock_or_wait(lock)
         yield
-
-
-def _reserve(file: BinaryIO, size: int) -> None:
-    """Take the room now, so that a full disk is met at the start."""
-    try:
-        os.posix_fallocate(file.fileno(), 0, max(1, size))
-    except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-            raise
 
 
 def _taken_up(file: BinaryIO, journal: BinaryIO, sources: Sequence[Source], resize: Resize) -> tuple[int, int]:
