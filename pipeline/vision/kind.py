@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from pipeline.config import Competition, Data, Model
-from pipeline.data.manifest import IMAGE_ENDINGS, build_manifest, empty_class_folders
+from pipeline.data.manifest import build_manifest, empty_class_folders
+from pipeline.data.readers import image_endings
 from pipeline.errors import RequestError
 from pipeline.fold import Fold, Values
 from pipeline.log import Log
@@ -29,7 +30,7 @@ def build(comp: Competition, raw: Path) -> pd.DataFrame:
         if empty:
             raise RequestError(
                 f"data.images: class folder {empty[0]!r} in {raw / comp.data.images} holds no image "
-                f"({', '.join(sorted(IMAGE_ENDINGS)[:4])}, ...); add some or remove the folder"
+                f"({', '.join(sorted(image_endings())[:4])}, ...); add some or remove the folder"
             )
     return manifest
 
