@@ -10,7 +10,7 @@ import typer
 
 from pipeline.cli_kernel import kernel
 from pipeline.errors import PipelineError, RequestError
-from pipeline.machine import prepare_process
+from pipeline.machine import prepare_process, refuse_windows
 from pipeline.options import HERE, Debug, Force, Minutes, ModelName, Root, subcommand
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def main() -> NoReturn:
     if "--debug" not in sys.argv:
         warnings.simplefilter("ignore")  # those of libraries about themselves; ours go through Log
     try:
+        refuse_windows()
         code = app(standalone_mode=False)
     except PipelineError as error:
         _fail(f"error: {error}", error.exit_code)

@@ -1,9 +1,16 @@
-"""What the machine gives this process."""
+"""What the machine gives this process, and the few calls that Linux has and macOS lacks, or that Windows lacks."""
 
+import errno
 import os
+import sys
 from pathlib import Path
+from typing import BinaryIO
 
+from pipeline.errors import RequestError
 from pipeline.log import Log
+
+if sys.platform != "win32":
+    import fcntl
 
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
@@ -39,3 +46,62 @@ def device_in_words(log: Log) -> str:
             "the CPU trains; a newer driver, or another build of torch, would use the GPU"
         )
     return f"{cores()} CPU core(s)"
+
+
+def refuse_windows() -> None:
+    """Raise RequestError where there are no POSIX locks, without which two processes would write over each other."""
+    if sys.platform == "win32":
+        raise RequestError("pipeline runs on Linux and macOS (it needs POSIX locks); on Windows use WSL")
+
+
+def lock_or_fail(handle: int) -> None:
+    """Lock an open file for this process. Raises OSError (EACCES or EAGAIN) where another one has it."""
+    refuse_windows()
+    fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def lock_or_wait(file: BinaryIO) -> None:
+    """Lock an open file, once whoever has it lets go of it; closing it frees it."""
+    refuse_windows()
+    fcntl.flock(file, fcntl.LOCK_EX)
+
+
+NO_FALLOCATE = (errno.EOPNOTSUPP, errno.EINVAL)
+
+
+def reserve(handle: int, size: int) -> None:
+    """Take the room for an open file of `size` bytes, so that a full disk is met at the start.
+
+    macOS, and some file systems, can only be asked for what is free now. Raises OSError (ENOSPC).
+    """
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(handle, 0, max(1, size))
+            return
+        except OSError as error:
+            if error.errno not in NO_FALLOCATE:
+                raise
+    held, disk = os.fstat(handle).st_blocks * 512, os.fstatvfs(handle)
+    if size - held > disk.f_bavail * disk.f_frsize:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def read_into(handle: int, buffer: memoryview, offset: int) -> int:
+    """Read at `offset` into `buffer`, without a copy in between but on an old macOS; returns how many bytes came."""
+    if hasattr(os, "preadv"):
+        return os.preadv(handle, [buffer], offset)
+    data = os.pread(handle, len(buffer), offset)
+    buffer[: len(data)] = data
+    return len(data)
+
+
+def is_in_memory(handle: int, offset: int) -> bool:
+    """Whether reading a byte of a file would not wait for the disk; true where the system cannot tell, as macOS."""
+    if not (hasattr(os, "preadv") and hasattr(os, "RWF_NOWAIT")):
+        return True
+    try:
+        return os.preadv(handle, [bytearray(1)], offset, os.RWF_NOWAIT) == 1
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # a file system that cannot tell

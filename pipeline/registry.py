@@ -18,7 +18,16 @@ from pipeline.errors import RequestError
 T = TypeVar("T")
 
 # Where registries are: a module with a registry in it that is not named here is found once it is imported.
-ROOMS = ("pipeline.targets", "pipeline.losses", "pipeline.metrics", "pipeline.forms", "pipeline.vision.poolings")
+ROOMS = (
+    "pipeline.targets",
+    "pipeline.losses",
+    "pipeline.metrics",
+    "pipeline.forms",
+    "pipeline.data.readers",
+    "pipeline.vision.augmentations",
+    "pipeline.vision.poolings",
+    "pipeline.collab.algorithms",
+)
 REGISTRIES: list["Registry"] = []  # those of all modules that are imported; `all_registries` imports the rest
 
 

@@ -5,11 +5,12 @@ asked for by `Settings`, never by what a file says: a default that is said aloud
 that is new and off; a default that now means something else does.
 """
 
+import difflib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class Settings(dict[str, Any]):
@@ -67,6 +68,32 @@ class Section(BaseModel, frozen=True):
             return type(self).model_validate({**own, **spelled}).settings(within, leave_out)
 
         return Settings(values, defaults, from_spelled)
+
+
+Chosen = TypeVar("Chosen", bound=Section)
+
+
+class NoOptions(Section):
+    """An entry of a registry with nothing to choose."""
+
+
+def read_options(options: type[Chosen], given: Mapping[str, Any]) -> Chosen:
+    """Options of an entry with every default filled in. Raises ValueError, which says in words what is wrong."""
+    try:
+        return options.model_validate(dict(given))
+    except ValidationError as error:
+        problem, known = error.errors()[0], list(options.model_fields)
+    key = ".".join(map(str, problem["loc"]))
+    if problem["type"] == "extra_forbidden":
+        if not known:
+            raise ValueError(f"unknown option {key!r}; it has none")
+        near = difflib.get_close_matches(key, known, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+        raise ValueError(f"unknown option {key!r}; {hint}")
+    if problem["type"] == "missing":
+        raise ValueError(f"option {key!r} is missing and has no default")
+    expected = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    raise ValueError(f"{key}: found {problem['input']!r}, expected {expected}")
 
 
 def _plain(value: Any, within: Any) -> Any:

@@ -314,6 +314,18 @@ def test_a_build_that_is_killed_goes_on_to_the_same_bytes(tmp_path, raw, form):
     assert [entry.name for entry in folder.parent.iterdir() if entry.is_dir()] == ["key"]
 
 
+def test_a_build_that_is_killed_at_its_very_end_is_finished(tmp_path, raw, sources, monkeypatch):
+    whole = contents(make(tmp_path, raw, sources))
+    folder = tmp_path / "other" / "key"
+    with monkeypatch.context() as patched:
+        patched.setattr(build, "swap_folder", lambda new, place: (os.rename(new, place), 1 / 0))
+        with pytest.raises(ZeroDivisionError):
+            build_cache(folder, raw, sources, CROP, "raw", 1, nothing)
+    assert set(contents(folder)) - set(whole) == {"rows.jsonl"}
+    assert build_cache(folder, raw, sources, CROP, "raw", 1, nothing) is False
+    assert contents(folder) == whole
+
+
 def build_half(folder: Path, raw: Path, sources: list[Source]) -> None:
     """A raw cache whose build was interrupted at its ninth image."""
     real = build._make
@@ -359,6 +371,22 @@ def test_a_row_of_an_interrupted_build_that_was_changed_is_made_again(tmp_path, 
     journal.write_text("".join(json.dumps(row) + "\n" for row in rows))
     build_cache(folder, raw, sources, CROP, "raw", 1, nothing)
     assert contents(folder) == whole
+
+
+def test_a_system_without_linuxs_own_calls_builds_and_reads_the_same(tmp_path, raw, sources, monkeypatch):
+    whole = make(tmp_path, raw, sources)
+    for name in ("posix_fallocate", "preadv", "RWF_NOWAIT"):
+        monkeypatch.delattr(os, name, raising=False)
+    folder = tmp_path / "other" / "key"
+    build_cache(folder, raw, sources, CROP, "raw", 2, nothing)
+    assert contents(folder) == contents(whole)
+    cache, scratch, height, width = Cache(folder, raw), np.empty(1 << 20, np.uint8), *CROP.size
+    by_read, by_map = (np.empty((height, width, 3), np.uint8) for _ in range(2))
+    for row in range(len(cache)):
+        assert cache.in_memory(row)
+        cache.read(row, None, by_read, scratch)
+        cache.read(row, None, by_map)
+        assert np.array_equal(by_read, by_map)
 
 
 def test_a_build_begun_in_one_form_is_not_mixed_into_another(tmp_path, raw, sources):

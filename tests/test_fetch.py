@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pipeline import workspace as workspaces
 from pipeline.data import fetch as fetching
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.stages.data import data, step
@@ -220,8 +221,8 @@ def test_without_any_files_it_says_what_to_download_and_where_to(tiny, log):
 # Whole or not at all
 
 
-@pytest.mark.parametrize("where", ["_fill", "_swap"])
-def test_killed_half_way_leaves_no_half_and_the_next_run_works(tiny, log, tmp_path, monkeypatch, where):
+@pytest.mark.parametrize(("module", "where"), [(fetching, "_fill"), (workspaces, "swap_folder")])
+def test_killed_half_way_leaves_no_half_and_the_next_run_works(tiny, log, tmp_path, monkeypatch, module, where):
     comp = tiny.load(f"source.path={zip_of(tiny.raw, tmp_path / 'tiny.zip')}")
 
     def die(*args):
@@ -231,7 +232,7 @@ def test_killed_half_way_leaves_no_half_and_the_next_run_works(tiny, log, tmp_pa
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(fetching, where, die)
+        patched.setattr(module, where, die)
         with pytest.raises(KeyboardInterrupt):
             data(comp, tiny.workspace, log)
     assert not tiny.workspace.raw.exists()

@@ -19,7 +19,7 @@ ZERO = Loss({"regression": lambda preds, labels, options: 0 * preds[:, 0]})
 
 @pytest.mark.parametrize("registry", all_registries(), ids=lambda registry: registry.what)
 def test_every_entry_is_a_file_of_its_name_and_loads(registry):
-    assert len(registry) == len(set(registry)) > 1
+    assert len(registry) == len(set(registry)) > 0
     assert None not in [entry for _, entry in registry.items()]
     assert all(registry.code_of(name) is None for name in registry)
     folder = PACKAGE.parent / registry.package.replace(".", "/")

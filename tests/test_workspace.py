@@ -13,9 +13,21 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline import workspace as workspaces
+from pipeline import machine
 from pipeline.errors import WorkFailed
-from pipeline.workspace import Workspace, atomic, locked, read_json, write_json, write_text, write_with
+from pipeline.workspace import (
+    Workspace,
+    atomic,
+    atomic_folder,
+    csv_text,
+    locked,
+    read_json,
+    restore_folder,
+    swap_folder,
+    write_json,
+    write_text,
+    write_with,
+)
 
 
 def files_in(folder: Path) -> list[str]:
@@ -118,12 +130,148 @@ def test_json_keeps_letters_and_order(tmp_path):
     assert "ü" in (tmp_path / "x.json").read_text(encoding="utf-8")
 
 
+def test_csv_has_the_keys_of_its_rows_and_quotes_what_needs_it():
+    assert csv_text([{"b": 1, "a": "x, y"}, {"a": "Ä", "b": None}]) == 'b,a\n1,"x, y"\n,Ä\n'
+
+
 @pytest.mark.parametrize("content", [b"", b'{"half": ', b"\xff\xfe"])
 def test_torn_json_counts_as_none(tmp_path, content):
     (tmp_path / "x.json").write_bytes(content)
     assert read_json(tmp_path / "x.json") is None
     assert read_json(tmp_path / "absent.json") is None
     assert read_json(tmp_path / "x.json" / "below") is None
+
+
+# Folders, replaced whole
+
+
+def fill(folder: Path, text: str) -> Path:
+    write_text(folder / "a" / "x.txt", text)
+    write_text(folder / "stamp.json", text)
+    return folder
+
+
+def content(folder: Path) -> list[str]:
+    return [(folder / name).read_text() for name in ("a/x.txt", "stamp.json")]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_takes_the_place_of_another(tmp_path, there):
+    folder = tmp_path / "deep" / "kept"
+    if there:
+        fill(folder, "old")
+    with atomic_folder(folder) as making:
+        assert making.parent == folder.parent  # a rename within one file system
+        assert not making.exists()
+        fill(making, "new")
+        assert folder.exists() == there
+    assert content(folder) == ["new", "new"]
+    assert files_in(folder.parent) == ["kept"]
+
+
+@pytest.mark.parametrize("crash", [ValueError, KeyboardInterrupt, OSError])
+def test_a_crash_while_a_folder_is_filled_leaves_the_old_one(tmp_path, crash):
+    folder = fill(tmp_path / "kept", "old")
+
+    def fill_half():
+        with atomic_folder(folder) as making:
+            making.mkdir()
+            raise crash("halfway")
+
+    with pytest.raises(crash, match="halfway"):
+        fill_half()
+    assert content(folder) == ["old", "old"]
+    assert files_in(tmp_path) == ["kept"]
+
+
+@pytest.mark.parametrize("which", [1, 2])
+def test_a_rename_that_fails_leaves_the_old_folder(tmp_path, monkeypatch, which):
+    folder, new, calls, rename = fill(tmp_path / "kept", "old"), fill(tmp_path / "new", "new"), [], os.rename
+
+    def fail_once(*names):
+        calls.append(names)
+        if len(calls) == which:
+            raise OSError(errno.EIO, "Input/output error")
+        rename(*names)
+
+    monkeypatch.setattr(os, "rename", fail_once)
+    with pytest.raises(OSError, match="Input/output"):
+        swap_folder(new, folder)
+    assert content(folder) == ["old", "old"]
+    assert files_in(tmp_path) == ["kept", "new"]
+
+
+KILLED_SWAP = """
+    import os, shutil, sys
+    from pathlib import Path
+    from pipeline import workspace
+    folder, call, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    module = shutil if call == "rmtree" else os
+    real, calls = getattr(module, call), []
+    def die(*args, **options):
+        calls.append(args)
+        if len(calls) == number:
+            os._exit(9)
+        return real(*args, **options)
+    with workspace.atomic_folder(folder) as making:
+        for name in ("a/x.txt", "stamp.json"):
+            workspace.write_text(making / name, "new")
+        setattr(module, call, die)
+    os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "number", "found"),
+    [
+        ("rename", 1, "old"),
+        ("rename", 2, "old"),
+        ("fsync", 1, "new"),
+        ("rmtree", 1, "old"),  # of what an earlier kill may have left
+        ("rmtree", 2, "new"),
+    ],
+)
+@pytest.mark.parametrize("after", ["lock", "next", "fold"])
+def test_a_kill_at_any_step_of_a_swap_leaves_a_whole_folder_to_the_next_command(tmp_path, call, number, found, after):
+    space = Workspace(tmp_path, "comp")
+    folder = fill(space.fold("m", 3) if after == "fold" else space.raw, "old")
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(KILLED_SWAP), str(folder), call, str(number)],
+        cwd=Path(__file__).parents[1],
+        check=False,
+    )
+    assert done.returncode == 9
+    if after == "next":
+        with pytest.raises(ZeroDivisionError), atomic_folder(folder):
+            raise ZeroDivisionError
+        assert files_in(folder.parent) == [folder.name]
+    else:
+        with locked(space):
+            pass
+        assert not folder.with_name(f".{folder.name}.old").exists()
+    assert content(folder) == [found, found]
+    with atomic_folder(folder) as making:
+        fill(making, "newest")
+    assert content(folder) == ["newest", "newest"]
+    assert files_in(folder.parent) == [folder.name]
+
+
+def test_what_was_put_aside_never_replaces_what_is_there(tmp_path):
+    folder = fill(tmp_path / "kept", "new")
+    fill(tmp_path / ".kept.old", "old")
+    restore_folder(folder)
+    assert content(folder) == ["new", "new"]
+    assert files_in(tmp_path) == ["kept"]
+
+
+def test_a_folder_that_is_a_link_is_replaced_and_its_target_kept(tmp_path):
+    fill(tmp_path / "elsewhere", "far")
+    (tmp_path / "kept").symlink_to("elsewhere")
+    with atomic_folder(tmp_path / "kept") as making:
+        fill(making, "new")
+    assert content(tmp_path / "kept") == ["new", "new"]
+    assert content(tmp_path / "elsewhere") == ["far", "far"]
+    assert files_in(tmp_path) == ["elsewhere", "kept"]
 
 
 # What a disk can do
@@ -269,7 +417,7 @@ def test_a_file_system_without_locks_is_not_taken_for_another_process(tmp_path, 
     def fail(*args):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(workspaces.fcntl, "lockf", fail)
+    monkeypatch.setattr(machine.fcntl, "lockf", fail)
     with pytest.raises(OSError, match="No locks available"), locked(Workspace(tmp_path, "comp")):
         pytest.fail("a lock without a lock")
 
@@ -286,7 +434,30 @@ def test_artifacts_live_where_the_design_says(tmp_path):
         "data/comp/.pipeline/audit.json": space.audit,
         "runs/comp/m": space.model("m"),
         "runs/comp/m/fold-2": space.fold("m", 2),
+        "runs/comp/m/config.toml": space.config("m"),
+        "runs/comp/m/fold-2/weights.safetensors": space.weights("m", 2),
+        "runs/comp/m/fold-2/history.csv": space.history("m", 2),
+        "runs/comp/m/fold-2/trained.json": space.trained("m", 2),
+        "runs/comp/m/fold-2/predicted.json": space.predicted("m", 2),
+        "runs/comp/m/fold-2/checkpoint/epoch.safetensors": space.checkpoint("m", 2),
+        "runs/comp/m/predicted.json": space.predicted("m"),
+        "runs/comp/m/oof.parquet": space.oof("m"),
+        "runs/comp/m/test.parquet": space.test("m"),
+        "runs/comp/m/metrics.json": space.metrics("m"),
+        "data/comp/.pipeline/fetched.json": space.fetched,
+        "data/comp/.pipeline/check.json": space.stamp("check"),
         "runs/comp/ensemble": space.ensemble,
+        "runs/comp/ensemble/weights.json": space.blend_weights,
+        "runs/comp/ensemble/blended.json": space.blended,
+        "runs/comp/explain/explain.json": space.explanation,
+        "runs/comp/kernel/bundle": space.bundle,
+        "runs/comp/kernel/dataset.json": space.dataset,
+        "runs/comp/kernel/train.json": space.pushed("train"),
+        "runs/comp/kernel/output-slug-v3": space.output("slug", 3),
+        "runs/comp/kernel/rehearsal/next": space.rehearsal("next"),
+        "runs/comp/submission.json": space.latest_submission,
+        "runs/comp/submitted-m.json": space.submitted("m"),
+        "submissions/comp/kernel-slug-v3.csv": space.kernel_submission("slug", 3),
         "submissions/comp": space.submissions,
     }
     assert {str(path.relative_to(tmp_path)) for path in places.values()} == set(places)

@@ -22,7 +22,7 @@ from pipeline.log import Log
 from pipeline.road import standings
 from pipeline.stages import ensemble, train
 from pipeline.vision.config import ImageModel
-from pipeline.workspace import Workspace, explained, sync_folder
+from pipeline.workspace import Workspace, atomic_folder
 
 COMPETITION = "competition.toml"
 BUNDLED = ("data", "check", "folds")  # the stages whose artifacts travel along
@@ -42,31 +42,22 @@ def bundle(comp: Competition, workspace: Workspace, log: Log, image: Path | None
     _need_folds(comp, workspace)
     held = read_image(image)
     _preflight(refuse_known_bad(held), log)
-    target = folder_of(workspace)
-    making = target.with_name(f".{target.name}.new")
-    with explained(making):
-        shutil.rmtree(making, ignore_errors=True)
-        making.mkdir(parents=True)
-        try:
-            wheel = build_wheel(making)
-            added = add_lacking(wheel, held, making, log)
-            places = _add_artifacts(comp, workspace, making)
-            _add_weights(cast(list[ImageModel], comp.models), making, log)
-            settings = {"slug": comp.slug, "stage": "train", "minutes": MINUTES}
-            (making / COMPETITION).write_text(_whole(comp), encoding="utf-8")
-            (making / "notebook.ipynb").write_text(notebook(settings), encoding="utf-8")
-            about = {**state(comp, workspace), "image": {name: str(version) for name, version in held.items()}}
-            write_manifest(making, places, about | {"added": [str(one.requirement) for one in added]})
-            _swap(making, target)
-        finally:
-            shutil.rmtree(making, ignore_errors=True)
+    target = workspace.bundle
+    with atomic_folder(target) as making:
+        making.mkdir()
+        wheel = build_wheel(making)
+        added = add_lacking(wheel, held, making, log)
+        places = _add_artifacts(comp, workspace, making)
+        _add_weights(cast(list[ImageModel], comp.models), making, log)
+        settings = {"slug": comp.slug, "stage": "train", "minutes": MINUTES}
+        (making / COMPETITION).write_text(_whole(comp), encoding="utf-8")
+        (making / "notebook.ipynb").write_text(notebook(settings), encoding="utf-8")
+        about = {**state(comp, workspace), "image": {name: str(version) for name, version in held.items()}}
+        write_manifest(making, places, about | {"added": [str(one.requirement) for one in added]})
+        _sync(making)
     size = sum(path.stat().st_size for path in target.iterdir())
     log.say(f"bundle: {workspace.show(target)}, {len(list(target.iterdir()))} files, {size / 1e6:.1f} MB")
     return target
-
-
-def folder_of(workspace: Workspace) -> Path:
-    return workspace.runs / "kernel" / "bundle"
 
 
 def state(comp: Competition, workspace: Workspace) -> dict[str, Any]:
@@ -90,7 +81,7 @@ def _mark(path: Path) -> str | None:
 
 def refuse_stale(comp: Competition, workspace: Workspace) -> Path:
     """The bundle's folder. Raises RequestError where there is none, or one of another state."""
-    folder = folder_of(workspace)
+    folder = workspace.bundle
     if not folder.is_dir():
         raise RequestError("there is no bundle yet; run `pipeline kernel bundle` first")
     _, said = read_manifest(folder)
@@ -127,12 +118,12 @@ def _preflight(sentences: list[str], log: Log) -> None:
 def _artifacts(comp: Competition, workspace: Workspace) -> dict[str, Path]:
     """Files by their place below a root: what the data stages made, and, once every fold is trained, the weights."""
     meta = [workspace.manifest, workspace.facts, workspace.audit, workspace.folds]
-    meta += [workspace.meta / f"{name}.json" for name in BUNDLED]
+    meta += [workspace.stamp(name) for name in BUNDLED]
     steps = [train.step(comp, workspace, job) for job in jobs_of(comp)]
     if all(step.done() for step in steps):
         meta += [path for step in steps for path in (step.stamp, *step.outputs)]
         if ensemble.step(comp, workspace).done():
-            meta.append(workspace.ensemble / "weights.json")
+            meta.append(workspace.blend_weights)
     return {path.relative_to(workspace.root).as_posix(): path for path in meta}
 
 
@@ -174,10 +165,8 @@ def link_or_copy(path: Path | str, target: Path | str) -> None:
         shutil.copy2(path, target)
 
 
-def _swap(making: Path, target: Path) -> None:
-    for path in making.iterdir():
+def _sync(folder: Path) -> None:
+    """Make what was written into `folder` survive a power cut: its manifest says that all of it is there."""
+    for path in folder.iterdir():
         with open(path, "rb") as file:
             os.fsync(file.fileno())
-    shutil.rmtree(target, ignore_errors=True)
-    os.rename(making, target)
-    sync_folder(target.parent)

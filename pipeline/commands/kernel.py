@@ -21,7 +21,20 @@ from pipeline.kaggle.manifest import NAME, refuse_damage
 from pipeline.kaggle.notebook import notebook
 from pipeline.log import Log
 from pipeline.stages.train import resolved, step
-from pipeline.workspace import Workspace, explained, read_json, sync_folder, write_json, write_text
+from pipeline.workspace import (
+    CHECKPOINT,
+    HISTORY,
+    SUBMISSION,
+    TRAINED,
+    WEIGHTS,
+    Workspace,
+    explained,
+    read_json,
+    swap_folder,
+    sync_folder,
+    write_json,
+    write_text,
+)
 
 STAGES = ("train", "infer")
 LONGEST = 50  # characters of a name on Kaggle
@@ -83,7 +96,7 @@ def push(comp: Competition, workspace: Workspace, log: Log, chosen: Chosen) -> d
     owner = kaggle.username
     data = f"{owner}/{dataset_slug(comp)}"
     _publish(kaggle, comp, workspace, folder, owner)
-    before = read_json(record_of(workspace, chosen.stage))
+    before = read_json(workspace.pushed(chosen.stage))
     again = bool(before and before["owner"] == owner and chosen.stage == "train")
     settings = {"slug": comp.slug, "stage": chosen.stage, "minutes": chosen.minutes, "bundle": digest(folder / NAME)}
     if chosen.stage == "train":
@@ -103,7 +116,7 @@ def push(comp: Competition, workspace: Workspace, log: Log, chosen: Chosen) -> d
     version, url = save(kaggle, kernel)
     kept = {"owner": owner, "slug": slug, "version": version, "url": url, "stage": chosen.stage}
     kept |= {"models": models, "folds": numbers, "pushed": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-    write_json(record_of(workspace, chosen.stage), kept)
+    write_json(workspace.pushed(chosen.stage), kept)
     log.say(f"kernel: pushed version {version}{', going on from the one before' if again else ''}: {url}")
     return kept
 
@@ -124,7 +137,7 @@ def pull(comp: Competition, workspace: Workspace, log: Log, stage: str, force: b
     """
     kept = _record(workspace, stage)
     kaggle, owner, slug = Kaggle(log), kept["owner"], kept["slug"]
-    arriving = workspace.runs / "kernel" / f"output-{slug}-v{kept['version']}"
+    arriving = workspace.output(slug, kept["version"])
     addresses = outputs(kaggle, owner, slug)
     wanted = _wanted(comp, addresses)
     if not wanted:
@@ -136,7 +149,7 @@ def pull(comp: Competition, workspace: Workspace, log: Log, stage: str, force: b
             fetch_output(kaggle, owner, slug, addresses, name, arriving / name)
     result = {"joined": [], "kept": [], "refused": [], "unfinished": [], "submission": None}
     why = [_join(comp, workspace, arriving, job, force, result) for job in jobs_of(comp)]
-    if (arriving / "submission.csv").is_file():
+    if (arriving / SUBMISSION).is_file():
         result["submission"] = _take_submission(workspace, arriving, kept)
     shutil.rmtree(arriving)
     for key in ("joined", "kept", "unfinished"):
@@ -165,12 +178,8 @@ def _plain(comp: Competition) -> str:
     return re.sub(r"[^a-z0-9]+", "-", comp.slug).strip("-")
 
 
-def record_of(workspace: Workspace, stage: str) -> Path:
-    return workspace.runs / "kernel" / f"{stage}.json"
-
-
 def _record(workspace: Workspace, stage: str) -> dict[str, Any]:
-    kept = read_json(record_of(workspace, stage))
+    kept = read_json(workspace.pushed(stage))
     if kept is None:
         raise RequestError(f"no kernel was pushed for {stage} yet; run `pipeline kernel push --stage {stage}`")
     return kept
@@ -179,7 +188,7 @@ def _record(workspace: Workspace, stage: str) -> dict[str, Any]:
 def _publish(kaggle: Kaggle, comp: Competition, workspace: Workspace, folder: Path, owner: str) -> None:
     """Upload the bundle, unless this very one is there; wait until it is READY and whole."""
     slug, mark = dataset_slug(comp), digest(folder / NAME)
-    note = workspace.runs / "kernel" / "dataset.json"
+    note = workspace.dataset
     kept = read_json(note) or {}
     if kept.get("bundle") == mark and kept.get("owner") == owner and dataset.status(kaggle, owner, slug) is not None:
         kaggle.log.say(f"kernel: the dataset {owner}/{slug} holds this bundle already")
@@ -195,8 +204,9 @@ def _publish(kaggle: Kaggle, comp: Competition, workspace: Workspace, folder: Pa
 def _wanted(comp: Competition, names: Collection[str]) -> list[str]:
     """Output files that we know how to use; the names come from outside, so only exact shapes are taken."""
     models = "|".join(re.escape(model.name) for model in comp.models)
-    files = r"weights\.safetensors|history\.csv|trained\.json|checkpoint/epoch\.safetensors"
-    shape = re.compile(rf"runs/{re.escape(comp.slug)}/(?:{models})/fold-\d{{1,4}}/(?:{files})|submission\.csv")
+    files = "|".join(map(re.escape, (WEIGHTS, HISTORY, TRAINED, CHECKPOINT)))
+    folds = rf"runs/{re.escape(comp.slug)}/(?:{models})/fold-\d{{1,4}}"
+    shape = re.compile(rf"{folds}/(?:{files})|{re.escape(SUBMISSION)}")
     return sorted(name for name in names if shape.fullmatch(name))
 
 
@@ -208,15 +218,17 @@ def _join(
     came = arriving / folder.relative_to(workspace.root)
     if not came.is_dir():
         return ""
-    name, whole = job.name, (came / "trained.json").is_file()
+    name, whole = job.name, (came / TRAINED).is_file()
     why = fits(comp, workspace, arriving, job) if whole else ""
     if why:
         result["refused"].append(name)
     elif step(comp, workspace, job).done() and not (force and whole):
         result["kept"].append(name)
     elif whole or _epochs(came) > _epochs(folder):
-        write_text(workspace.model(job.model.name) / "config.toml", resolved(comp, job.model))
-        _swap(came, folder)
+        write_text(workspace.config(job.model.name), resolved(comp, job.model))
+        with explained(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            swap_folder(came, folder)
         result["joined" if whole else "unfinished"].append(name)
     else:
         result["unfinished"].append(name)
@@ -235,28 +247,15 @@ def _epochs(fold: Path) -> int:
     """Epochs in a fold's checkpoint, by its header alone; 0 without one."""
     from pipeline.vision.header import read_checkpoint
 
-    rows = (read_checkpoint(fold / "checkpoint" / "epoch.safetensors") or {}).get("rows")
+    rows = (read_checkpoint(fold / CHECKPOINT) or {}).get("rows")
     return len(rows) if isinstance(rows, list) else 0
-
-
-def _swap(came: Path, folder: Path) -> None:
-    """Put a fold in the place of the local one. The stamp tells a whole fold from one that a kill left half."""
-    with explained(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        old = folder.with_name(f".{folder.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        if folder.exists():
-            folder.rename(old)
-        came.rename(folder)
-        sync_folder(folder.parent)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _take_submission(workspace: Workspace, arriving: Path, kept: dict[str, Any]) -> str:
     """Keep a kernel's submission beside ours, under the name that its score will have."""
-    target = workspace.submissions / f"kernel-{kept['slug']}-v{kept['version']}.csv"
+    target = workspace.kernel_submission(kept["slug"], kept["version"])
     with explained(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        (arriving / "submission.csv").replace(target)
+        (arriving / SUBMISSION).replace(target)
         sync_folder(target.parent)
     return str(target)

@@ -26,7 +26,7 @@ from pipeline.kaggle.notebook import codes_of, notebook
 from pipeline.kaggle.sandbox import Folders, environment, fence_off, make_environment, run_cells
 from pipeline.kaggle.wheels import requirements_of
 from pipeline.log import Log
-from pipeline.workspace import Workspace
+from pipeline.workspace import SESSION, SUBMISSION, Workspace
 
 # The two lines of fastai and fastcore that both must work; the image's is what it holds.
 LINES: dict[str, dict[str, str]] = {
@@ -55,7 +55,7 @@ def rehearse(
         raise RequestError(f"--line {line!r}: expected {' or '.join(LINES)}")
     competition = competition_of(comp)
     folder = refuse_stale(comp, workspace)
-    place = Folders(workspace.runs / "kernel" / "rehearsal" / line)
+    place = Folders(workspace.rehearsal(line))
     _lay_out(place, comp, workspace, folder, competition, chosen.stage)
     log.say(f"rehearse: a fresh environment of Python {python} with the packages of the image ({line})")
     make_environment(place, python, packages_of(folder, line))
@@ -91,7 +91,7 @@ def _lay_out(
         if not entry.name.startswith("."):
             (mounted / entry.name).symlink_to(entry.resolve())
     shutil.copytree(bundle, place.input / "datasets" / "you" / dataset_slug(comp), copy_function=link_or_copy)
-    if (place.working / "session.json").is_file():
+    if (place.working / SESSION).is_file():
         earlier = place.input / "notebooks" / "you" / kernel_slug(comp, stage)
         earlier.parent.mkdir(parents=True)
         place.working.rename(earlier)
@@ -121,9 +121,9 @@ def _refuse_failure(code: int, most: int, over: bool, gigabytes: float) -> None:
 def _outputs(comp: Competition, workspace: Workspace, place: Folders, chosen: Chosen) -> list[str]:
     """What the notebook made: folds that would be taken up here, or the submission. Raises WorkFailed for nothing."""
     if chosen.stage == "infer":
-        made = ["submission.csv"] if (place.working / "submission.csv").is_file() else []
+        made = [SUBMISSION] if (place.working / SUBMISSION).is_file() else []
     else:
-        summary = json.loads((place.working / "session.json").read_text())
+        summary = json.loads((place.working / SESSION).read_text())
         made = []
         for job in jobs_of(comp, chosen.model):
             if job.fold in summary["done"].get(job.model.name, []):

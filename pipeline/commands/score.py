@@ -81,7 +81,7 @@ def has_solution(workspace: Workspace) -> bool:
 
 def load_test(workspace: Workspace, member: str) -> Predictions:
     """The test predictions of a model, or of 'ensemble'."""
-    return predictions.load(workspace.model(member) / "test.parquet")
+    return predictions.load(workspace.test(member))
 
 
 def _graded(comp: Competition, specs: tuple[TargetSpec, ...], values: dict, answers: pd.DataFrame) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from pipeline.kaggle.competition import (
 )
 from pipeline.log import Log
 from pipeline.stages.submit import latest
-from pipeline.workspace import Workspace, read_json, write_json
+from pipeline.workspace import SUBMISSION, Workspace, read_json, write_json
 
 WAIT = 60.0  # minutes for a score, by default
 
@@ -49,7 +49,7 @@ def send(
         _refuse_too_many(kaggle, competition, about, log)
         _keep(about, {"status": "sending", "message": message})
         if kernel:
-            ref = send_kernel(kaggle, competition, kernel, "submission.csv", message)
+            ref = send_kernel(kaggle, competition, kernel, SUBMISSION, message)
         else:
             ref = send_file(kaggle, competition, about.with_suffix(".csv"), message)
         _keep(about, {"ref": ref, "status": "pending"})
@@ -103,9 +103,9 @@ def _file_about(workspace: Workspace) -> Path:
 def _kernel_about(workspace: Workspace, kernel: tuple[str, str, int]) -> Path:
     """The JSON of a code submission: its CV is that of the newest ensemble, whose folds the kernel holds."""
     owner, slug, version = kernel
-    path = workspace.submissions / f"kernel-{slug}-v{version}.json"
+    path = workspace.kernel_submission(slug, version).with_suffix(".json")
     if not path.is_file():
-        metrics = read_json(workspace.ensemble / "metrics.json") or {}
+        metrics = read_json(workspace.metrics("ensemble")) or {}
         write_json(path, {"member": f"{owner}/{slug}/{version}", "cv": metrics.get("cv"), "scores": {}})
     return path
 
@@ -118,7 +118,7 @@ def _sent_before(kaggle: Kaggle, competition: str, about: Path, log: Log) -> int
         return kept["ref"]
     if kept.get("status") != "sending":
         return None
-    file = "submission.csv" if about.stem.startswith("kernel-") else f"{about.stem}.csv"
+    file = SUBMISSION if about.stem.startswith("kernel-") else f"{about.stem}.csv"
     found = find_sent(kaggle, competition, file, kept["message"])
     if found is None:
         return None

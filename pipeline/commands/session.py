@@ -24,10 +24,9 @@ from pipeline.log import Log
 from pipeline.project import Project
 from pipeline.road import standings
 from pipeline.stages import data, train
-from pipeline.workspace import Workspace, read_json, write_json
+from pipeline.workspace import SESSION, SUBMISSION, Workspace, read_json, write_json
 
 WORKING, SCRATCH = "/kaggle/working", "/kaggle/temp"  # what is kept after the session, and what is not
-SUMMARY = "session.json"
 
 
 def main(bundle: Path, settings: dict[str, Any]) -> int:
@@ -39,7 +38,7 @@ def main(bundle: Path, settings: dict[str, Any]) -> int:
         entries = refuse_damage(bundle)
         if settings["stage"] == "infer":
             with project.working() as (comp, workspace, _):
-                infer(comp, workspace, bundle, entries, working() / "submission.csv", log)
+                infer(comp, workspace, bundle, entries, working() / SUBMISSION, log)
         else:
             _train(project, bundle, entries, settings, started)
     except PipelineError as error:
@@ -77,7 +76,7 @@ def _train(project: Project, bundle: Path, entries: list[Entry], settings: dict[
         finished = train.step(comp, workspace, job).done()
         done.setdefault(job.model.name, []).extend([job.fold] if finished else [])
         left.setdefault(job.model.name, []).extend([] if finished else [job.fold])
-    write_json(working() / SUMMARY, {"slug": comp.slug, "stage": "train", "done": done, "left": left})
+    write_json(working() / SESSION, {"slug": comp.slug, "stage": "train", "done": done, "left": left})
     said = ", ".join(f"{name} folds {folds}" for name, folds in left.items() if folds)
     log.say(f"session: not done yet: {said}; push again to go on" if said else "session: every fold is done")
 
@@ -112,11 +111,11 @@ def _take_data(comp: Competition, workspace: Workspace, bundle: Path, entries: l
 def _take_runs(comp: Competition, workspace: Workspace, log: Log) -> None:
     """Go on from the output of an earlier version of this kernel, or of another one, where one is mounted."""
     for pattern in ("notebooks/*/*", "*"):
-        for earlier in sorted(kaggle_input().glob(f"{pattern}/{SUMMARY}")):
+        for earlier in sorted(kaggle_input().glob(f"{pattern}/{SESSION}")):
             if (read_json(earlier) or {}).get("slug") != comp.slug:
                 continue
-            for folder in sorted((earlier.parent / "runs" / comp.slug).glob("*/fold-*")):
-                target = workspace.runs / folder.parent.name / folder.name
+            for folder in sorted(Workspace(earlier.parent, comp.slug).runs.glob("*/fold-*")):
+                target = workspace.model(folder.parent.name) / folder.name
                 if not target.exists():
                     shutil.copytree(folder, target, copy_function=shutil.copyfile)
                     log.say(f"session: taking up {folder.parent.name} {folder.name} from {earlier.parent.name}")

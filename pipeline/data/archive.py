@@ -24,7 +24,7 @@ from pipeline.data.members import (
     reading,
 )
 from pipeline.errors import WorkFailed
-from pipeline.workspace import sync_folder
+from pipeline.workspace import swap_folder
 
 Progress = Callable[[int, int], None]
 
@@ -45,8 +45,7 @@ def unpack(archive: Path, destination: Path, limit_bytes: int | None = None, pro
     try:
         extract(archive, temporary, limit_bytes, progress)
         with _writing(destination):
-            os.rename(temporary, destination)
-            sync_folder(destination.parent)
+            swap_folder(temporary, destination)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)  # the first error counts; the next run tries again
         raise

@@ -11,7 +11,7 @@ from pipeline.config import Source
 from pipeline.data.archive import unpack
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.log import Log
-from pipeline.workspace import Workspace, explained, sync_folder, write_json
+from pipeline.workspace import Workspace, atomic_folder, write_json
 
 ARCHIVE_ENDINGS = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 KAGGLE_INPUT = Path("/kaggle/input")
@@ -25,20 +25,12 @@ def fetch(source: Source, workspace: Workspace, stamp: dict[str, Any], log: Log)
     Raises RequestError where the source names nothing, or the raw folder; WorkFailed where it cannot be had.
     """
     _refuse_itself(source, workspace.raw)
-    _put_back(workspace.raw)
-    making = workspace.raw.parent / f".{workspace.slug}.new"
-    with explained(making):
-        workspace.raw.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(making, ignore_errors=True)
-        try:
-            _fill(source, making, workspace, log)
-            write_json(making / workspace.meta.name / "fetched.json", stamp)
-            for kept in (workspace.folds, workspace.meta / "folds.json"):
-                if kept.is_file():
-                    shutil.copy2(kept, making / workspace.meta.name / kept.name)
-            _swap(making, workspace.raw)
-        finally:
-            shutil.rmtree(making, ignore_errors=True)
+    with atomic_folder(workspace.raw) as making:
+        _fill(source, making, workspace, log)
+        write_json(making / workspace.meta.name / workspace.fetched.name, stamp)
+        for kept in (workspace.folds, workspace.stamp("folds")):
+            if kept.is_file():
+                shutil.copy2(kept, making / workspace.meta.name / kept.name)
 
 
 def _refuse_itself(source: Source, raw: Path) -> None:
@@ -69,27 +61,6 @@ def _fill(source: Source, making: Path, workspace: Workspace, log: Log) -> None:
             _draw(source.demo, making, workspace, log)
         case "kaggle":
             _from_kaggle(source.kaggle, workspace, making, log)
-
-
-def _old(raw: Path) -> Path:
-    return raw.parent / f".{raw.name}.old"
-
-
-def _put_back(raw: Path) -> None:
-    """Undo the first half of a swap that was killed: the old folder holds the folds."""
-    if _old(raw).is_dir() and not raw.exists():
-        os.rename(_old(raw), raw)
-
-
-def _swap(making: Path, raw: Path) -> None:
-    """Put the new folder in place of the old one; a kill in between is undone by the next fetch."""
-    old = _old(raw)
-    shutil.rmtree(old, ignore_errors=True)
-    if raw.exists():
-        os.rename(raw, old)
-    os.rename(making, raw)
-    sync_folder(raw.parent)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _from_path(path: Path, key: str, making: Path, log: Log) -> None:
@@ -135,8 +106,8 @@ def _draw(seed: int, making: Path, workspace: Workspace, log: Log) -> None:
     answers = making.with_suffix(".answers")  # beside, not inside, until the pictures are drawn
     making.mkdir()
     draw_competition(making, answers, seed)
-    (making / ".pipeline").mkdir()
-    os.rename(answers, making / ".pipeline" / workspace.solution.name)
+    (making / workspace.meta.name).mkdir()
+    os.rename(answers, making / workspace.meta.name / workspace.solution.name)
 
 
 def kaggle_input() -> Path:

@@ -10,10 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.config import Target
+from pipeline.data.readers import image_endings
 from pipeline.errors import RequestError
 from pipeline.vision.config import ImageData
-
-IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 
 
 def build_manifest(raw: Path, data: ImageData, targets: Sequence[Target], sample: Path | None) -> pd.DataFrame:
@@ -50,10 +49,10 @@ def walk_images(folder: Path) -> list[str]:
 
     Linked folders are entered: a `source.path` folder is used by links to its entries.
     """
-    found = []
+    found, endings = [], tuple(image_endings())
     for place, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        images = [name for name in files if Path(name).suffix.lower() in IMAGE_ENDINGS and name[0] != "."]
+        images = [name for name in files if name.lower().endswith(endings) and name[0] != "."]
         found += [(Path(place) / name).relative_to(folder).as_posix() for name in images]
     return sorted(found)
 
@@ -90,7 +89,7 @@ def _walk(raw: Path, folder: str, key: str) -> pd.DataFrame:
         raise RequestError(f"{key}: no folder {folder!r} in {raw}{_neighbours(place)}")
     names = walk_images(place)
     if not names:
-        raise RequestError(f"{key}: no images in {place} (looked for {', '.join(sorted(IMAGE_ENDINGS))})")
+        raise RequestError(f"{key}: no images in {place} (looked for {', '.join(sorted(image_endings()))})")
     return pd.DataFrame({"id": names, "path": [f"{folder.rstrip('/')}/{name}" for name in names]})
 
 

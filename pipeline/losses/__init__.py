@@ -7,10 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from pipeline.registry import Registry, meant
-from pipeline.settings import Section
+from pipeline.registry import Registry
+from pipeline.settings import NoOptions, Section, read_options
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,10 +16,6 @@ if TYPE_CHECKING:
 # The loss of each item (n,), from raw predictions (n, width), labels (n, label_width), and the loss's options. Labels
 # are codes from 0, or 0/1 for each class, or numbers scaled as the predictions are.
 Term = Callable[["Tensor", "Tensor", Any], "Tensor"]
-
-
-class NoOptions(Section):
-    """A loss with nothing to choose."""
 
 
 @dataclass(frozen=True)
@@ -46,22 +40,7 @@ class Loss:
 
     def read_options(self, given: Mapping[str, Any]) -> Section:
         """Its options with every default filled in. Raises ValueError, which says in words what is wrong."""
-        try:
-            return self.options.model_validate(dict(given))
-        except ValidationError as error:
-            raise ValueError(self._explain(error)) from None
-
-    def _explain(self, error: ValidationError) -> str:
-        problem = error.errors()[0]
-        key, known = ".".join(map(str, problem["loc"])), list(self.options.model_fields)
-        if problem["type"] == "extra_forbidden":
-            if not known:
-                return f"unknown option {key!r}; it has none"
-            return f"unknown option {key!r}" + (meant(key, known) or f"; known here: {', '.join(known)}")
-        if problem["type"] == "missing":
-            return f"option {key!r} is missing and has no default"
-        expected = problem["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-        return f"{key}: found {problem['input']!r}, expected {expected}"
+        return read_options(self.options, given)
 
 
 LOSSES: Registry[Loss] = Registry("loss", __name__, ("cross_entropy", "label_smoothing", "focal", "mse", "l1", "huber"))

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from pipeline.losses import Loss
-from pipeline.losses.cross_entropy import NoOptions
 from pipeline.losses.cross_entropy import of_class as cross_entropy
-from pipeline.settings import Section
+from pipeline.settings import NoOptions, Section
 
 if TYPE_CHECKING:
     from torch import Tensor

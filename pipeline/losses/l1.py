@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from pipeline.losses import Loss, NoOptions
+from pipeline.losses import Loss
+from pipeline.settings import NoOptions
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -78,10 +78,10 @@ class FusedAugment(RandTransform):
         if self.training:
             sample = _warp_by_opencv if images.device.type == "cpu" else warp_by_torch
             out = sample(self, images, self.homographies(images.shape))
-        elif images.device.type == "cpu":
-            out = _resize_by_blocks(self, images)
-        else:
+        elif images.device.type == "cuda":
             out = self.normalized(resize_as_fastai(images.float() / 255, self.size))
+        else:  # Apple's GPU averages areas only where one side is a multiple of the other (torch 2.10)
+            out = _resize_by_blocks(self, images.cpu()).to(images.device)
         return TensorImage(out)
 
     def decodes(self, x: TensorImage) -> TensorImage:

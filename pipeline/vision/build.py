@@ -1,7 +1,5 @@
 """Building a presize cache: every image decoded and resized once, by streaming, to be taken up after a kill."""
 
-import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -22,12 +20,13 @@ import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
 from pipeline.errors import WorkFailed
+from pipeline.machine import lock_or_wait, reserve
 from pipeline.vision import CACHE_VERSION
 from pipeline.vision.config import Resize
 from pipeline.vision.layout import Form, pack
 from pipeline.vision.memory import keep_freed_memory
 from pipeline.vision.presize import frame_of, presize, read_pixels
-from pipeline.workspace import ABOUT, INDEX, PIXELS, explained, read_json, sync_folder, write_json, write_with
+from pipeline.workspace import ABOUT, INDEX, PIXELS, explained, read_json, swap_folder, write_json, write_with
 
 JOURNAL = "rows.jsonl"
 JPEG_SIDE = 65_500  # pixels, of libjpeg
@@ -95,6 +94,7 @@ def build_cache(
     partial = folder.parent / f".{folder.name}.{form}.partial"
     with explained(folder), _only_one(folder):
         if read_json(folder / ABOUT) is not None:
+            (folder / JOURNAL).unlink(missing_ok=True)  # of a build that was killed at its very end
             return False
         for other in set(begun(folder)) - {partial}:  # in the other form
             shutil.rmtree(other)
@@ -104,7 +104,7 @@ def build_cache(
         with open(partial / PIXELS, "r+b", buffering=0) as file, open(partial / JOURNAL, "a+b") as journal:
             done, end = _taken_up(file, journal, sources, resize)
             if form == "raw":
-                _reserve(file, raw_bytes(sources, resize))
+                reserve(file.fileno(), raw_bytes(sources, resize))
             # The places of raw pixels are known beforehand, so that threads write them; a JPEG's only afterwards.
             places = _places(sources[done:], resize, end) if form == "raw" else repeat(None)
 
@@ -129,17 +129,8 @@ def _only_one(folder: Path) -> Iterator[None]:
     """Wait for another process that builds the same cache; the system drops the lock if it dies."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with open(folder.parent / f".{folder.name}.lock", "wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock_or_wait(lock)
         yield
-
-
-def _reserve(file: BinaryIO, size: int) -> None:
-    """Take the room now, so that a full disk is met at the start."""
-    try:
-        os.posix_fallocate(file.fileno(), 0, max(1, size))
-    except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-            raise
 
 
 def _taken_up(file: BinaryIO, journal: BinaryIO, sources: Sequence[Source], resize: Resize) -> tuple[int, int]:
@@ -245,8 +236,5 @@ def _finish(partial: Path, folder: Path, about: dict[str, Any]) -> None:
     write_with(partial / INDEX, lambda path: pq.write_table(table, path))
     index = hashlib.sha256((partial / INDEX).read_bytes()).hexdigest()
     write_json(partial / ABOUT, {"version": CACHE_VERSION, **about, "index_sha256": index})
-    if folder.exists():  # what is left of a damaged one
-        shutil.rmtree(folder)
-    os.rename(partial, folder)
+    swap_folder(partial, folder)  # of a damaged one something may be left
     (folder / JOURNAL).unlink()
-    sync_folder(folder.parent)

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import WorkFailed
 from pipeline.log import Log
+from pipeline.machine import is_in_memory, read_into
 from pipeline.vision import CACHE_VERSION
 from pipeline.vision.config import Resize
 from pipeline.vision.layout import Buffer, Cut, Form, cut, pack, window_of_jpeg
@@ -132,12 +133,7 @@ class Cache:
     def in_memory(self, row: int) -> bool:
         """Whether reading an image would not wait for the disk, judged by its middle."""
         first, length = self._extent[row]
-        try:
-            return os.preadv(self._file, [bytearray(1)], first + length // 2, os.RWF_NOWAIT) == 1
-        except BlockingIOError:
-            return False
-        except (OSError, AttributeError):
-            return True  # a file system, or a system, that cannot tell
+        return is_in_memory(self._file, first + length // 2)
 
     def longest(self) -> int:
         """Bytes of the largest image."""
@@ -151,7 +147,7 @@ class Cache:
         offset, length = self._extent[row]
         wanted, done = scratch[:length], 0
         while done < len(wanted):
-            count = os.preadv(self._file, [wanted[done:]], offset + done)
+            count = read_into(self._file, memoryview(wanted[done:]), offset + done)
             if count == 0:
                 raise DamagedCache(f"{self.folder / PIXELS} was cut short while it was read; run `pipeline presize`")
             done += count

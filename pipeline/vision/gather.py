@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from pipeline.machine import cores
+from pipeline.vision.augmentations import Augmentation
 from pipeline.vision.cache import Cache, DamagedCache
 from pipeline.vision.config import Resize
 from pipeline.vision.layout import Cut
@@ -73,15 +74,21 @@ class PixelSource:
 
     `cache` must be of the same `resize`. An image is a path, or pixels (height, width, 3) that somebody decoded.
     `exact` makes an image that is not cached into the very pixels that a raw cache would hold, in twice the time.
+    `augmentations` change the windows of a batch that is begun with seeds, in the threads that fill it.
     """
 
     def __init__(
-        self, resize: Resize, cache: Cache | None = None, threads: int | None = None, exact: bool = False
+        self,
+        resize: Resize,
+        cache: Cache | None = None,
+        threads: int | None = None,
+        exact: bool = False,
+        augmentations: Sequence[Augmentation] = (),
     ) -> None:
         if cache is not None and cache.resize != resize:
             raise ValueError(f"the cache holds {cache.resize}, not {resize}")
         keep_freed_memory()  # what an image is decoded into would be mapped anew each time
-        self.resize, self.cache = resize, cache
+        self.resize, self.cache, self.augmentations = resize, cache, tuple(augmentations)
         self._cut = cut_window if exact else presize_window
         self.threads = threads or cores()
         # No more threads than cores where they compute: three batches on their way would crowd each other.
@@ -91,7 +98,8 @@ class PixelSource:
         self._local = threading.local()
 
     def __reduce__(self) -> tuple:
-        """Pickled for `Learner.export`: without the cache, so that files are decoded, to the pixels of a raw one."""
+        """Pickled for `Learner.export`: without the cache, so that files are decoded, to the pixels of a raw one; and
+        without augmentations, whose code may not be where it is opened."""
         return PixelSource, (self.resize, None, None, True)
 
     @property
@@ -99,18 +107,34 @@ class PixelSource:
         """raw, jpeg or files: pixels of another form differ a little."""
         return self.cache.form if self.cache else "files"
 
-    def start(self, images: Sequence[Path | Pixels], at: Sequence[Fractions], pinned: bool = False) -> Pending:
-        """Begin to fill a batch with the window of each image that lies `at` those fractions of the way."""
+    def start(
+        self,
+        images: Sequence[Path | Pixels],
+        at: Sequence[Fractions],
+        pinned: bool = False,
+        seeds: Sequence[int] | None = None,
+    ) -> Pending:
+        """Begin to fill a batch with the window of each image that lies `at` those fractions of the way.
+
+        With a seed for each image it is augmented.
+        """
         shape = (len(images), *self.resize.size, 3)
         batch = torch.empty(shape, dtype=torch.uint8, pin_memory=True) if pinned else self._buffers.take(shape)
         out = batch.numpy()
         rows = [self.cache.row(image) if self.cache is not None else -1 for image in images]
         waits = self._waits(rows)
         pool = self._reading if waits else self._computing
-        workers = WAITING if waits else self.threads if self._decodes(rows) else min(COPYING, self.threads)
+        computes = self._decodes(rows) or (seeds is not None and self.augmentations)
+        workers = WAITING if waits else self.threads if computes else min(COPYING, self.threads)
         size = -(-len(images) // workers)
         parts = [slice(begin, begin + size) for begin in range(0, len(images), size)]
-        return Pending(batch, [pool.submit(self._fill, images[p], rows[p], at[p], out[p], waits) for p in parts])
+
+        def work(part: slice) -> None:
+            self._fill(images[part], rows[part], at[part], out[part], waits)
+            if seeds is not None:
+                self._augment(out[part], seeds[part])
+
+        return Pending(batch, [pool.submit(work, part) for part in parts])
 
     def _decodes(self, rows: Sequence[int]) -> bool:
         return self.form != "raw" or min(rows, default=0) < 0
@@ -137,6 +161,16 @@ class PixelSource:
             else:
                 pixels = image if isinstance(image, np.ndarray) else read_pixels(read_bytes(image), image)
                 self._cut(pixels, self.resize, place, window)
+
+    def _augment(self, windows: Pixels, seeds: Sequence[int]) -> None:
+        """Each window by a generator of its own: neither threads nor the others in the batch change what it gets."""
+        for window, seed in zip(windows, seeds, strict=True):
+            rng = np.random.Generator(np.random.PCG64(seed))
+            changed = window
+            for augmentation in self.augmentations:
+                changed = augmentation(changed, rng)
+            if changed is not window:
+                np.copyto(window, changed)
 
     def _scratch(self) -> np.ndarray:
         if not hasattr(self._local, "scratch"):

@@ -11,7 +11,8 @@ import pandas as pd
 
 from pipeline.data.audit import audit, inspect_images
 from pipeline.data.duplicates import near_duplicate_groups
-from pipeline.data.manifest import IMAGE_ENDINGS, build_manifest, empty_class_folders
+from pipeline.data.manifest import build_manifest, empty_class_folders
+from pipeline.data.readers import image_endings
 from pipeline.errors import RequestError
 from pipeline.fold import Fold
 from pipeline.kinds import Audit, Kind
@@ -21,7 +22,7 @@ from pipeline.predictions import Predictions
 from pipeline.rows import ALONE, content_digest
 from pipeline.vision.config import ImageCompetition, ImageData, ImageModel, Resize
 from pipeline.vision.splits import split_images
-from pipeline.workspace import Workspace
+from pipeline.workspace import WEIGHTS, Workspace
 
 if TYPE_CHECKING:
     from pipeline.vision.trained import TrainedModel
@@ -51,7 +52,7 @@ class ImageKind:
             if empty:
                 raise RequestError(
                     f"data.images: class folder {empty[0]!r} in {raw / comp.data.images} holds no image "
-                    f"({', '.join(sorted(IMAGE_ENDINGS)[:4])}, ...); add some or remove the folder"
+                    f"({', '.join(sorted(image_endings())[:4])}, ...); add some or remove the folder"
                 )
         return manifest
 
@@ -127,7 +128,7 @@ class ImageKind:
 
         # Of weights that an earlier version trained, which do not describe themselves.
         metadata = Metadata.of(fold.model, heads_of(fold.comp.targets, fold.specs, fold.train), fold.seed)
-        return TrainedModel.open(fold.folder / "weights.safetensors", metadata)
+        return TrainedModel.open(fold.folder / WEIGHTS, metadata)
 
     def prediction_inputs(self, model: ImageModel) -> dict[str, Any]:
         return {"tta": model.tta}

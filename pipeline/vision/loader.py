@@ -20,8 +20,9 @@ from pipeline.vision.memory import sent
 class PixelLoading:
     """A mixin for fastai's loaders: `pixels` gives the images of a batch, the dataset all else.
 
-    It takes the place of the image's type transforms and of `Resize` (windows are random where the dataset's
-    split_idx is 0, central elsewhere, as there); labels go through the dataset's own transforms, once each.
+    It takes the place of the image's type transforms and of `Resize`: where the dataset's split_idx is 0 windows are
+    random, as there, and changed by the augmentations of `pixels`; elsewhere they are central. Labels go through the
+    dataset's own transforms, once each.
     """
 
     def __init__(self, dataset: Any, *, pixels: PixelSource, **kwargs: Any) -> None:
@@ -46,8 +47,10 @@ class PixelLoading:
     def _start(self, indices: Sequence[int]) -> Pending:
         random_windows = getattr(self.dataset, "split_idx", 1) == 0
         rng = random.Random(self.rng.random()) if random_windows else None
-        pinned = self._target.type == "cuda"
-        return self.pixels.start([self._image(i) for i in indices], list(windows(len(indices), rng)), pinned)
+        at = list(windows(len(indices), rng))
+        # Drawn last, and only where they are used: windows are the same with augmentations and without.
+        seeds = [rng.getrandbits(64) for _ in indices] if rng and self.pixels.augmentations else None
+        return self.pixels.start([self._image(i) for i in indices], at, self._target.type == "cuda", seeds)
 
     @property
     def _target(self) -> torch.device:

@@ -1,15 +1,13 @@
 """The presize: fastai's `Resize` of one image, kept with the margin that its random window needs."""
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from PIL import Image
 
-from pipeline.data.orientation import orientation_of, upright
+from pipeline.data.readers import decode
 from pipeline.errors import WorkFailed
 from pipeline.vision.config import Resize
 
@@ -169,19 +167,11 @@ def _cut(pixels: Pixels, corner: tuple[int, int], size: tuple[int, int]) -> Pixe
 
 
 def read_pixels(data: bytes, name: Path | str) -> Pixels:
-    """Decode a file's bytes: RGB and upright, the very pixels of Pillow. Raises WorkFailed if they cannot be read."""
+    """Decode a file's bytes: RGB and upright, by the reader for its ending. Raises WorkFailed if they cannot be read,
+    RequestError where a plug-in's reader makes something else of them."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            plain = image.format == "JPEG" and image.mode == "RGB" and orientation_of(image) == 1
-            # OpenCV is the quicker reader of the same library, but says nothing of a file that ends too early.
-            if plain and data.rstrip(b"\0")[-2:] == b"\xff\xd9":
-                flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-                decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-                if decoded is not None and decoded.shape[1::-1] == image.size:
-                    return decoded
-            image.load()
-            return np.asarray(upright(image.convert("RGB"), orientation_of(image)))
-    except (OSError, SyntaxError, ValueError, cv2.error) as error:
+        return decode(data, name)
+    except (OSError, SyntaxError, ValueError) as error:
         raise WorkFailed(
             f"cannot read the image {name}: {error}; it was readable when it was audited, "
             "so run `pipeline check --force`"

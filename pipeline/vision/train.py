@@ -1,8 +1,6 @@
 """Training one fold: fastai's schedules in phases that can be taken up again after any epoch."""
 
-import csv
 import hashlib
-import io
 import math
 import shutil
 from collections.abc import Sequence
@@ -36,7 +34,7 @@ from pipeline.vision.heads import Head
 from pipeline.vision.learner import build_learner
 from pipeline.vision.metadata import Metadata, installed_versions
 from pipeline.vision.model import save_weights, statistics_of
-from pipeline.workspace import write_text
+from pipeline.workspace import CHECKPOINT, HISTORY, WEIGHTS, csv_text, write_text
 
 
 @dataclass(frozen=True)
@@ -85,7 +83,7 @@ def train_fold(  # noqa: PLR0913
     loss is no longer a number, and TimeIsUp after the last epoch that ends before `deadline` (of time.monotonic),
     where there are more.
     """
-    checkpoint = folder / "checkpoint" / "epoch.safetensors"
+    checkpoint = folder / CHECKPOINT
     # Without the paths: a checkpoint goes on under another root, and on another machine.
     samples = [[(sample.id, sample.labels) for sample in part] for part in (train, valid)]
     identity = _identity(samples, heads, model, seed, cache.form if cache else "files")
@@ -123,14 +121,14 @@ def train_fold(  # noqa: PLR0913
     if not np.isfinite(rows[-1]["train_loss"]):
         raise WorkFailed(f"{label}: the loss is {rows[-1]['train_loss']}; lower the model's lr ({lr}) and train again")
     described = Metadata.of(model, heads, seed, statistics_of(learn.model), installed_versions())
-    save_weights(folder / "weights.safetensors", learn.model, described.header())
-    write_text(folder / "history.csv", _csv(rows))
+    save_weights(folder / WEIGHTS, learn.model, described.header())
+    write_text(folder / HISTORY, csv_text(rows))
     shutil.rmtree(checkpoint.parent, ignore_errors=True)
 
 
 def find_rate(learn: Learner, folder: Path, seed: tuple[object, ...]) -> float:
     """fastai's learning rate finder (Smith 2015), by the longest valley of the loss; leaves the learner as it was."""
-    learn.path, learn.model_dir = folder, "checkpoint"
+    learn.path, learn.model_dir = folder, Path(CHECKPOINT).parent.name
     with learn.no_mbar(), learn.no_logging():
         learn.add_cb(SeedEpochs(*seed, "lr_find"))
         found = learn.lr_find(show_plot=False, suggest_funcs=(valley,))
@@ -156,11 +154,3 @@ def _fit(
 def _identity(*parts: object) -> str:
     """A digest of everything that a fold is trained from: a checkpoint of anything else is not taken up."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()
-
-
-def _csv(rows: Sequence[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
