@@ -25,9 +25,10 @@ test: setup  ## the tests: offline, on generated data
 test-real: setup  ## the tests that need ../shared/data
 	$(BIN)/python -m pytest -m realdata -rs $(ARGS)
 
-lint: setup  ## ruff
+lint: setup  ## ruff and the type checker
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
 
 run: setup  ## every stage to the submission, skipping what is up to date
 	$(BIN)/pipeline run $(COMP) $(ARGS)
