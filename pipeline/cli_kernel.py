@@ -27,7 +27,7 @@ def kernel_bundle(
     from pipeline.commands.bundle import bundle
 
     with project.working() as place:
-        return {"competition": project.competition.slug, "bundle": str(bundle(*place, image))}
+        return {"competition": project.competition.slug, "bundle": str(bundle(*place, image, project.plugins))}
 
 
 @subcommand(kernel, "push")
@@ -44,7 +44,7 @@ def kernel_push(
     from pipeline.commands.kernel import choose, push
 
     with project.working() as place:
-        pushed = push(*place, choose(stage, folds, model, minutes, gpu, internet))
+        pushed = push(*place, choose(stage, folds, model, minutes, gpu, internet), project.plugins)
     return {"competition": project.competition.slug, **pushed}
 
 
@@ -87,5 +87,6 @@ def kernel_rehearse(
     from pipeline.commands.rehearse import rehearse
 
     with project.working() as place:
-        passed = rehearse(*place, choose(stage, folds, model, minutes), line, python, gigabytes)
+        chosen = choose(stage, folds, model, minutes)
+        passed = rehearse(*place, chosen, line, python, gigabytes, project.plugins)
     return {"competition": project.competition.slug, **passed}

@@ -98,6 +98,10 @@ class Kind(Protocol[C_contra, D_contra, M_contra]):
         """Look at every row once. Raises RequestError where nothing could be trained."""
         ...
 
+    def audit_inputs(self, workspace: Workspace) -> dict[str, Any]:
+        """What the audit depends on besides the manifest."""
+        ...
+
     def split(self, comp: C_contra, workspace: Workspace, rows: pd.DataFrame, log: Log) -> tuple[np.ndarray, str]:
         """Fold numbers (rows,) from 0, and in words how they were made."""
         ...

@@ -11,6 +11,9 @@ import typer
 Comp = Annotated[str, typer.Argument(metavar="[COMP]", help="A shipped competition, or a path to a TOML file.")]
 Root = Annotated[Path, typer.Option("--root", help="Where data/, runs/ and submissions/ live.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a value of the file.")]
+Plugins = Annotated[
+    list[Path] | None, typer.Option("--plugin", metavar="FILE", help="A Python file that adds losses, metrics, ...")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 Force = Annotated[bool, typer.Option("--force", help="Do it again even if nothing changed.")]
@@ -21,6 +24,7 @@ COMMON: dict[str, tuple[Any, Any]] = {
     "comp": (Comp, "demo"),
     "root": (Root, HERE),
     "sets": (Sets, None),
+    "plugins": (Plugins, None),
     "as_json": (Json, False),
     "debug": (Debug, False),
 }
@@ -39,8 +43,8 @@ def subcommand(
         def run(**given: Any) -> None:
             from pipeline.project import Project
 
-            comp, root, sets, as_json, _ = (given.pop(key) for key in COMMON)
-            result = work(Project(comp, root, sets or ()), **given)
+            comp, root, sets, plugins, as_json, _ = (given.pop(key) for key in COMMON)
+            result = work(Project(comp, root, sets or (), plugins or ()), **given)
             if as_json:
                 print(json.dumps(result))
             elif show is not None:

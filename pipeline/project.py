@@ -9,7 +9,8 @@ from pipeline import predictions
 from pipeline.config import Competition
 from pipeline.errors import RequestError
 from pipeline.log import Log
-from pipeline.machine import prepare_process
+from pipeline.machine import prepare_process, refuse_windows
+from pipeline.plugins import load_plug_ins
 from pipeline.predictions import Predictions
 from pipeline.workspace import Workspace, locked
 
@@ -24,18 +25,25 @@ if TYPE_CHECKING:
 class Project:
     """A competition (a shipped name or a path to a TOML file) whose data/, runs/ and submissions/ lie below `root`.
 
-    `sets` are overrides such as "models.0.epochs=3". Make it before torch is imported, where you can: it sets what
-    torch reads when it loads. Methods that write take the competition's lock; all raise RequestError or WorkFailed,
-    whose messages are for people. Nothing is computed before a method is called.
+    `sets` are overrides such as "models.0.epochs=3"; `plugins` are Python files that add losses, metrics and the like.
+    Make it before torch is imported, where you can: it sets what torch reads when it loads. Methods that write take
+    the competition's lock; all raise RequestError or WorkFailed, whose messages are for people. Nothing is computed
+    before a method is called.
     """
 
     def __init__(
-        self, comp: str | Path = "demo", root: str | Path = ".", sets: Sequence[str] = (), log: Log | None = None
+        self,
+        comp: str | Path = "demo",
+        root: str | Path = ".",
+        sets: Sequence[str] = (),
+        plugins: Sequence[str | Path] = (),
+        log: Log | None = None,
     ) -> None:
+        refuse_windows()
         prepare_process()
         from pipeline.competitions import load
 
-        self.called = str(comp)
+        self.called, self.plugins = str(comp), load_plug_ins(plugins)
         self.competition: Competition = load(self.called, list(sets))
         self.workspace = Workspace(Path(root).resolve(), self.competition.slug)
         self.log = log or Log()

@@ -3,7 +3,7 @@
 import functools
 import hashlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ import pandas as pd
 from pipeline.config import Competition
 from pipeline.data.labels import specs_of
 from pipeline.data.manifest import read_table
+from pipeline.data.readers import codes_for, own_readers
 from pipeline.errors import RequestError
 from pipeline.freshness import digest
 from pipeline.predictions import TargetSpec
@@ -46,6 +47,14 @@ def readable_images(workspace: Workspace) -> pd.DataFrame:
     rows = audited_rows(workspace, ["readable", "sha256", "width", "height"], ["path"])
     rows = rows[rows["readable"]].drop_duplicates("path").sort_values("path", ignore_index=True)
     return rows[["path", "sha256", "width", "height"]]
+
+
+def reader_codes(workspace: Workspace) -> dict[str, Any]:
+    """The code of the image readers of plug-ins that some of the files are read by; empty where there are none."""
+    if not own_readers() or not workspace.manifest.is_file():
+        return {}
+    codes = codes_for(pd.read_parquet(workspace.manifest, columns=["path"])["path"])
+    return {"readers": codes} if codes else {}
 
 
 def content_digest(workspace: Workspace) -> str | None:

@@ -14,6 +14,7 @@ from pipeline.forms import FORMS, Column
 from pipeline.kinds import kind_of
 from pipeline.metrics import METRICS
 from pipeline.predictions import Predictions, TargetSpec
+from pipeline.registry import code_in
 from pipeline.settings import Settings
 from pipeline.targets.cells import numbers_in
 from pipeline.workspace import Workspace
@@ -76,6 +77,12 @@ def columns_meant(comp: Competition, workspace: Workspace) -> Settings | dict[st
         return resolved(comp.submission.columns)
     except RequestError:
         return comp.submission.columns
+
+
+def form_codes(comp: Competition) -> dict[str, str]:
+    """The code of forms that plug-ins bring, by the column that is written so."""
+    columns = [Column.of(name, source) for name, source in comp.submission.columns.items()]
+    return {key: code for column in columns for key, code in code_in(column.name, FORMS, column.kind).items()}
 
 
 def _by_name(comp: Competition, sample_columns: Sequence[str]) -> dict[str, str]:

@@ -98,7 +98,7 @@ def test_the_scale_of_fp16s_losses_is_kept_with_a_checkpoint(tmp_path):
     keep.learn, learn.epoch = learn, 0
     keep.after_trained_epoch()
     learn.scaler = torch.amp.GradScaler("cpu")
-    restore = RestoreScaler(read_checkpoint(tmp_path / "epoch.safetensors", "own")["scaler"])
+    restore = RestoreScaler(read_checkpoint(tmp_path / "epoch.safetensors")["scaler"])
     restore.learn = learn
     restore.before_fit()
     assert learn.scaler.get_scale() == 8.0

@@ -71,6 +71,9 @@ class RatingsKind:
         summary = audit_ratings(manifest, titles_of(workspace.raw, comp.data))
         return Audit(facts, summary, partial(say_audit, summary))
 
+    def audit_inputs(self, workspace: Workspace) -> dict[str, Any]:
+        return {}
+
     def split(
         self, comp: RatingsCompetition, workspace: Workspace, rows: pd.DataFrame, log: Log
     ) -> tuple[np.ndarray, str]:

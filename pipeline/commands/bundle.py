@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,7 +30,9 @@ BUNDLED = ("data", "check", "folds")  # the stages whose artifacts travel along
 MINUTES = 660.0  # of the 12 hours of a session, an hour is left for what comes before and after training
 
 
-def bundle(comp: Competition, workspace: Workspace, log: Log, image: Path | None = None) -> Path:
+def bundle(
+    comp: Competition, workspace: Workspace, log: Log, image: Path | None = None, plugins: Sequence[Path] = ()
+) -> Path:
     """Fill runs/<slug>/kernel/bundle anew, in one rename; returns the folder.
 
     Inside are our wheel and those that the image lacks, the competition file, the manifest and folds as they are
@@ -52,7 +55,9 @@ def bundle(comp: Competition, workspace: Workspace, log: Log, image: Path | None
         settings = {"slug": comp.slug, "stage": "train", "minutes": MINUTES}
         (making / COMPETITION).write_text(_whole(comp), encoding="utf-8")
         (making / "notebook.ipynb").write_text(notebook(settings), encoding="utf-8")
-        about = {**state(comp, workspace), "image": {name: str(version) for name, version in held.items()}}
+        for path in plugins:
+            shutil.copyfile(path, making / plug_in_name(path))
+        about = {**state(comp, workspace, plugins), "image": {name: str(version) for name, version in held.items()}}
         write_manifest(making, places, about | {"added": [str(one.requirement) for one in added]})
         _sync(making)
     size = sum(path.stat().st_size for path in target.iterdir())
@@ -60,7 +65,12 @@ def bundle(comp: Competition, workspace: Workspace, log: Log, image: Path | None
     return target
 
 
-def state(comp: Competition, workspace: Workspace) -> dict[str, Any]:
+def plug_in_name(path: Path) -> str:
+    """A plug-in's name in the bundle, apart from every other file there."""
+    return f"plugin--{path.name}"
+
+
+def state(comp: Competition, workspace: Workspace, plugins: Sequence[Path] = ()) -> dict[str, Any]:
     """What a bundle is made from: the competition file, the code, the artifacts. Another state needs another bundle."""
     sources = hashlib.sha256()
     for path in sorted((source_tree() / "pipeline").rglob("*")):
@@ -70,6 +80,7 @@ def state(comp: Competition, workspace: Workspace) -> dict[str, Any]:
         "slug": comp.slug,
         "made": sources.hexdigest()[:12],
         "competition": hashlib.sha256(_whole(comp).encode()).hexdigest(),
+        **({"plugins": {plug_in_name(path): digest(path) for path in plugins}} if plugins else {}),
         "artifacts": {place: _mark(path) for place, path in sorted(_artifacts(comp, workspace).items())},
     }
 
@@ -79,16 +90,21 @@ def _mark(path: Path) -> str | None:
     return None if path.suffix == ".safetensors" else digest(path)
 
 
-def refuse_stale(comp: Competition, workspace: Workspace) -> Path:
+def refuse_stale(comp: Competition, workspace: Workspace, plugins: Sequence[Path] = ()) -> Path:
     """The bundle's folder. Raises RequestError where there is none, or one of another state."""
     folder = workspace.bundle
     if not folder.is_dir():
         raise RequestError("there is no bundle yet; run `pipeline kernel bundle` first")
     _, said = read_manifest(folder)
-    now = state(comp, workspace)
-    changed = [key for key, value in now.items() if said.get(key) != value]
+    now = state(comp, workspace, plugins)
+    changed = [key for key in {**now, "plugins": None} if said.get(key) != now.get(key)]
     if changed:
-        names = {"made": "the code", "competition": "the competition file", "artifacts": "what is trained"}
+        names = {
+            "made": "the code",
+            "competition": "the competition file",
+            "artifacts": "what is trained",
+            "plugins": "the plug-ins",
+        }
         raise RequestError(
             f"the bundle is older than {names.get(changed[0], f'the {changed[0]}')}; run `pipeline kernel bundle` again"
         )

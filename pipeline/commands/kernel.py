@@ -3,7 +3,7 @@
 import re
 import shutil
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,9 @@ def _numbers(text: str) -> list[int]:
     return sorted(found)
 
 
-def push(comp: Competition, workspace: Workspace, log: Log, chosen: Chosen) -> dict[str, Any]:
+def push(
+    comp: Competition, workspace: Workspace, log: Log, chosen: Chosen, plugins: Sequence[Path] = ()
+) -> dict[str, Any]:
     """Upload the bundle where Kaggle does not hold it yet, wait until it is READY, push and start the kernel.
 
     A kernel that was pushed before is among its own inputs: it goes on from its last output. Returns what is kept in
@@ -90,7 +92,7 @@ def push(comp: Competition, workspace: Workspace, log: Log, chosen: Chosen) -> d
     competition = competition_of(comp)
     numbers = chosen_folds(comp, chosen.folds)
     models = [model.name for model in chosen_models(comp, chosen.model)]
-    folder = refuse_stale(comp, workspace)
+    folder = refuse_stale(comp, workspace, plugins)
     refuse_damage(folder)
     kaggle = Kaggle(log)
     owner = kaggle.username

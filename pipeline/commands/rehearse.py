@@ -9,6 +9,7 @@ import json
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ def rehearse(
     line: str = "image",
     python: str = PYTHON,
     gigabytes: float = 20.0,
+    plugins: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """Run the bundle's notebook once. Returns {"line", "versions", "network", "seconds", "megabytes", "outputs"}.
 
@@ -54,7 +56,7 @@ def rehearse(
     if line not in LINES:
         raise RequestError(f"--line {line!r}: expected {' or '.join(LINES)}")
     competition = competition_of(comp)
-    folder = refuse_stale(comp, workspace)
+    folder = refuse_stale(comp, workspace, plugins)
     place = Folders(workspace.rehearsal(line))
     _lay_out(place, comp, workspace, folder, competition, chosen.stage)
     log.say(f"rehearse: a fresh environment of Python {python} with the packages of the image ({line})")

@@ -11,7 +11,7 @@ from pipeline.log import Log
 from pipeline.rows import load_rows
 from pipeline.stages.train import fold_of
 from pipeline.vision.config import ImageCompetition
-from pipeline.workspace import Workspace
+from pipeline.workspace import WEIGHTS, Workspace
 
 if TYPE_CHECKING:
     from fastai.learner import Learner
@@ -34,7 +34,7 @@ def open_fold(comp: Competition, workspace: Workspace, job: Job, weights: Path |
     """
     from pipeline.vision.trained import TrainedModel
 
-    path = weights or job.folder(workspace) / "weights.safetensors"
+    path = weights or job.folder(workspace) / WEIGHTS
     return TrainedModel.open(path, metadata_of(comp, workspace, job, path))
 
 
@@ -60,21 +60,20 @@ def reopen(comp: Competition, workspace: Workspace, name: str, fold: int, log: L
     """
     from pipeline.vision.cache import open_cache
     from pipeline.vision.fold import samples_of
-    from pipeline.vision.gather import PixelSource
-    from pipeline.vision.learner import build_learner
+    from pipeline.vision.learner import build_learner, pixels_of
     from pipeline.vision.model import load_weights
 
     _need_images(comp)
     (job,) = jobs_of(comp, name, fold)
     opened = fold_of(comp, workspace, job, load_rows(comp, workspace))
-    weights, resize = opened.folder / "weights.safetensors", opened.model.presize
+    weights = opened.folder / WEIGHTS
     learn = build_learner(
         opened.model,
         [head.head() for head in metadata_of(comp, workspace, job, weights).heads],
         samples_of(opened.train, opened.specs, workspace.raw),
         samples_of(opened.held_out, opened.specs, workspace.raw),
         weights="none",
-        pixels=PixelSource(resize, open_cache(opened.presized, workspace.raw, log or Log()), exact=True),
+        pixels=pixels_of(opened.model, open_cache(opened.presized, workspace.raw, log or Log()), exact=True),
     )
     load_weights(weights, learn.model)
     return learn

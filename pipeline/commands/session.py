@@ -19,7 +19,7 @@ from pipeline.config import Competition
 from pipeline.data.fetch import kaggle_input, mounted_competition
 from pipeline.errors import PipelineError, WorkFailed
 from pipeline.jobs import jobs_of
-from pipeline.kaggle.manifest import Entry, refuse_damage
+from pipeline.kaggle.manifest import Entry, read_manifest, refuse_damage
 from pipeline.log import Log
 from pipeline.project import Project
 from pipeline.road import standings
@@ -34,8 +34,9 @@ def main(bundle: Path, settings: dict[str, Any]) -> int:
     started, log = time.monotonic(), Log()
     try:
         os.environ["PIPELINE_WEIGHTS"] = str(bundle)
-        project = Project(bundle / COMPETITION, root=open_root(), log=log)
         entries = refuse_damage(bundle)
+        plugins = [bundle / name for name in read_manifest(bundle)[1].get("plugins", {})]
+        project = Project(bundle / COMPETITION, root=open_root(), plugins=plugins, log=log)
         if settings["stage"] == "infer":
             with project.working() as (comp, workspace, _):
                 infer(comp, workspace, bundle, entries, working() / SUBMISSION, log)

@@ -26,7 +26,7 @@ def check(comp: Competition, workspace: Workspace, log: Log, force: bool = False
 
 
 def step(comp: Competition, workspace: Workspace) -> Step:
-    inputs = {"version": VERSION, "manifest": digest(workspace.manifest)}
+    inputs = {"version": VERSION, "manifest": digest(workspace.manifest), **kind_of(comp).audit_inputs(workspace)}
     return Step(workspace.meta / "check.json", inputs, (workspace.facts, workspace.audit))
 
 

@@ -7,6 +7,8 @@ from pipeline.errors import WorkFailed
 from pipeline.freshness import Step, digest
 from pipeline.kinds import versions_of
 from pipeline.log import Log
+from pipeline.metrics import METRICS
+from pipeline.registry import code_in
 from pipeline.rows import training_rows
 from pipeline.scoring import cross_validate, cv_in_words, gain_on
 from pipeline.settings import Settings
@@ -51,6 +53,7 @@ def step(comp: Competition, workspace: Workspace) -> Step:
         "version": VERSION,
         **settings,
         "metric": comp.metric,
+        **code_in("metric", METRICS, comp.metric),
         "columns": columns_meant(comp, workspace),
         "members": {m.name: [digest(workspace.model(m.name) / name) for name in names] for m in comp.models},
     }

@@ -15,7 +15,9 @@ from pipeline.freshness import Step, digest
 from pipeline.jobs import Job, chosen_models, jobs_of
 from pipeline.kinds import kind_of, versions_of
 from pipeline.log import Log
+from pipeline.metrics import METRICS
 from pipeline.predictions import NO_FOLD, Predictions
+from pipeline.registry import code_in
 from pipeline.rows import Loaded, load_rows, test_rows
 from pipeline.scoring import cross_validate, cv_in_words
 from pipeline.stage import Part, Stage, worst
@@ -68,6 +70,7 @@ def step(comp: Competition, workspace: Workspace, model: Model) -> Step:
     inputs = {
         "version": VERSION,
         "metric": comp.metric,
+        **code_in("metric", METRICS, comp.metric),
         "folds": [digest(job.folder(workspace) / "predicted.json") for job in jobs_of(comp, model.name)],
     }
     folder = workspace.model(model.name)

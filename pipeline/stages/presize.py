@@ -16,7 +16,7 @@ from pipeline.freshness import Step
 from pipeline.kinds import kind_of
 from pipeline.log import Log
 from pipeline.machine import cores
-from pipeline.rows import readable_images
+from pipeline.rows import readable_images, reader_codes
 from pipeline.stage import Stage
 from pipeline.vision import CACHE_VERSION
 from pipeline.vision.config import Resize
@@ -109,7 +109,8 @@ def wanted_caches(comp: Competition, workspace: Workspace) -> list[Wanted]:
     if not resizes or not (workspace.facts.is_file() and workspace.manifest.is_file()):
         return []
     images = readable_images(workspace)
-    lines = (f"{path}\0{sha}\n" for path, sha in zip(images["path"], images["sha256"], strict=True))
+    lines = [f"{path}\0{sha}\n" for path, sha in zip(images["path"], images["sha256"], strict=True)]
+    lines += [json.dumps(codes) for codes in reader_codes(workspace).values()]
     content = hashlib.sha256("".join(lines).encode()).hexdigest()
     return [Wanted(resize, workspace.presized / _key_of(resize, content)) for resize in resizes]
 

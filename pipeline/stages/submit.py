@@ -16,7 +16,7 @@ from pipeline.freshness import Step, digest
 from pipeline.log import Log
 from pipeline.predictions import Predictions, TargetSpec
 from pipeline.stage import Stage
-from pipeline.submission import as_sent, columns_meant, columns_of, fill_in, read_sample, sample_path
+from pipeline.submission import as_sent, columns_meant, columns_of, fill_in, form_codes, read_sample, sample_path
 from pipeline.workspace import Workspace, read_json, write_json, write_text
 
 VERSION = 1
@@ -68,6 +68,7 @@ def step(comp: Competition, workspace: Workspace, member: str = "ensemble") -> S
         "preds": digest(workspace.model(member) / "test.parquet"),
         "columns": columns_meant(comp, workspace),
         "sample": digest(sample) if sample else None,
+        **form_codes(comp),
     }
     stamp = workspace.runs / f"submitted-{member}.json"
     known = Step(stamp, inputs, ())

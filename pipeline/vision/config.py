@@ -1,11 +1,15 @@
 """The competition file of an image competition: what differs from that of other kinds."""
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from pipeline.config import Competition, Data, Folds, Model, Rate
-from pipeline.settings import Section
+from pipeline.registry import code_in
+from pipeline.settings import Section, Settings
+from pipeline.vision.augmentations import OwnAugmentation, settings_of
+from pipeline.vision.poolings import POOLINGS
 
 
 def _both_sides(value: object) -> object:
@@ -69,6 +73,18 @@ class Augment(Section):
     max_lighting: Annotated[float, Field(ge=0, lt=1)] = 0.2
     max_warp: Annotated[float, Field(ge=0, lt=1)] = 0.2
     min_scale: Annotated[float, Field(gt=0, le=1)] = 1.0
+    own: list[OwnAugmentation] = Field(default=[])  # applied to the presized window, before all these
+
+    def settings(self, within: Any = None, leave_out: Collection[str] = ()) -> Settings:
+        """With the code of augmentations that a plug-in brings, whose change changes the meaning."""
+        found = super().settings(within, leave_out)
+        return Settings({**found, "own": [settings_of(each) for each in self.own]}, found.defaults, found.from_spelled)
+
+
+def _known_pooling(name: str) -> str:
+    if name not in POOLINGS:
+        raise ValueError(POOLINGS.unknown(name))
+    return name
 
 
 class ImageModel(Model):
@@ -88,6 +104,7 @@ class ImageModel(Model):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     mixup: Annotated[float, Field(ge=0)] = 0.0
+    pooling: Annotated[str, AfterValidator(_known_pooling)] = "concat"
     precision: Literal["auto", "fp32", "fp16"] = "auto"
     tta: Annotated[int, Field(ge=0)] = 4
 
@@ -104,6 +121,11 @@ class ImageModel(Model):
         if self.schedule_name == "one_cycle" and self.freeze_epochs:
             raise ValueError("freeze_epochs goes with schedule = 'fine_tune'; one_cycle trains the whole network")
         return self
+
+    def settings(self, within: Any = None, leave_out: Collection[str] = ()) -> Settings:
+        """With the code of a pooling that a plug-in brings."""
+        found = super().settings(within, leave_out)
+        return Settings(found | code_in("pooling", POOLINGS, self.pooling), found.defaults, found.from_spelled)
 
     @property
     def schedule_name(self) -> Literal["fine_tune", "one_cycle"]:

@@ -19,7 +19,7 @@ from pipeline.kinds import Audit, Kind
 from pipeline.log import Log
 from pipeline.machine import cores, device_in_words
 from pipeline.predictions import Predictions
-from pipeline.rows import ALONE, content_digest
+from pipeline.rows import ALONE, content_digest, reader_codes
 from pipeline.vision.config import ImageCompetition, ImageData, ImageModel, Resize
 from pipeline.vision.splits import split_images
 from pipeline.workspace import WEIGHTS, Workspace
@@ -77,6 +77,9 @@ class ImageKind:
         kept = pd.concat([manifest[["id", "split"]], facts[KEPT]], axis=1).assign(group=_numbered(groups, len(facts)))
         return Audit(kept, summary, partial(_say_audit, summary))
 
+    def audit_inputs(self, workspace: Workspace) -> dict[str, Any]:
+        return reader_codes(workspace)
+
     def split(
         self, comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame, log: Log
     ) -> tuple[np.ndarray, str]:
@@ -99,7 +102,7 @@ class ImageKind:
         return model.presize
 
     def training_inputs(self, comp: ImageCompetition, workspace: Workspace, model: ImageModel) -> dict[str, Any]:
-        return {"images": content_digest(workspace)}
+        return {"images": content_digest(workspace), **reader_codes(workspace)}
 
     def train_fold(self, fold: Images, log: Log, deadline: float = math.inf) -> None:
         from pipeline.vision.cache import open_cache

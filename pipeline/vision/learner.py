@@ -10,7 +10,9 @@ from fastai.learner import AvgMetric, Learner
 from fastai.vision.learner import default_split
 
 from pipeline.errors import RequestError
+from pipeline.vision.augmentations import read_augmentation
 from pipeline.vision.blocks import Sample, build_loaders
+from pipeline.vision.cache import Cache
 from pipeline.vision.callbacks import Accumulate
 from pipeline.vision.config import ImageModel
 from pipeline.vision.gather import PixelSource
@@ -37,12 +39,12 @@ def build_learner(
     keep_freed_memory()
     repeat_exactly()
     specs = [head.spec for head in heads]
-    network = build_network(model.arch, weights or model.weights, specs, model.size, model.dropout)
+    network = build_network(model.arch, weights or model.weights, specs, model.size, model.dropout, model.pooling)
     loaders = build_loaders(
         train,
         valid,
         heads,
-        pixels=pixels or PixelSource(model.presize),
+        pixels=pixels or pixels_of(model),
         size=model.size,
         augment=model.augment,
         batch_size=model.batch_size // model.accumulate,
@@ -65,6 +67,12 @@ def build_learner(
         if callback.name == "progress":  # there if somebody imported fastai.vision.all; our lines replace it
             learn.remove_cb(callback)
     return learn
+
+
+def pixels_of(model: ImageModel, cache: Cache | None = None, exact: bool = False) -> PixelSource:
+    """Where a model's images come from: presized as it says, with the augmentations of its own."""
+    own = [read_augmentation(said) for said in model.augment.own]
+    return PixelSource(model.presize, cache, exact=exact, augmentations=own)
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:

@@ -14,6 +14,9 @@ from fastai.learner import Learner
 
 from pipeline.errors import TimeIsUp, WorkFailed
 from pipeline.log import Log
+from pipeline.losses import LOSSES
+from pipeline.registry import code_in
+from pipeline.settings import differences
 from pipeline.vision.blocks import Sample
 from pipeline.vision.cache import Cache
 from pipeline.vision.callbacks import (
@@ -28,10 +31,9 @@ from pipeline.vision.callbacks import (
     seed_everything,
 )
 from pipeline.vision.config import ImageModel
-from pipeline.vision.gather import PixelSource
 from pipeline.vision.header import read_checkpoint
 from pipeline.vision.heads import Head
-from pipeline.vision.learner import build_learner
+from pipeline.vision.learner import build_learner, pixels_of
 from pipeline.vision.metadata import Metadata, installed_versions
 from pipeline.vision.model import save_weights, statistics_of
 from pipeline.workspace import CHECKPOINT, HISTORY, WEIGHTS, csv_text, write_text
@@ -84,14 +86,12 @@ def train_fold(  # noqa: PLR0913
     where there are more.
     """
     checkpoint = folder / CHECKPOINT
-    # Without the paths: a checkpoint goes on under another root, and on another machine.
-    samples = [[(sample.id, sample.labels) for sample in part] for part in (train, valid)]
-    identity = _identity(samples, heads, model, seed, cache.form if cache else "files")
-    kept = read_checkpoint(checkpoint, identity)
+    inputs = _inputs(train, valid, heads, model, seed, cache.form if cache else "files")
+    kept = read_checkpoint(checkpoint)
+    if kept and any(differences("", kept.get("inputs") or {}, inputs)):
+        kept = None  # of another run
     seed_everything(*seed, "network")
-    learn = build_learner(
-        model, heads, train, valid, weights="none" if kept else None, pixels=PixelSource(model.presize, cache)
-    )
+    learn = build_learner(model, heads, train, valid, weights="none" if kept else None, pixels=pixels_of(model, cache))
     if kept:
         rows, lr, at, done = kept["rows"], kept["lr"], kept["phase"], kept["epoch"] + 1
         log.say(f"{label}  goes on after epoch {len(rows)}")
@@ -103,7 +103,7 @@ def train_fold(  # noqa: PLR0913
     stop = StopInTime(deadline, rows, total)
     with log.bar(label) as progress:
         for number, phase in list(enumerate(phases))[at:]:
-            about = {"identity": identity, "phase": number, "lr": lr}
+            about = {"inputs": inputs, "phase": number, "lr": lr}
             before = sum(p.epochs for p in phases[:number])
             watch = [
                 SeedEpochs(*seed, number),
@@ -151,6 +151,29 @@ def _fit(
         )
 
 
-def _identity(*parts: object) -> str:
-    """A digest of everything that a fold is trained from: a checkpoint of anything else is not taken up."""
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
+def _inputs(
+    train: Sequence[Sample],
+    valid: Sequence[Sample],
+    heads: Sequence[Head],
+    model: ImageModel,
+    seed: tuple[object, ...],
+    form: str,
+) -> dict[str, Any]:
+    """Everything that a fold is trained from: a checkpoint of anything else is not taken up. Without the paths: it goes
+    on under another root, and on another machine.
+    """
+    samples = [[(sample.id, sample.labels) for sample in part] for part in (train, valid)]
+    return {
+        "samples": hashlib.sha256(repr(samples).encode()).hexdigest(),
+        "heads": [_head_inputs(head) for head in heads],
+        "model": model.settings(leave_out={"name", "tta"}),
+        "seed": list(seed),
+        "pixels": form,
+    }
+
+
+def _head_inputs(head: Head) -> dict[str, Any]:
+    spec, options = head.spec, head.options or LOSSES[head.loss].options()
+    loss = {"loss": head.loss, "options": options.settings(), **code_in("loss", LOSSES, head.loss)}
+    numbers = [repr(number) for number in (head.weight, head.center, head.scale)]
+    return {"name": spec.name, "kind": spec.kind, "vocab": list(spec.vocab), **loss, "numbers": numbers}

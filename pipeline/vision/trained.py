@@ -18,7 +18,7 @@ from pipeline.vision.callbacks import seeded
 from pipeline.vision.config import ImageModel, Resize
 from pipeline.vision.gather import PixelSource
 from pipeline.vision.heads import Head, JointLabels, JointLoss
-from pipeline.vision.learner import autocast_dtype, repeat_exactly
+from pipeline.vision.learner import autocast_dtype, pixels_of, repeat_exactly
 from pipeline.vision.loader import image_loader
 from pipeline.vision.memory import keep_freed_memory
 from pipeline.vision.metadata import Metadata, Statistics, read_metadata
@@ -54,7 +54,7 @@ class TrainedModel:
             network.model.compute_in_bfloat16()
         self.network = network.model.to(self.device).eval()
         self._half = dtype == torch.float16
-        self._pixels = PixelSource(metadata.presize, exact=True)
+        self._pixels = pixels_of(metadata.settings, exact=True)
 
     @classmethod
     def open(cls, path: Path | str, metadata: Metadata | None = None) -> "TrainedModel":
@@ -72,7 +72,8 @@ class TrainedModel:
         keep_freed_memory()
         repeat_exactly()
         specs = [head.head().spec for head in metadata.heads]
-        built = build_network(metadata.arch, "none", specs, metadata.size, metadata.settings.dropout)
+        settings = metadata.settings
+        built = build_network(metadata.arch, "none", specs, metadata.size, settings.dropout, settings.pooling)
         load_weights(path, built.model)
         if metadata.stats is None:
             metadata = metadata.model_copy(update={"stats": Statistics.of(built.stats)})
@@ -117,7 +118,7 @@ class TrainedModel:
 
         Images come from `cache` where it holds them; the others become the pixels that it would hold.
         """
-        pixels = self._pixels if cache is None else PixelSource(self.presize, cache, exact=True)
+        pixels = self._pixels if cache is None else pixels_of(self.settings, cache, exact=True)
         return self._predict(rows["id"].tolist(), [raw / path for path in rows["path"]], pixels, tta, fold)
 
     def _predict(

@@ -69,9 +69,13 @@ def decode(content: bytes, path: Path | str) -> np.ndarray:
     return READERS[FALLBACK].read(content) if name is None else _decode_by(name, content, path)
 
 
+def own_readers() -> list[str]:
+    """Those that plug-ins bring."""
+    return [name for name in READERS.names() if READERS.code_of(name) is not None]
+
+
 def _own_endings() -> list[tuple[str, str]]:
-    own = [name for name in READERS.names() if READERS.code_of(name) is not None]
-    return [(name, ending) for name in own for ending in READERS[name].endings]
+    return [(name, ending) for name in own_readers() for ending in READERS[name].endings]
 
 
 def _decode_by(name: str, content: bytes, path: Path | str) -> np.ndarray:

@@ -22,8 +22,8 @@ import numpy as np
 from pydantic import BeforeValidator
 
 from pipeline.errors import PipelineError, RequestError, WorkFailed
-from pipeline.registry import Registry
-from pipeline.settings import NoOptions, Section, read_options
+from pipeline.registry import Registry, code_in
+from pipeline.settings import NoOptions, Section, Settings, read_options
 
 # A presized window (height, width, 3), uint8, RGB, which may be changed in place; a generator that is this window's
 # own; and the options. Returns the same shape and type. Called from several threads at once.
@@ -81,6 +81,14 @@ def read_augmentation(said: str | Mapping[str, Any]) -> Augmentation:
         return Augmentation(name, read_options(AUGMENTATIONS[name].options, given))
     except ValueError as error:
         raise ValueError(f"augmentation {name!r}: {error}") from None
+
+
+def settings_of(said: Mapping[str, Any]) -> Settings:
+    """What one that is given as a table means: its options, and the code of one that a plug-in brings."""
+    augmentation = read_augmentation(said)
+    options = augmentation.options.settings()
+    named = {"name": augmentation.name, **options, **code_in("name", AUGMENTATIONS, augmentation.name)}
+    return Settings(named, options.defaults)
 
 
 # For a section of the competition file: kept as a table with every option, so that saying a default changes nothing.
