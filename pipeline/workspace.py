@@ -20,6 +20,7 @@ PIXELS, INDEX, ABOUT = "pixels.bin", "index.parquet", "manifest.json"  # of a pr
 WEIGHTS, HISTORY, TRAINED = "weights.safetensors", "history.csv", "trained.json"
 CHECKPOINT = "checkpoint/epoch.safetensors"  # after the last epoch, until the fold is trained
 OOF, TEST, PREDICTED = "oof.parquet", "test.parquet", "predicted.json"
+ENSEMBLE = "ensemble"  # the member that is all of them
 SUBMISSION, SESSION = "submission.csv", "session.json"  # of a kernel on Kaggle: what it predicted, what it trained
 
 
@@ -85,7 +86,7 @@ class Workspace:
 
     @property
     def ensemble(self) -> Path:
-        return self.runs / "ensemble"
+        return self.model(ENSEMBLE)
 
     @property
     def blend_weights(self) -> Path:

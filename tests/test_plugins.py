@@ -158,6 +158,6 @@ def test_no_competition_file_can_name_a_plug_in(comp):
 
 def test_what_a_plug_in_added_is_gone_when_it_fails_half_way(comp, plug_in):
     plug_in.write_text(PLUG_IN + "\nraise ValueError('half way')\n")
-    with pytest.raises(RequestError, match="line .*half way"):
+    with pytest.raises(RequestError, match=r"line .*half way"):
         Project(comp, plugins=[plug_in])
     assert not [registry.what for registry in all_registries() for name in registry if registry.code_of(name)]

@@ -16,8 +16,9 @@ from pipeline.collab.observations import Observations
 from pipeline.collab.train import fit
 from pipeline.fold import Fold
 from pipeline.log import Log
-from pipeline.workspace import csv_text, write_text
+from pipeline.workspace import HISTORY, WEIGHTS, csv_text, write_text
 
+FIT = "checkpoint/fit.safetensors"  # where a fit is, until it is over
 LINES = 5  # about so many an epoch's line is said of a long fit
 
 
@@ -25,7 +26,7 @@ def train_rows(fold: Fold, log: Log) -> None:
     """Train one fold; after a kill it goes on from its checkpoint, to the same bytes."""
     seen, label = Observations.of(fold.train), f"train {fold.name}"
     features = _features(fold, seen)
-    keeper = Keeper(fold.folder / "checkpoint" / "fit.safetensors", identity_of(fold, features))
+    keeper = Keeper(fold.folder / FIT, identity_of(fold, features))
     rounds = fold.model.rounds
     every = max(1, rounds // LINES)
     started, announced, said = time.monotonic(), 0, 0
@@ -45,9 +46,9 @@ def train_rows(fold: Fold, log: Log) -> None:
                 log.say(f"{label}  epoch {epoch + 1}/{rounds}  train_rmse {rmse:.4f}  {spent:.1f} s")
 
         trained = fit(seen, fold.model, fold.seed, features, keeper, tell)
-    save(fold.folder / "weights.safetensors", trained)
-    write_text(fold.folder / "history.csv", csv_text(keeper.rows))
-    shutil.rmtree(fold.folder / "checkpoint", ignore_errors=True)
+    save(fold.folder / WEIGHTS, trained)
+    write_text(fold.folder / HISTORY, csv_text(keeper.rows))
+    shutil.rmtree((fold.folder / FIT).parent, ignore_errors=True)
 
 
 def _features(fold: Fold, seen: Observations) -> Features:

@@ -19,7 +19,7 @@ from pipeline.kinds import Audit, Kind
 from pipeline.log import Log
 from pipeline.predictions import NO_FOLD, Predictions
 from pipeline.rows import ALONE
-from pipeline.workspace import Workspace
+from pipeline.workspace import WEIGHTS, Workspace
 
 if TYPE_CHECKING:
     from pipeline.collab.model import Trained
@@ -112,7 +112,7 @@ class RatingsKind:
     def open_trained(self, fold: Ratings) -> "Trained":
         from pipeline.collab.model import load
 
-        return load(fold.folder / "weights.safetensors")
+        return load(fold.folder / WEIGHTS)
 
     def prediction_inputs(self, model: RatingsModel) -> dict[str, Any]:
         return {}

@@ -67,14 +67,14 @@ def explain(
         drawn[part] = (by_count, worst)
         result["served"][part] = {"by_ratings": by_count, "worst": _rows(worst)}
     pictures.draw_served(folder / "served.png", drawn)
-    write_json(folder / "explain.json", result)
+    write_json(workspace.explanation, result)
     result["pictures"] = sorted(str(path) for path in folder.glob("*.png"))
     return result
 
 
 def _errors(workspace: Workspace, name: str, train: pd.DataFrame) -> pd.DataFrame:
     """Out-of-fold errors of a model, or of the ensemble where the model has not predicted yet."""
-    path = workspace.model(name) / "oof.parquet"
+    path = workspace.oof(name)
     if not path.is_file():
         raise RequestError(f"explain needs predictions of {name}; run `pipeline predict`")
     oof = predictions.load(path)

@@ -22,7 +22,7 @@ from pipeline.stages.data import fetch_if_needed
 from pipeline.stages.predict import with_priors
 from pipeline.stages.submit import check_submission
 from pipeline.submission import columns_of, fill_in, read_sample
-from pipeline.workspace import Workspace, read_json, write_text
+from pipeline.workspace import WEIGHTS, Workspace, read_json, write_text
 
 
 def infer(
@@ -52,7 +52,7 @@ def infer(
 def _weights_of(comp: Competition, workspace: Workspace, files: dict[str, Path]) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for model in comp.models:
-        paths = [job.folder(workspace) / "weights.safetensors" for job in jobs_of(comp, model.name)]
+        paths = [job.folder(workspace) / WEIGHTS for job in jobs_of(comp, model.name)]
         places = [path.relative_to(workspace.root).as_posix() for path in paths]
         lost = [k for k, place in enumerate(places) if place not in files]
         if lost:
@@ -99,7 +99,7 @@ def _predict(
 def _blend(
     comp: Competition, files: dict[str, Path], workspace: Workspace, members: dict[str, Predictions]
 ) -> Predictions:
-    place = (workspace.ensemble / "weights.json").relative_to(workspace.root).as_posix()
+    place = workspace.blend_weights.relative_to(workspace.root).as_posix()
     weights = read_json(files[place]) if place in files else None
     if weights is None and len(members) > 1:
         raise WorkFailed(

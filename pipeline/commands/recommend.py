@@ -16,7 +16,7 @@ from pipeline.jobs import chosen_models, jobs_of
 from pipeline.metrics import METRICS
 from pipeline.rows import training_rows
 from pipeline.stages import train as training
-from pipeline.workspace import Workspace, read_json
+from pipeline.workspace import WEIGHTS, Workspace, read_json
 
 if TYPE_CHECKING:
     from pipeline.collab.model import Trained
@@ -84,12 +84,12 @@ def open_model(comp: Competition, workspace: Workspace, only: str | None) -> "tu
     metric = METRICS[comp.metric]
 
     def worth(model) -> float:
-        cv = (read_json(workspace.model(model.name) / "metrics.json") or {}).get("cv", {}).get(RATING, {})
+        cv = (read_json(workspace.metrics(model.name)) or {}).get("cv", {}).get(RATING, {})
         value = cv.get(comp.metric)
         return -np.inf if value is None else (value if metric.higher_is_better else -value)
 
     best = max(ready, key=worth)
-    return best.name, [load(job.folder(workspace) / "weights.safetensors") for job in jobs_of(comp, best.name)]
+    return best.name, [load(job.folder(workspace) / WEIGHTS) for job in jobs_of(comp, best.name)]
 
 
 def parse_new(new: str, items: Sequence[str], titles: pd.Series, limits: tuple[float, float]) -> dict[str, float]:

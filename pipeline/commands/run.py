@@ -46,7 +46,7 @@ def closing_rows(comp: Competition, workspace: Workspace) -> list[dict[str, Any]
     members = [model.name for model in comp.models] + (["ensemble"] if len(comp.models) > 1 else [])
     rows = []
     for name in members:
-        metrics = read_json(workspace.model(name) / "metrics.json") or {}
+        metrics = read_json(workspace.metrics(name)) or {}
         row = {"name": name, "cv": metrics.get("cv", {}), "tta_cv": metrics.get("tta_cv", {})}
         if name == "ensemble" and len(kind_of(comp).passes) > 1:  # it blends predictions with TTA
             row = {"name": name, "cv": {}, "tta_cv": row["cv"]}

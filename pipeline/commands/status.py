@@ -7,12 +7,12 @@ from pipeline.config import Competition, Model
 from pipeline.jobs import jobs_of
 from pipeline.road import standings
 from pipeline.stages import predict, submit, train
-from pipeline.workspace import Workspace, read_json
+from pipeline.workspace import ENSEMBLE, Workspace, read_json
 
 
 def status(comp: Competition, workspace: Workspace) -> dict[str, Any]:
     """In the shape that `pipeline status --json` prints; `why` has the reasons of each stale stage, if there is one."""
-    blend, found = workspace.ensemble, standings(comp, workspace)
+    found = standings(comp, workspace)
     why = {name: standing.why for name, standing in found.items() if standing.state == "stale"}
     return {
         "competition": comp.slug,
@@ -21,8 +21,8 @@ def status(comp: Competition, workspace: Workspace) -> dict[str, Any]:
         **({"why": why} if why else {}),
         "models": [_model_status(comp, workspace, model) for model in comp.models],
         "ensemble": {
-            "cv": (read_json(blend / "metrics.json") or {}).get("cv", {}),
-            "weights": read_json(blend / "weights.json") or {},
+            "cv": (read_json(workspace.metrics(ENSEMBLE)) or {}).get("cv", {}),
+            "weights": read_json(workspace.blend_weights) or {},
         },
         "submission": submission_of(workspace),
         **({"leaderboard": sent} if (sent := send.leaderboard(comp, workspace)) else {}),
@@ -36,7 +36,7 @@ def submission_of(workspace: Workspace) -> str | None:
 
 
 def _model_status(comp: Competition, workspace: Workspace, model: Model) -> dict[str, Any]:
-    metrics = read_json(workspace.model(model.name) / "metrics.json") or {}
+    metrics = read_json(workspace.metrics(model.name)) or {}
     jobs = jobs_of(comp, model.name)
     return {
         "name": model.name,

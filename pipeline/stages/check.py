@@ -27,7 +27,7 @@ def check(comp: Competition, workspace: Workspace, log: Log, force: bool = False
 
 def step(comp: Competition, workspace: Workspace) -> Step:
     inputs = {"version": VERSION, "manifest": digest(workspace.manifest), **kind_of(comp).audit_inputs(workspace)}
-    return Step(workspace.meta / "check.json", inputs, (workspace.facts, workspace.audit))
+    return Step(workspace.stamp("check"), inputs, (workspace.facts, workspace.audit))
 
 
 STAGE = Stage(check, lambda comp, workspace: [("", step(comp, workspace))], needs=("data",))

@@ -59,7 +59,7 @@ def step(comp: Competition, workspace: Workspace) -> Step:
     if comp.data.held_back is not None:
         inputs["seed"] = comp.seed
         outputs += [workspace.solution, workspace.held_back_sample]
-    return Step(workspace.meta / "data.json", inputs, tuple(outputs))
+    return Step(workspace.stamp("data"), inputs, tuple(outputs))
 
 
 STAGE = Stage(data, lambda comp, workspace: [("", step(comp, workspace))])
@@ -68,14 +68,14 @@ STAGE = Stage(data, lambda comp, workspace: [("", step(comp, workspace))])
 def fetch_if_needed(comp: Competition, workspace: Workspace, log: Log, force: bool = False) -> bool:
     """Get the raw files unless they are here. Returns whether it did. Raises RequestError for files of others."""
     stamp = {"source": identity(comp.source)}
-    known = read_json(workspace.meta / "fetched.json") or {}
+    known = read_json(workspace.fetched) or {}
     same = known.get("source") == stamp["source"]
     there = workspace.raw.is_dir() and any(not entry.name.startswith(".") for entry in workspace.raw.iterdir())
     if there and same and not force:
         return False
     if there and not known and comp.source.kind == "kaggle":
         log.say(f"data: using the files that are already in {workspace.raw}")
-        write_json(workspace.meta / "fetched.json", {**stamp, "adopted": True})
+        write_json(workspace.fetched, {**stamp, "adopted": True})
         return False
     if there and same and comp.source.kind == "kaggle":
         return False

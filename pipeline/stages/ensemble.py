@@ -14,7 +14,7 @@ from pipeline.scoring import cross_validate, cv_in_words, gain_on
 from pipeline.settings import Settings
 from pipeline.stage import Stage
 from pipeline.submission import columns_meant, scored_targets
-from pipeline.workspace import Workspace, write_json
+from pipeline.workspace import ENSEMBLE, Workspace, write_json
 
 VERSION = 1
 
@@ -24,22 +24,22 @@ def ensemble(comp: Competition, workspace: Workspace, log: Log, force: bool = Fa
     blending = step(comp, workspace)
     if blending.done() and not force:
         return False
-    missing = [m.name for m in comp.models if not (workspace.model(m.name) / "oof.parquet").is_file()]
+    missing = [m.name for m in comp.models if not workspace.oof(m.name).is_file()]
     if missing:
         raise WorkFailed(f"no predictions of {', '.join(missing)} yet; run `pipeline train` and `pipeline predict`")
-    method, folder = comp.ensemble.method, workspace.ensemble
-    members = {m.name: predictions.load(workspace.model(m.name) / "oof.parquet") for m in comp.models}
+    method = comp.ensemble.method
+    members = {m.name: predictions.load(workspace.oof(m.name)) for m in comp.models}
     first = members[comp.models[0].name]
     gain = gain_on(comp, training_rows(workspace), scored_targets(comp, workspace), first)
     weights = fit_weights(method, members, gain)
     oof = cross_fit(method, members, gain)
-    write_json(folder / "weights.json", weights)
-    oof.save(folder / "oof.parquet", method=method, versions=versions_of(comp))
+    write_json(workspace.blend_weights, weights)
+    oof.save(workspace.oof(ENSEMBLE), method=method, versions=versions_of(comp))
     if comp.has_test:
-        tests = {m.name: predictions.load(workspace.model(m.name) / "test.parquet") for m in comp.models}
-        combine(method, tests, weights).save(folder / "test.parquet", method=method, versions=versions_of(comp))
+        tests = {m.name: predictions.load(workspace.test(m.name)) for m in comp.models}
+        combine(method, tests, weights).save(workspace.test(ENSEMBLE), method=method, versions=versions_of(comp))
     cv = cross_validate(comp, workspace, oof)
-    write_json(folder / "metrics.json", {"cv": cv, "method": method})
+    write_json(workspace.metrics(ENSEMBLE), {"cv": cv, "method": method})
     step(comp, workspace).record()
     shares = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
     log.say(f"ensemble: {cv_in_words(cv)} ({method}: {shares})")
@@ -47,7 +47,7 @@ def ensemble(comp: Competition, workspace: Workspace, log: Log, force: bool = Fa
 
 
 def step(comp: Competition, workspace: Workspace) -> Step:
-    names = ["oof.parquet", "test.parquet"] if comp.has_test else ["oof.parquet"]
+    paths = [workspace.oof, workspace.test] if comp.has_test else [workspace.oof]
     settings = comp.ensemble.settings(comp)
     inputs = {
         "version": VERSION,
@@ -55,10 +55,10 @@ def step(comp: Competition, workspace: Workspace) -> Step:
         "metric": comp.metric,
         **code_in("metric", METRICS, comp.metric),
         "columns": columns_meant(comp, workspace),
-        "members": {m.name: [digest(workspace.model(m.name) / name) for name in names] for m in comp.models},
+        "members": {m.name: [digest(path(m.name)) for path in paths] for m in comp.models},
     }
-    outputs = [workspace.ensemble / name for name in ("weights.json", "metrics.json", *names)]
-    return Step(workspace.ensemble / "blended.json", Settings(inputs, settings.defaults), tuple(outputs))
+    outputs = [workspace.blend_weights, workspace.metrics(ENSEMBLE), *(path(ENSEMBLE) for path in paths)]
+    return Step(workspace.blended, Settings(inputs, settings.defaults), tuple(outputs))
 
 
 STAGE = Stage(ensemble, lambda comp, workspace: [("", step(comp, workspace))], needs=("predict",))

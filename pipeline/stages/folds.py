@@ -50,7 +50,7 @@ def step(comp: Competition, workspace: Workspace) -> Step:
         "facts": digest(workspace.facts),
         **kind_of(comp).split_inputs(comp, workspace),
     }
-    return Step(workspace.meta / "folds.json", inputs, (workspace.folds,))
+    return Step(workspace.stamp("folds"), inputs, (workspace.folds,))
 
 
 STAGE = Stage(folds, lambda comp, workspace: [("", step(comp, workspace))], needs=("check",))

@@ -23,7 +23,7 @@ from pipeline.scoring import cross_validate, cv_in_words
 from pipeline.stage import Part, Stage, worst
 from pipeline.stages import presize
 from pipeline.stages import train as training
-from pipeline.workspace import Workspace, write_json
+from pipeline.workspace import OOF, PREDICTED, TEST, TRAINED, Workspace, write_json
 
 VERSION = 1
 
@@ -55,14 +55,14 @@ def fold_step(comp: Competition, workspace: Workspace, job: Job) -> Step:
     kind, folder = kind_of(comp), job.folder(workspace)
     inputs = {
         "version": VERSION,
-        "trained": digest(folder / "trained.json"),
+        "trained": digest(folder / TRAINED),
         "manifest": digest(workspace.manifest),
         "facts": digest(workspace.facts),
         **kind.prediction_inputs(job.model),
     }
-    names = ["oof", "test"] if comp.has_test else ["oof"]
-    paths = [folder / place / f"{name}.parquet" for _, place in kind.passes for name in names]
-    return Step(folder / "predicted.json", inputs, tuple(paths))
+    names = [OOF, TEST] if comp.has_test else [OOF]
+    paths = [folder / place / name for _, place in kind.passes for name in names]
+    return Step(folder / PREDICTED, inputs, tuple(paths))
 
 
 def step(comp: Competition, workspace: Workspace, model: Model) -> Step:
@@ -71,13 +71,12 @@ def step(comp: Competition, workspace: Workspace, model: Model) -> Step:
         "version": VERSION,
         "metric": comp.metric,
         **code_in("metric", METRICS, comp.metric),
-        "folds": [digest(job.folder(workspace) / "predicted.json") for job in jobs_of(comp, model.name)],
+        "folds": [digest(job.folder(workspace) / PREDICTED) for job in jobs_of(comp, model.name)],
     }
-    folder = workspace.model(model.name)
-    outputs = [folder / "metrics.json", folder / "oof.parquet"]
+    outputs = [workspace.metrics(model.name), workspace.oof(model.name)]
     if comp.has_test:
-        outputs.append(folder / "test.parquet")
-    return Step(folder / "predicted.json", inputs, tuple(outputs))
+        outputs.append(workspace.test(model.name))
+    return Step(workspace.predicted(model.name), inputs, tuple(outputs))
 
 
 def _parts_of(comp: Competition, workspace: Workspace, model: Model) -> Iterator[Part]:
@@ -119,9 +118,9 @@ def _predict_fold(comp: Competition, workspace: Workspace, job: Job, loaded: Loa
     unread = test["id"][~test["readable"]].to_list()
     about = {"model": job.model.name, "versions": versions_of(comp)}
     for name, (oof, unseen) in predicted.items():
-        oof.save(fold.folder / name / "oof.parquet", **about)
+        oof.save(fold.folder / name / OOF, **about)
         if comp.has_test:
-            with_priors(unseen, loaded.rows, unread).save(fold.folder / name / "test.parquet", **about)
+            with_priors(unseen, loaded.rows, unread).save(fold.folder / name / TEST, **about)
     fold_step(comp, workspace, job).record(seconds=round(time.monotonic() - started, 2))
 
 
@@ -136,21 +135,21 @@ def with_priors(preds: Predictions, rows: pd.DataFrame, unread: Sequence[str]) -
 
 def _join_folds(comp: Competition, workspace: Workspace, model: Model, log: Log) -> None:
     """Held-out rows of all folds together; test rows as the mean over the folds; the CV of both kinds."""
-    folder, passes = workspace.model(model.name), kind_of(comp).passes
+    passes = kind_of(comp).passes
     about = {"model": model.name, "versions": versions_of(comp)}
     scores: dict[str, Any] = {"model": model.name}
     for kind, within in passes:
         folds = [job.folder(workspace) / within for job in jobs_of(comp, model.name)]
-        oof = predictions.join([predictions.load(fold / "oof.parquet") for fold in folds])
+        oof = predictions.join([predictions.load(fold / OOF) for fold in folds])
         scores[kind] = cross_validate(comp, workspace, oof)
         if within:
             continue
-        oof.save(folder / "oof.parquet", **about)
+        oof.save(workspace.oof(model.name), **about)
         if comp.has_test:
-            tests = [predictions.load(fold / "test.parquet") for fold in folds]
-            predictions.blend(tests, [1.0] * len(tests)).save(folder / "test.parquet", **about)
+            tests = [predictions.load(fold / TEST) for fold in folds]
+            predictions.blend(tests, [1.0] * len(tests)).save(workspace.test(model.name), **about)
     scores["seconds"] = round(seconds_of(comp, workspace, model), 1)
-    write_json(folder / "metrics.json", scores)
+    write_json(workspace.metrics(model.name), scores)
     step(comp, workspace, model).record()
     shown = {"cv": "", "tta_cv": " with TTA"}
     log.say(f"predict {model.name}: {', '.join(cv_in_words(scores[kind]) + shown[kind] for kind, _ in passes)}")

@@ -85,7 +85,7 @@ def step(comp: Competition, workspace: Workspace) -> Step:
     wanted = wanted_caches(comp, workspace)
     inputs = {"version": CACHE_VERSION, "caches": [cache.folder.name for cache in wanted]}
     outputs = tuple(cache.folder / name for cache in wanted for name in (ABOUT, INDEX, PIXELS))
-    return Step(workspace.meta / "presize.json", inputs, outputs)
+    return Step(workspace.stamp("presize"), inputs, outputs)
 
 
 STAGE = Stage(

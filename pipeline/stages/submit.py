@@ -34,10 +34,9 @@ def submit(comp: Competition, workspace: Workspace, log: Log, force: bool = Fals
     if writing.done() and not force:
         _remember(workspace, writing.outputs[0].name)
         return False
-    folder = workspace.model(member)
-    if not (folder / "test.parquet").is_file():
+    if not workspace.test(member).is_file():
         raise WorkFailed(f"no test predictions of {member!r} yet; run `pipeline predict` and `pipeline ensemble`")
-    preds, oof = predictions.load(folder / "test.parquet"), predictions.load(folder / "oof.parquet")
+    preds, oof = predictions.load(workspace.test(member)), predictions.load(workspace.oof(member))
     id_column, sample = read_sample(comp, workspace)
     columns = columns_of(comp, [name for name in sample.columns if name != id_column])
     table = fill_in(id_column, sample, columns, preds)
@@ -51,7 +50,7 @@ def submit(comp: Competition, workspace: Workspace, log: Log, force: bool = Fals
     (path,) = writing.outputs
     sent = as_sent(comp, workspace, table, [column.name for column in columns])
     write_text(path, sent.to_csv(index=False, lineterminator="\n"))
-    metrics = read_json(folder / "metrics.json") or {}
+    metrics = read_json(workspace.metrics(member)) or {}
     made = {"member": member, "cv": metrics.get("tta_cv") or metrics.get("cv"), "fingerprint": writing.inputs}
     scores = (read_json(path.with_suffix(".json")) or {}).get("scores", {})  # the same file may have been sent
     write_json(path.with_suffix(".json"), {**made, "class_shifts": shifts, "scores": scores})
@@ -65,12 +64,12 @@ def step(comp: Competition, workspace: Workspace, member: str = "ensemble") -> S
     sample = sample_path(comp, workspace)
     inputs = {
         "version": VERSION,
-        "preds": digest(workspace.model(member) / "test.parquet"),
+        "preds": digest(workspace.test(member)),
         "columns": columns_meant(comp, workspace),
         "sample": digest(sample) if sample else None,
         **form_codes(comp),
     }
-    stamp = workspace.runs / f"submitted-{member}.json"
+    stamp = workspace.submitted(member)
     known = Step(stamp, inputs, ())
     if known.same_inputs():
         names = [Path(place).name for place in known.facts()["outputs"]]
@@ -89,13 +88,13 @@ STAGE = Stage(
 
 def latest(workspace: Workspace) -> str | None:
     """The name of the newest submission file that is still there."""
-    name = (read_json(workspace.runs / "submission.json") or {}).get("file")
+    name = (read_json(workspace.latest_submission) or {}).get("file")
     return name if name and (workspace.submissions / name).is_file() else None
 
 
 def _remember(workspace: Workspace, name: str) -> None:
     if latest(workspace) != name:
-        write_json(workspace.runs / "submission.json", {"file": name})
+        write_json(workspace.latest_submission, {"file": name})
 
 
 def check_submission(

@@ -17,7 +17,7 @@ from pipeline.log import Log
 from pipeline.rows import Loaded, load_rows
 from pipeline.stage import Part, Stage
 from pipeline.stages import presize
-from pipeline.workspace import Workspace, write_text
+from pipeline.workspace import HISTORY, TRAINED, WEIGHTS, Workspace, write_text
 
 VERSION = 2
 READ = ("column", "regex", "folder")  # settings of a target that are in its labels
@@ -75,7 +75,7 @@ def step(comp: Competition, workspace: Workspace, job: Job) -> Step:
         "folds": digest(workspace.folds),
         **kind.training_inputs(comp, workspace, job.model),
     }
-    return Step(folder / "trained.json", inputs, (folder / "weights.safetensors", folder / "history.csv"))
+    return Step(folder / TRAINED, inputs, (folder / WEIGHTS, folder / HISTORY))
 
 
 def _parts(comp: Competition, workspace: Workspace) -> Iterator[Part]:
@@ -111,7 +111,7 @@ def resolved(comp: Competition, model: Model) -> str:
 
 
 def _train_one(comp: Competition, workspace: Workspace, job: Job, loaded: Loaded, log: Log, deadline: float) -> None:
-    write_text(workspace.model(job.model.name) / "config.toml", resolved(comp, job.model))
+    write_text(workspace.config(job.model.name), resolved(comp, job.model))
     started = time.monotonic()
     kind_of(comp).train_fold(fold_of(comp, workspace, job, loaded), log, deadline)
     step(comp, workspace, job).record(seconds=round(time.monotonic() - started, 2))
@@ -119,7 +119,7 @@ def _train_one(comp: Competition, workspace: Workspace, job: Job, loaded: Loaded
 
 def _refuse_start(workspace: Workspace, job: Job, deadline: float) -> None:
     """Raise TimeIsUp unless an epoch, as long as the longest so far of any fold, would end before `deadline`."""
-    histories = [pd.read_csv(path) for path in workspace.model(job.model.name).glob("fold-*/history.csv")]
+    histories = [pd.read_csv(path) for path in workspace.model(job.model.name).glob(f"fold-*/{HISTORY}")]
     longest = max((rows["seconds"].max() for rows in histories if "seconds" in rows), default=0.0)
     if time.monotonic() + longest > deadline:
         raise TimeIsUp(f"train {job.model.name} fold {job.fold + 1} was not begun")
