@@ -61,7 +61,7 @@ def chosen_models(comp: Competition, only: str | None) -> list[Model]:
 
 def chosen_folds(comp: Competition, only: int | Collection[int] | None) -> list[int]:
     """All folds' numbers, or those asked for. Raises RequestError for one that there is not."""
-    numbers = range(comp.folds.n) if only is None else sorted({only} if isinstance(only, int) else only)
+    numbers = range(comp.folds.n) if only is None else sorted({only} if isinstance(only, int) else set(only))
     for number in numbers:
         if number not in range(comp.folds.n):
             raise RequestError(f"--fold {number}: folds are numbered 0 to {comp.folds.n - 1}")

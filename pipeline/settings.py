@@ -29,13 +29,13 @@ class Settings(dict[str, Any]):
         super().__init__(values)
         self.defaults, self.from_spelled = dict(defaults), from_spelled
 
-    def said(self) -> dict[str, Any]:
+    def non_default(self) -> dict[str, Any]:
         """Only what differs from the default: the part to make a name or a digest of.
 
         It stays the same when a setting is added that is off; it does not show that a default has changed.
         """
         differing = {k: v for k, v in self.items() if k not in self.defaults or v != self.defaults[k]}
-        return {key: value.said() if isinstance(value, Settings) else value for key, value in differing.items()}
+        return {key: value.non_default() if isinstance(value, Settings) else value for key, value in differing.items()}
 
 
 class Section(BaseModel, frozen=True):
@@ -130,6 +130,8 @@ def differences(key: str, before: Any, now: Any) -> Iterator[str]:
 
 
 def _changed(key: str, before: Any, now: Any) -> str:
+    if key.endswith("_code"):
+        return f"the plug-in behind {key.removesuffix('_code').removesuffix('.name')} changed"
     shown = [json.dumps(value, ensure_ascii=False) for value in (before, now)]
     if all(len(text) <= 40 for text in shown):
         return f"{key} changed from {shown[0]} to {shown[1]}"

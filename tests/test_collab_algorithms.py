@@ -139,7 +139,7 @@ def test_what_was_recorded_of_all_settings_still_means_the_same(method):
     assert RatingsModel(name="m", **said) == RatingsModel(name="m", method=method, epochs=30)
     network = RatingsModel(name="m", **{**ALL, "method": "sgd", "layers": [8, 4]})
     assert network == RatingsModel(name="m", method="network", layers=[8, 4])
-    assert network.settings(leave_out={"name"}).said() == {"layers": [8, 4]}
+    assert network.settings(leave_out={"name"}).non_default() == {"layers": [8, 4]}
 
 
 def test_a_setting_at_the_default_must_be_of_its_type():

@@ -96,7 +96,7 @@ def test_another_content_makes_stale_what_uses_it_and_nothing_else(comp, plug_in
     found = stages(comp, plug_in, *USED)
     assert [found["stages"][name] for name in ("data", "check", "folds", "presize")] == ["done"] * 4
     assert found["stages"]["train"] == "stale"
-    assert "targets.colour.loss_code changed" in found["why"]["train"][0]
+    assert "the plug-in behind targets.colour.loss changed" in found["why"]["train"][0]
 
 
 def test_a_plug_in_that_is_loaded_and_not_used_changes_nothing(comp, plug_in):

@@ -63,7 +63,7 @@ def _features(fold: Fold, seen: Observations) -> Features:
 
 def _meaning(model: RatingsModel) -> dict[str, Any]:
     """What it is trained by: a new setting that is off changes nothing, and its name says nothing."""
-    return {**model.settings(leave_out={"name"}).said(), "method": model.method}
+    return {**model.settings(leave_out={"name"}).non_default(), "method": model.method}
 
 
 def identity_of(fold: Fold, features: Features) -> str:

@@ -118,7 +118,9 @@ def wanted_caches(comp: Competition, workspace: Workspace) -> list[Wanted]:
 def _key_of(resize: Resize, content: str) -> str:
     """Size and method always, what else a presize may say only where it differs from the default."""
     settings = resize.settings()
-    text = json.dumps({key: settings[key] for key in ("size", "method")} | settings.said(), separators=(",", ":"))
+    text = json.dumps(
+        {key: settings[key] for key in ("size", "method")} | settings.non_default(), separators=(",", ":")
+    )
     return hashlib.sha256(f"{CACHE_VERSION} {text} {content}".encode()).hexdigest()[:16]
 
 
