@@ -12,6 +12,7 @@ from pipeline.competitions import load
 from pipeline.data import fetch as fetching
 from pipeline.freshness import digest
 from pipeline.kaggle import dataset as datasets
+from pipeline.registry import PlugIn, forget
 from tests.command import pipeline
 from tests.kaggle_server import TOKEN
 from tests.kaggle_tiny import run, write_index, write_on_kaggle
@@ -443,6 +444,34 @@ def test_files_that_differ_from_the_bundles_stop_the_session(kernel, comp, serve
     said = capfd.readouterr().err
     assert "is not what the bundle was made from (files changed" in said
     assert "bundle and push again" in said
+
+
+# Plug-ins
+
+
+def test_a_plug_in_travels_in_the_bundle_and_its_folds_count_here(kernel, comp, server, on_kaggle, tmp_path):
+    mine = tmp_path / "mine.py"
+    text = "from pipeline.losses import LOSSES, Loss\n\n\ndef tripled(preds, labels, options):\n"
+    text += "    import torch.nn.functional as F\n\n"
+    text += "    return 3 * F.cross_entropy(preds, labels[:, 0].long(), reduction='none')\n\n\n"
+    mine.write_text(text + "LOSSES.add('tripled', Loss({'category': tripled}))\n")
+    options = ["--plugin", mine, "--set", "targets.0.loss=tripled"]
+    try:
+        assert kernel("bundle", *options).code == 0
+        bundle = comp.parent / "root/runs/tiny/kernel/bundle"
+        assert (bundle / "plugin--mine.py").read_bytes() == mine.read_bytes()
+        fails(kernel("push", "--set", "targets.0.loss=tripled"), "older than the plug-ins", 2)
+        assert kernel("push", *options).code == 0
+        assert on_kaggle(server, folds=[0]) == 0
+        result = kernel("pull", "--json", *options)
+        assert result.code == 0, result.err
+        assert result.json["joined"] == ["resnet/fold-0"]
+        mine.write_text(mine.read_text().replace("3 *", "4 *"))
+        fails(kernel("push", *options), "older than the plug-ins", 2)
+        shown = pipeline("status", comp, "--root", comp.parent / "root", *options, "--json").json
+        assert any("the plug-in behind targets.colour.loss changed" in why for why in shown["why"]["train"])
+    finally:
+        forget(PlugIn(mine.resolve(), ""))
 
 
 # Infer
