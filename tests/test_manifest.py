@@ -187,7 +187,7 @@ def test_a_test_pattern_takes_its_ids_from_the_sample(place):
 
 
 def test_test_images_that_the_file_does_not_name_are_refused(place):
-    with pytest.raises(RequestError, match="data.test: the file names no test images"):
+    with pytest.raises(RequestError, match="the file names no test images"):
         find_test_rows(place("im/1.jpg"), ImageData(images="im"), None)
 
 

@@ -55,6 +55,7 @@ UNZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zi
 # What the standard library raises on broken input, besides an OSError without a number (gzip, bz2).
 BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, MemoryError)
 BROKEN += (ValueError, LookupError, ArithmeticError, RuntimeError)  # numbers, offsets, recursion
+# The header that tarfile finds at the end mark; its type stubs leave it out.
 END_MARK: type[tarfile.HeaderError] = tarfile.EOFHeaderError  # pyright: ignore[reportAttributeAccessIssue]
 CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f]")
 ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:")
