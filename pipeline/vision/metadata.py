@@ -29,7 +29,7 @@ class Statistics(Section, frozen=True):
     @classmethod
     def of(cls, stats: tuple[Sequence[float], Sequence[float]]) -> "Statistics":
         """Out of a pair (mean, standard deviation)."""
-        return cls(mean=tuple(stats[0]), std=tuple(stats[1]))
+        return cls.model_validate({"mean": tuple(stats[0]), "std": tuple(stats[1])})
 
 
 class HeadMetadata(Section, frozen=True):
@@ -79,7 +79,7 @@ class Metadata(Section, frozen=True):
         cls,
         model: ImageModel,
         heads: Sequence[Head],
-        seed: Sequence[object],
+        seed: Sequence[int | str],
         stats: tuple[Sequence[float], Sequence[float]] | None = None,
         versions: Mapping[str, str] | None = None,
     ) -> "Metadata":
