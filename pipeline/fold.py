@@ -28,6 +28,6 @@ class Fold(Generic[C, M]):
     held_out: pd.DataFrame
     raw: Path
     folder: Path
-    seed: tuple[object, ...]
+    seed: tuple[int | str, ...]
     name: str
     presized: Path | None = None  # the folder of the cache that its presized rows are in

@@ -22,7 +22,7 @@ class Job:
     seed: int
 
     @property
-    def randomness(self) -> tuple[object, ...]:
+    def randomness(self) -> tuple[int | str, ...]:
         """What names its random numbers."""
         return (self.seed, self.model.name, self.fold)
 

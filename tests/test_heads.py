@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pipeline.errors import RequestError
 from pipeline.predictions import TargetSpec
-from pipeline.vision.blocks import Sample
+from pipeline.vision.blocks import EncodeLabels, Sample
 from pipeline.vision.config import ImageModel
 from pipeline.vision.heads import Head, JointLabels, JointLoss
 from pipeline.vision.learner import build_learner
@@ -54,6 +54,11 @@ def learn(samples):
     torch.manual_seed(0)
     heads = [Head(COLOUR, "cross_entropy"), Head(SHAPE, "cross_entropy", 0.5)]
     return build_learner(a_model(), heads, samples[:20], samples[20:])
+
+
+def test_a_sample_without_labels_is_not_encoded(tmp_path):
+    with pytest.raises(ValueError, match="'unseen' has no labels"):
+        EncodeLabels(JointLabels(MIXED)).encodes(Sample("unseen", tmp_path / "unseen.png"))
 
 
 def test_the_loss_is_the_weighted_sum_of_the_heads_losses():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.vision.layout import cut, pack
+from pipeline.vision.layout import cut, pack, window_of_jpeg
 
 # frame (height, width), where the central window begins, and its size
 FRAMES = {
@@ -46,3 +46,8 @@ def test_a_frame_that_is_cut_short_is_never_read_beyond_its_end():
     cut(packed, 0, shape, centre, size, corner)
     with pytest.raises(ValueError, match="size of buffer"):
         cut(packed[:-1], 0, shape, centre, size, corner)
+
+
+def test_bytes_that_are_no_jpeg_are_refused():
+    with pytest.raises(ValueError, match="12 bytes are no JPEG"):
+        window_of_jpeg(np.zeros(12, np.uint8), (2, 2), (0, 0))

@@ -11,7 +11,7 @@ import pytest
 from pipeline import competitions
 from pipeline.config import Target
 from pipeline.data.labels import decode, priors, specs_of, truth_of
-from pipeline.data.manifest import build_manifest, read_table, walk_images
+from pipeline.data.manifest import build_manifest, find_test_rows, read_table, walk_images
 from pipeline.errors import RequestError
 from pipeline.predictions import TargetSpec
 from pipeline.vision.config import ImageData
@@ -184,6 +184,11 @@ def test_a_test_pattern_takes_its_ids_from_the_sample(place):
     assert "sample submission, which is missing" in refused(raw, data)
     (raw / "sample.csv").write_text("id,label\na,\na,\n")
     assert "sample.csv repeats 1 ids (a)" in refused(raw, data, sample=raw / "sample.csv")
+
+
+def test_test_images_that_the_file_does_not_name_are_refused(place):
+    with pytest.raises(RequestError, match="the file names no test images"):
+        find_test_rows(place("im/1.jpg"), ImageData(images="im"), None)
 
 
 def test_walking_is_sorted_and_passes_over_what_is_no_image(place):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import imagehash
 import numpy as np
@@ -51,7 +51,7 @@ def inspect_images(
             rows.append(row)
             if progress:
                 progress(len(rows), len(paths))
-    types = {name: type(value) for name, value in NOTHING.items() if isinstance(value, int | np.uint64)}
+    types = {name: type(value) for name, value in NOTHING.items() if isinstance(value, int | np.integer)}
     return pd.DataFrame(rows, columns=["path", *NOTHING]).astype(types)
 
 
@@ -175,7 +175,7 @@ def _rows(table: pd.DataFrame, columns: list[str]) -> list[dict]:
     return table.sort_values(["id", "path"])[columns].to_dict("records")
 
 
-def _plain(value: object) -> object:
+def _plain(value: Any) -> object:
     """A label as JSON holds it: None for a missing one, a sorted list for several."""
     if isinstance(value, list | tuple | set | frozenset | np.ndarray):
         return sorted(str(item) for item in value)
@@ -195,9 +195,11 @@ def _is_mislabelled(table: pd.DataFrame) -> np.ndarray:
     """Files whose content is another format than their extension says; unknown extensions, and those that a plug-in
     reads, say nothing."""
     by_extension = Image.registered_extensions()
-    promised = table["path"].map(
-        lambda path: "" if own_reader_of(path) else by_extension.get(Path(path).suffix.lower(), "")
-    )
+
+    def promise(path: Any) -> str:
+        return "" if own_reader_of(path) else by_extension.get(Path(path).suffix.lower(), "")
+
+    promised = table["path"].map(promise)
     differs = table["format"].replace(SAME_FORMAT) != promised.replace(SAME_FORMAT)
     return ((table["format"] != "") & (promised != "") & differs).to_numpy(bool)
 
@@ -230,8 +232,9 @@ def _conflicts(members: list[pd.DataFrame], labels: dict[str, list]) -> list[dic
         exact = any(
             _disagree(labels[name][row] for row in same.index) for _, same in rows.groupby("sha256") for name in targets
         )
-        answers = {row.id: {name: labels[name][row.Index] for name in targets} for row in rows.itertuples()}
-        found.append({"ids": list(rows["id"]), "kind": "exact" if exact else "near", "labels": answers})
+        ids = list(rows["id"])
+        answers = {id: {name: labels[name][row] for name in targets} for id, row in zip(ids, rows.index, strict=True)}
+        found.append({"ids": ids, "kind": "exact" if exact else "near", "labels": answers})
     return sorted(found, key=lambda conflict: conflict["ids"])
 
 

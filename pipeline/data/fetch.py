@@ -35,7 +35,7 @@ def fetch(source: Source, workspace: Workspace, stamp: dict[str, Any], log: Log)
 
 def _refuse_itself(source: Source, raw: Path) -> None:
     """What is fetched replaces the raw folder: a source inside of it would be lost, one around it loops."""
-    if source.kind == "path":
+    if source.path is not None:
         path, here = Path(source.path).resolve(), raw.resolve()
         if path.is_relative_to(here) or (path.is_dir() and here.is_relative_to(path)):
             raise RequestError(
@@ -46,21 +46,21 @@ def _refuse_itself(source: Source, raw: Path) -> None:
 
 def identity(source: Source) -> dict[str, Any]:
     """What the raw files are made from: a path by where it is, so that the archive may go after unpacking."""
-    if source.kind == "path":
+    if source.path is not None:
         return {"path": str(Path(source.path).resolve())}
     return {source.kind: getattr(source, source.kind)}
 
 
 def _fill(source: Source, making: Path, workspace: Workspace, log: Log) -> None:
-    match source.kind:
-        case "path":
-            _from_path(Path(source.path), "source.path", making, log)
-        case "url":
-            _from_path(_download(source.url, log), "source.url", making, log)
-        case "demo":
-            _draw(source.demo, making, workspace, log)
-        case "kaggle":
-            _from_kaggle(source.kaggle, workspace, making, log)
+    match source:
+        case Source(path=str(path)):
+            _from_path(Path(path), "source.path", making, log)
+        case Source(url=str(url)):
+            _from_path(_download(url, log), "source.url", making, log)
+        case Source(demo=int(seed)):
+            _draw(seed, making, workspace, log)
+        case Source(kaggle=str(competition)):
+            _from_kaggle(competition, workspace, making, log)
 
 
 def _from_path(path: Path, key: str, making: Path, log: Log) -> None:

@@ -67,6 +67,12 @@ def noise(rng: Generator, height: int, width: int, cells: int) -> np.ndarray:
     return mixed[:, column] + right * (mixed[:, column + 1] - mixed[:, column])
 
 
+def _noise_over(rng: Generator, blade: Blade, cells: int) -> np.ndarray:
+    """Return noise for the whole picture that the blade is laid over."""
+    height, width = blade.along.shape
+    return noise(rng, height, width, cells)
+
+
 def ellipse(
     rng: Generator,
     blade: Blade,
@@ -110,7 +116,7 @@ def _count(rng: Generator, low: int, high: int, severity: float) -> int:
 
 def _paint_blast(rng: Generator, blade: Blade, colour: np.ndarray, severity: float) -> np.ndarray:
     """Return few large spindles, pointed along the veins: a grey heart in a brown rim."""
-    wobble = (noise(rng, *blade.along.shape, 22) - 0.5) * 0.5
+    wobble = (_noise_over(rng, blade, 22) - 0.5) * 0.5
     for _ in range(_count(rng, 1, 5, severity)):
         ahead, beside = _offsets(rng, blade, (0.15, 0.88), (-0.7, 0.7))
         half = between(rng, 0.07, 0.12)
@@ -153,7 +159,7 @@ def _paint_streak(rng: Generator, blade: Blade, colour: np.ndarray, severity: fl
 
 def _paint_mildew(rng: Generator, blade: Blade, colour: np.ndarray, severity: float) -> np.ndarray:
     """Return soft pale patches, mottled as if dusted with flour."""
-    dust = noise(rng, *blade.along.shape, 34)
+    dust = _noise_over(rng, blade, 34)
     for _ in range(_count(rng, 2, 7, severity)):
         patch = ellipse(rng, blade, (0.10, 0.90), (0.10, 0.18), (0.45, 0.75))
         colour = blend(colour, step((1 - patch) * 1.3) * (0.25 + 0.7 * dust), (0.92, 0.91, 0.74))
@@ -163,7 +169,7 @@ def _paint_mildew(rng: Generator, blade: Blade, colour: np.ndarray, severity: fl
 def _paint_tungro(rng: Generator, blade: Blade, colour: np.ndarray, severity: float) -> np.ndarray:
     """Return a blade that turns orange from its tip downwards, with rusty flecks."""
     start = 0.78 - 0.5 * severity
-    cloud = noise(rng, *blade.along.shape, 7)
+    cloud = _noise_over(rng, blade, 7)
     reach = (blade.along - start) * 2.4 + (cloud - 0.5) * 0.7
     colour = blend(colour, step(reach) * 0.75, (0.86, 0.62, 0.16))
     for _ in range(_count(rng, 0, 6, severity)):
@@ -174,7 +180,7 @@ def _paint_tungro(rng: Generator, blade: Blade, colour: np.ndarray, severity: fl
 
 def _paint_blight(rng: Generator, blade: Blade, colour: np.ndarray, severity: float) -> np.ndarray:
     """Return straw-coloured rims with a wavy inner line, wider towards the tip."""
-    cloud = noise(rng, *blade.along.shape, 12) - 0.5
+    cloud = _noise_over(rng, blade, 12) - 0.5
     start = 0.62 - 0.55 * severity
     width = (blade.along - start) * 1.1 + cloud * 0.7
     both = np.abs(blade.across)
@@ -185,7 +191,7 @@ def _paint_blight(rng: Generator, blade: Blade, colour: np.ndarray, severity: fl
 
 def _paint_dead_heart(rng: Generator, blade: Blade, colour: np.ndarray, severity: float) -> np.ndarray:
     """Return a blade dried brown around its midrib, from the base upwards."""
-    cloud = noise(rng, *blade.along.shape, 10) - 0.5
+    cloud = _noise_over(rng, blade, 10) - 0.5
     width = (0.3 + 0.5 * severity - blade.along) * 1.5 + cloud * 0.6
     dried = step((np.clip(width, 0, 0.7) - np.abs(blade.across)) * 5)
     return blend(colour, dried * 0.85, (0.62, 0.48, 0.27))
@@ -193,7 +199,7 @@ def _paint_dead_heart(rng: Generator, blade: Blade, colour: np.ndarray, severity
 
 def _paint_panicle(rng: Generator, blade: Blade, colour: np.ndarray, severity: float) -> np.ndarray:
     """Return dark bands with a straw heart across the lower half of the blade."""
-    cloud = noise(rng, *blade.along.shape, 14) - 0.5
+    cloud = _noise_over(rng, blade, 14) - 0.5
     for _ in range(_count(rng, 2, 4, severity)):
         ahead, beside = _offsets(rng, blade, (0.06, 0.5), (-0.4, 0.4))
         ahead = ahead / between(rng, 0.04, 0.07)

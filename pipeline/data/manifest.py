@@ -57,10 +57,11 @@ def walk_images(folder: Path) -> list[str]:
     return sorted(found)
 
 
-def _train_rows(raw: Path, data: ImageData) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """Ids and paths, and the table that they are from, row for row."""
+def _train_rows(raw: Path, data: ImageData) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Ids and paths, and the table that they are from, row for row; without columns where they are from a folder."""
     if data.table is None:
-        return _walk(raw, data.images, "data.images"), None
+        rows = _walk(raw, data.images, "data.images")
+        return rows, pd.DataFrame(index=rows.index)
     table = read_table(raw / data.table, "data.table")
     _need_column(table, data.id, data.table, "data.id")
     _refuse_repeats(table[data.id], data.table, data.id)
@@ -70,6 +71,8 @@ def _train_rows(raw: Path, data: ImageData) -> tuple[pd.DataFrame, pd.DataFrame 
 
 def find_test_rows(raw: Path, data: ImageData, sample: Path | None) -> pd.DataFrame:
     """The test images alone: columns id and path. Arguments and errors as in `build_manifest`."""
+    if data.test is None:
+        raise RequestError("data.test: the file names no test images")
     if "{" not in data.test:
         rows = _walk(raw, data.test, "data.test")
     else:
@@ -109,9 +112,9 @@ def _paths(table: pd.DataFrame, id_column: str, pattern: str, table_name: str, k
         raise RequestError(f"{key} = {pattern!r} cannot be filled from {table_name}: {error}") from None
 
 
-def _labels(target: Target, rows: pd.DataFrame, table: pd.DataFrame | None, data: ImageData) -> pd.Series:
+def _labels(target: Target, rows: pd.DataFrame, table: pd.DataFrame, data: ImageData) -> pd.Series:
     if target.regex is not None:
-        labels = _labels_from_names(target, rows["path"])
+        labels = _labels_from_names(target.name, target.regex, rows["path"])
     elif target.folder:
         labels = _labels_from_folders(target, rows["path"], data.images)
     else:
@@ -121,30 +124,29 @@ def _labels(target: Target, rows: pd.DataFrame, table: pd.DataFrame | None, data
     return target.target_kind.parse_labels(target.name, labels, rows["id"])
 
 
-def _labels_from_names(target: Target, paths: pd.Series) -> pd.Series:
-    pattern = re.compile(target.regex)
+def _labels_from_names(target: str, regex: str, paths: pd.Series) -> pd.Series:
+    pattern = re.compile(regex)
     names = paths.str.rsplit("/", n=1).str[-1]
     matches = [pattern.search(name) for name in names]
     unmatched = [name for name, match in zip(names, matches, strict=True) if match is None]
     if unmatched:
         raise RequestError(
-            f"target {target.name!r}: regex {target.regex!r} does not match {len(unmatched)} of {len(names)} "
+            f"target {target!r}: regex {regex!r} does not match {len(unmatched)} of {len(names)} "
             f"file names, for example {_some(unmatched)}"
         )
-    labels = [match.group(1) if pattern.groups == 1 else match.lastgroup for match in matches]
+    labels = [match.group(1) if pattern.groups == 1 else match.lastgroup for match in matches if match]
     return pd.Series(["" if label is None else label for label in labels], index=paths.index, dtype=str)
 
 
 def _labels_from_folders(target: Target, paths: pd.Series, images: str) -> pd.Series:
     # The folders that `data.images` itself names are no classes.
     fixed = images.split("{", 1)[0] if "{" in images else f"{images.rstrip('/')}/"
-    parts = paths.str.split("/")
-    flat = paths[parts.str.len() < fixed.count("/") + 2]
+    flat = paths[paths.str.count("/") < fixed.count("/") + 1]
     if len(flat):
         raise RequestError(
             f"target {target.name!r}: folder = true, but images lie outside of class folders: {_some(flat)}"
         )
-    return parts.str[-2]
+    return paths.str.split("/").str[-2]
 
 
 def empty_class_folders(raw: Path, data: ImageData) -> list[str]:

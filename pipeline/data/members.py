@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol, cast
 
 from pipeline.errors import WorkFailed
 
@@ -35,7 +35,17 @@ MAX_PADDING = 64 << 20  # zeros after the end mark of a tar; real ones have a fe
 MAX_RATIO, RATIO_FROM_BYTES = 200, 10**9
 
 FIRST_BYTES = {b"PK": "zip", b"\x1f\x8b": "tar.gz", b"BZh": "tar.bz2", b"\xfd7zXZ\0": "tar.xz"}
-UNTAR: dict[str, Callable[[BinaryIO], BinaryIO]] = {
+
+
+class Stream(Protocol):
+    """What is read of a file, compressed or not."""
+
+    def read(self, count: int, /) -> bytes: ...
+    def seek(self, place: int, /) -> int: ...
+    def tell(self) -> int: ...
+
+
+UNTAR: dict[str, Callable[[BinaryIO], Stream]] = {
     "tar": lambda file: file,
     "tar.gz": gzip.open,
     "tar.bz2": bz2.open,
@@ -45,6 +55,8 @@ UNZIP_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zi
 # What the standard library raises on broken input, besides an OSError without a number (gzip, bz2).
 BROKEN = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, MemoryError)
 BROKEN += (ValueError, LookupError, ArithmeticError, RuntimeError)  # numbers, offsets, recursion
+# The header that tarfile finds at the end mark; its type stubs leave it out.
+END_MARK: type[tarfile.HeaderError] = tarfile.EOFHeaderError  # pyright: ignore[reportAttributeAccessIssue]
 CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f]")
 ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:")
 DISTRUST = "Do not use this archive: download it again, or get it from another source."
@@ -66,7 +78,7 @@ class Member:
 class Refused(Exception):
     """A member is not allowed; the message names it and says why, but not in which archive."""
 
-    def __init__(self, name: str, why: str, advice: str = DISTRUST):
+    def __init__(self, name: str, why: str, advice: str = DISTRUST) -> None:
         shown = name if len(name) <= 120 else f"{name[:80]}...{name[-30:]}"
         super().__init__(f"member {shown!r} {why}, so the archive was not unpacked.\n{advice}")
 
@@ -98,7 +110,7 @@ def detect_format(archive: Path, file: BinaryIO) -> str:
             # First, and with its checksum: a tar begins with a member's name, which may be "PK" or "BZh".
             tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
             return "tar"
-        except tarfile.EOFHeaderError:
+        except END_MARK:
             return "tar"  # begins with the end mark: no members
         except tarfile.HeaderError:
             pass
@@ -169,7 +181,7 @@ class _StrictHeader(tarfile.TarInfo):
     def fromtarfile(cls, tar: tarfile.TarFile) -> tarfile.TarInfo:
         try:
             header = super().fromtarfile(tar)
-        except tarfile.EOFHeaderError:
+        except END_MARK:
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(str(error)) from error
@@ -181,7 +193,7 @@ class _StrictHeader(tarfile.TarInfo):
 class _Bounded:
     """File object for tarfile, which reads a header of any declared length into memory."""
 
-    def __init__(self, stream: BinaryIO):
+    def __init__(self, stream: Stream) -> None:
         self._stream, self.seek, self.tell = stream, stream.seek, stream.tell
 
     def read(self, count: int) -> bytes:
@@ -190,10 +202,12 @@ class _Bounded:
         return self._stream.read(count)
 
 
-def _list_tar(stream: BinaryIO) -> Iterator[tuple[Member, Chunks]]:
-    tar = tarfile.TarFile(fileobj=_Bounded(stream), tarinfo=_StrictHeader, encoding="utf-8", errors="surrogateescape")
+def _list_tar(stream: Stream) -> Iterator[tuple[Member, Chunks]]:
+    bounded = cast(BinaryIO, _Bounded(stream))  # all that tarfile uses where it reads alone
+    tar = tarfile.TarFile(fileobj=bounded, tarinfo=_StrictHeader, encoding="utf-8", errors="surrogateescape")
     while (info := tar.next()) is not None:
-        tar.members.clear()  # tarfile keeps every header, 2 kB each
+        # tarfile keeps every header, 2 kB each; getmembers() would read on to the end.
+        tar.members.clear()  # pyright: ignore[reportAttributeAccessIssue]
         kind = _tar_kind(info)
         size = info.size if kind == "file" else 0
         yield Member(info.name, kind, size, info.linkname, info.mtime), partial(_read_tar, tar, info)
@@ -216,7 +230,10 @@ def _tar_kind(info: tarfile.TarInfo) -> str:
 
 
 def _read_tar(tar: tarfile.TarFile, info: tarfile.TarInfo) -> Iterator[bytes]:
-    with tar.extractfile(info) as source:
+    source = tar.extractfile(info)
+    if source is None:
+        raise tarfile.ReadError(f"{info.name!r} is no file")
+    with source:
         while chunk := source.read(BUFFER):
             yield chunk
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar, cast
 
 import cv2
 import numpy as np
@@ -27,12 +28,13 @@ from pipeline.vision.gather import Buffers
 from pipeline.vision.memory import sent
 
 Size = tuple[int, int]
+T = TypeVar("T", bound=Transform)
 HALVE_FROM = 2.5  # source pixels an output pixel, from which four of them are averaged first
 
 
 def stock_augmentations(augment: Augment, size: Size) -> list[Transform]:
     """fastai's aug_transforms down to `size` (height, width) pixels."""
-    return aug_transforms(
+    drawn = aug_transforms(
         size=size,
         do_flip=augment.flip,
         flip_vert=augment.flip_vert,
@@ -42,6 +44,7 @@ def stock_augmentations(augment: Augment, size: Size) -> list[Transform]:
         max_warp=augment.max_warp,
         min_scale=augment.min_scale,
     )
+    return cast(list[Transform], drawn)
 
 
 class FusedAugment(RandTransform):
@@ -86,7 +89,7 @@ class FusedAugment(RandTransform):
 
     def decodes(self, x: TensorImage) -> TensorImage:
         mean, std = self._stats_on(x.device)
-        return (x * std + mean).clamp(0.0, 1.0)
+        return cast(TensorImage, (x * std + mean).clamp(0.0, 1.0))
 
     def normalized(self, images: Tensor) -> Tensor:
         """Images of 0 to 1 by the mean and standard deviation of each channel."""
@@ -136,7 +139,7 @@ class FusedAugment(RandTransform):
         return self.lighting.encodes(TensorImage(values)).as_subclass(Tensor)
 
 
-def _only(transforms: Sequence[Transform], kind: type) -> Transform | None:
+def _only(transforms: Sequence[Transform], kind: type[T]) -> T | None:
     return next((transform for transform in transforms if isinstance(transform, kind)), None)
 
 

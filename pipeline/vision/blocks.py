@@ -4,17 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from fastai.data.block import DataBlock, TransformBlock
-from fastai.data.core import DataLoaders, show_results
+from fastai.data.core import DataLoaders
 from fastai.data.transforms import CategoryMap
 from fastai.torch_basics import TensorBase, Transform, dispatch
 from fastai.vision.augment import Resize as ResizeTransform
 from fastai.vision.core import PILImage, TensorImage
 from fastai.vision.data import get_grid
-from fastai.vision.learner import plot_top_losses
-from PIL import Image
 
 from pipeline.targets import Label
 from pipeline.vision.augment import FusedAugment
@@ -40,8 +39,8 @@ class UprightImage(PILImage):
     @classmethod
     def create(cls, source: object) -> "UprightImage":
         if not isinstance(source, (str, Path)):
-            return super().create(source)
-        return cls(Image.fromarray(read_pixels(read_bytes(source), source)))
+            return super().create(cast(Any, source))
+        return super().create(read_pixels(read_bytes(source), source))
 
 
 class TensorLabels(TensorBase):
@@ -51,7 +50,7 @@ class TensorLabels(TensorBase):
 class ShownLabels(list):
     """An item's labels as people read them, one for each target (not a tuple: fastai would map over it)."""
 
-    def show(self, ctx=None, **kwargs):
+    def show(self, ctx: Any = None, **kwargs: Any) -> Any:
         """Add the labels to the title of a matplotlib axis, one line for each source of labels."""
         line = " | ".join(self)
         if ctx is None:
@@ -72,6 +71,8 @@ class EncodeLabels(Transform):
         self.c = len(joint.vocab)
 
     def encodes(self, sample: Sample) -> TensorLabels:
+        if sample.labels is None:
+            raise ValueError(f"the sample {sample.id!r} has no labels")
         row: list[float] = []
         for head, label, first in zip(self.joint.heads, sample.labels, self.joint.first_codes, strict=True):
             row += [first + value for value in head.spec.target_kind.encode(head.spec, label)]
@@ -87,9 +88,18 @@ class EncodeLabels(Transform):
 
 
 @dispatch
-def show_results(  # noqa: F811, PLR0913
-    x: TensorImage, y: TensorLabels, samples, outs, ctxs=None, max_n=9, nrows=None, ncols=None, figsize=None, **kwargs
-):
+def show_results(  # noqa: PLR0913
+    x: TensorImage,
+    y: TensorLabels,
+    samples: Any,
+    outs: Any,
+    ctxs: Any = None,
+    max_n: Any = 9,
+    nrows: Any = None,
+    ncols: Any = None,
+    figsize: Any = None,
+    **kwargs: Any,
+) -> Any:
     """Images with their labels and, below them, the predictions: green where all of them are right."""
     if ctxs is None:
         ctxs = get_grid(min(len(samples), max_n), nrows=nrows, ncols=ncols, figsize=figsize)
@@ -101,9 +111,18 @@ def show_results(  # noqa: F811, PLR0913
 
 
 @dispatch
-def plot_top_losses(  # noqa: F811, PLR0913
-    x: TensorImage, y: TensorLabels, samples, outs, raws, losses, nrows=None, ncols=None, figsize=None, **kwargs
-):
+def plot_top_losses(  # noqa: PLR0913
+    x: TensorImage,
+    y: TensorLabels,
+    samples: Any,
+    outs: Any,
+    raws: Any,
+    losses: Any,
+    nrows: Any = None,
+    ncols: Any = None,
+    figsize: Any = None,
+    **kwargs: Any,
+) -> None:
     """Images with prediction, truth and loss, the worst first."""
     axes = get_grid(len(samples), nrows=nrows, ncols=ncols, figsize=figsize, title="Prediction / Actual / Loss")
     for ctx, (image, truth), (predicted,), loss in zip(axes, samples, outs, losses, strict=False):
@@ -129,15 +148,15 @@ def build_loaders(
     """
     joint = JointLabels(heads)
     block = DataBlock(
-        blocks=(
+        blocks=[
             pixel_block(UprightImage.create, pixels),
-            TransformBlock(type_tfms=EncodeLabels(joint)),
-        ),
+            TransformBlock(type_tfms=[EncodeLabels(joint)]),
+        ],
         n_inp=1,
         get_items=list,
         get_x=attrgetter("path"),
         splitter=lambda _: (list(range(len(train))), list(range(len(train), len(train) + len(valid)))),
-        item_tfms=ResizeTransform(pixels.resize.size, method=pixels.resize.method),  # what `pixels` stands for
-        batch_tfms=FusedAugment(augment, size, stats),
+        item_tfms=[ResizeTransform(pixels.resize.size, method=pixels.resize.method)],  # what `pixels` stands for
+        batch_tfms=[FusedAugment(augment, size, stats)],
     )
     return block.dataloaders([*train, *valid], bs=min(batch_size, max(1, len(train))), val_bs=2 * batch_size)

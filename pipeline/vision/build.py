@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import repeat
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -60,6 +60,7 @@ class Row:
     sha256: str
 
 
+T = TypeVar("T")
 Made = tuple[np.ndarray, Row]  # an image's bytes in the cache, and its row
 ROW_FIELDS = [field.name for field in fields(Row)]
 
@@ -183,7 +184,7 @@ def _make(raw: Path, source: Source, resize: Resize, form: Form) -> Made:
         path=source.path,
         offset=0,
         length=len(packed),
-        crc32=zlib.crc32(packed),
+        crc32=zlib.crc32(packed.data),
         source_bytes=stat.st_size,
         source_mtime=stat.st_mtime_ns,
         source_ctime=stat.st_ctime_ns,
@@ -201,9 +202,9 @@ def _places(sources: Sequence[Source], resize: Resize, start: int) -> Iterator[i
         start += height * width * 3
 
 
-def _stream(work: Callable[..., Any], tasks: Iterable[tuple], threads: int) -> Iterator[Any]:
+def _stream(work: Callable[..., T], tasks: Iterable[tuple], threads: int) -> Iterator[T]:
     """Results in the order of the tasks, a few at a time in memory."""
-    waiting: deque[Future] = deque()
+    waiting: deque[Future[T]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
             for task in tasks:
@@ -221,7 +222,7 @@ def _write(file: BinaryIO, data: np.ndarray, row: Row, place: int) -> Row:
     """Write an image's bytes, whole, at their place."""
     done = 0
     while done < len(data):
-        done += os.pwrite(file.fileno(), data[done:], place + done)
+        done += os.pwrite(file.fileno(), data[done:].data, place + done)
     return replace(row, offset=place)
 
 

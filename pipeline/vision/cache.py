@@ -147,7 +147,7 @@ class Cache:
         offset, length = self._extent[row]
         wanted, done = scratch[:length], 0
         while done < len(wanted):
-            count = read_into(self._file, memoryview(wanted[done:]), offset + done)
+            count = read_into(self._file, wanted[done:].data, offset + done)
             if count == 0:
                 raise DamagedCache(f"{self.folder / PIXELS} was cut short while it was read; run `pipeline presize`")
             done += count
@@ -158,7 +158,7 @@ class Cache:
         if row in self._rebuilt:
             return self._rebuilt[row]
         self._check_source(row)
-        if zlib.crc32(data) != self._crc[row]:
+        if zlib.crc32(data.data) != self._crc[row]:
             path = self.raw / self._names[row].as_py()
             if len(self._rebuilt) == MENDED:
                 raise DamagedCache(
@@ -195,7 +195,7 @@ class Cache:
                 same = hashlib.sha256(path.read_bytes()).hexdigest() == self._sha256[row].as_py()
             except OSError:
                 same = False
-            if not same or zlib.crc32(self._stored(row)) != self._crc[row]:
+            if not same or zlib.crc32(self._stored(row).data) != self._crc[row]:
                 found.append(self._names[row].as_py())
             progress(row + 1, len(self))
         return found

@@ -11,8 +11,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from fastai.callback.core import Callback
-from fastai.learner import CancelBatchException, CancelFitException
+from fastai.callback.core import (
+    Callback,
+    CancelBatchException,  # pyright: ignore[reportAttributeAccessIssue] - made by a call
+    CancelFitException,  # pyright: ignore[reportAttributeAccessIssue]
+)
+from fastai.data.core import DataLoaders
+from fastai.learner import Learner, Recorder
+from fastai.optimizer import Optimizer
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -20,7 +26,23 @@ from pipeline.log import Log
 from pipeline.workspace import write_with
 
 
-class Accumulate(Callback):
+class LearnerCallback(Callback):
+    """fastai's Callback with the types of its learner, and of what it reads of that as its own."""
+
+    learn: Learner
+    model: torch.nn.Module
+    opt: Optimizer
+    dls: DataLoaders
+    recorder: Recorder
+    training: bool
+    epoch: int
+    iter: int
+    n_iter: int
+    yb: tuple[torch.Tensor, ...]
+    loss: torch.Tensor
+
+
+class Accumulate(LearnerCallback):
     """One optimizer step for every `batches` batches, with the gradient of their mean loss.
 
     fastai's GradientAccumulation counts samples and lets gradients cross into the next epoch; here the last
@@ -67,7 +89,7 @@ def seeded(*parts: object) -> Iterator[None]:
         torch.set_rng_state(states[2])
 
 
-class SeedEpochs(Callback):
+class SeedEpochs(LearnerCallback):
     """Make each epoch's randomness a function of the seed and the epoch's number alone.
 
     So an epoch after a kill draws what it would have drawn, and no generator needs saving.
@@ -84,7 +106,7 @@ class SeedEpochs(Callback):
             loader.rng = random.Random(seed + number)
 
 
-class EpochWatcher(Callback):
+class EpochWatcher(LearnerCallback):
     """Calls `after_trained_epoch` at an epoch's end; fastai also ends the epochs that a resumed fit skips."""
 
     trained = False
@@ -115,8 +137,9 @@ class History(EpochWatcher):
 
     def after_batch(self) -> None:
         if self.training:
-            self.total = self.learn.loss.detach() * len(self.learn.yb[0]) + self.total.to(self.learn.loss.device)
-            self.count += len(self.learn.yb[0])
+            loss, items = self.loss.detach(), len(self.yb[0])
+            self.total = loss * items + self.total.to(loss.device)
+            self.count += items
 
     def after_trained_epoch(self) -> None:
         names = self.recorder.metric_names[2:]
@@ -139,10 +162,10 @@ class Checkpoint(EpochWatcher):
         about = {**self.about, "epoch": self.epoch, "rows": self.rows}
         scaler = getattr(self.learn, "scaler", None)
         about["scaler"] = scaler.state_dict() if scaler is not None else None
-        save_checkpoint(self.path, self.learn.model, self.learn.opt, about)
+        save_checkpoint(self.path, self.model, self.opt, about)
 
 
-class RestoreScaler(Callback):
+class RestoreScaler(LearnerCallback):
     """Gives fp16's loss scaler, which MixedPrecision makes anew at each fit, the state that a checkpoint kept."""
 
     order = 11  # after MixedPrecision (10)
@@ -155,7 +178,7 @@ class RestoreScaler(Callback):
             self.learn.scaler.load_state_dict(self.state)
 
 
-def save_checkpoint(path: Path, model: torch.nn.Module, optimizer, about: dict[str, Any]) -> None:
+def save_checkpoint(path: Path, model: torch.nn.Module, optimizer: Optimizer, about: dict[str, Any]) -> None:
     """Write model and optimizer to a safetensors file; `about` is JSON in its header."""
     tensors = {f"model.{key}": value.contiguous() for key, value in model.state_dict().items()}
     scalars: list[dict[str, Any]] = []
@@ -167,7 +190,7 @@ def save_checkpoint(path: Path, model: torch.nn.Module, optimizer, about: dict[s
     write_with(path, lambda file: save_file(tensors, file, metadata=metadata))
 
 
-def load_checkpoint(path: Path, model: torch.nn.Module, optimizer) -> None:
+def load_checkpoint(path: Path, model: torch.nn.Module, optimizer: Optimizer) -> None:
     """Put a checkpoint's tensors into a freshly built model and optimizer."""
     with safe_open(path, framework="pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -202,7 +225,7 @@ class StopInTime(EpochWatcher):
             raise CancelFitException()
 
 
-class BatchBar(Callback):
+class BatchBar(LearnerCallback):
     """Drives a progress bar over the training batches of all phases; counted in epochs before and in all."""
 
     order = 80

@@ -109,7 +109,7 @@ class PixelSource:
 
     def start(
         self,
-        images: Sequence[Path | Pixels],
+        images: Sequence[Path | str | Pixels],
         at: Sequence[Fractions],
         pinned: bool = False,
         seeds: Sequence[int] | None = None,
@@ -149,15 +149,21 @@ class PixelSource:
         return any(row >= 0 and not self.cache.in_memory(row) for row in sample)
 
     def _fill(
-        self, images: Sequence[Path | Pixels], rows: Sequence[int], at: Sequence[Fractions], out: Pixels, waits: bool
+        self,
+        images: Sequence[Path | str | Pixels],
+        rows: Sequence[int],
+        at: Sequence[Fractions],
+        out: Pixels,
+        waits: bool,
     ) -> None:
-        if not waits and self.cache is not None and self.cache.can_view(rows):
-            _copy([self.cache.view(row, place) for row, place in zip(rows, at, strict=True)], out)
+        cache = self.cache
+        if not waits and cache is not None and cache.can_view(rows):
+            _copy([cache.view(row, place) for row, place in zip(rows, at, strict=True)], out)
             return
-        scratch = self._scratch() if waits else None
+        scratch = self._scratch(cache) if waits and cache is not None else None
         for image, row, place, window in zip(images, rows, at, out, strict=True):
-            if row >= 0:
-                self.cache.read(row, place, window, scratch)
+            if cache is not None and row >= 0:
+                cache.read(row, place, window, scratch)
             else:
                 pixels = image if isinstance(image, np.ndarray) else read_pixels(read_bytes(image), image)
                 self._cut(pixels, self.resize, place, window)
@@ -172,9 +178,9 @@ class PixelSource:
             if changed is not window:
                 np.copyto(window, changed)
 
-    def _scratch(self) -> np.ndarray:
+    def _scratch(self, cache: Cache) -> np.ndarray:
         if not hasattr(self._local, "scratch"):
-            self._local.scratch = np.empty(self.cache.longest(), dtype=np.uint8)
+            self._local.scratch = np.empty(cache.longest(), dtype=np.uint8)
         return self._local.scratch
 
 
@@ -185,7 +191,7 @@ def _copy(cuts: Sequence[Cut], out: Pixels) -> None:
         cut.mend(window)
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path | str) -> bytes:
     """A file's bytes; a file that is not there is for `read_pixels` to explain."""
     try:
         return Path(path).read_bytes()

@@ -6,6 +6,7 @@ fastai's get_preds, tta and MixUp want a tensor. `HeadLoss` says what each slice
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from fastai.layers import Flatten
@@ -93,10 +94,11 @@ class JointLoss(nn.Module):
         """`preds` (n, sum of widths) raw, `labels` (n, sum of label widths): a scalar, or (n,) unreduced."""
         preds, labels = _plain(preds).float(), _plain(labels)
         parts = preds.split(self.joint.widths, dim=1)
-        total = sum(
+        terms = (
             head.weight * head.term(part, self.joint.labels_of(number, labels))
             for number, (head, part) in enumerate(zip(self.joint.heads, parts, strict=True))
         )
+        total = cast(Tensor, sum(terms))
         return total if self.reduction == "none" else getattr(total, self.reduction)()
 
     def activation(self, preds: Tensor) -> Tensor:
@@ -136,6 +138,7 @@ class NamedHeads(nn.Module):
             features, pooled = features * chosen.widening, [chosen.build(), Flatten()]
         *trunk, last = create_head(features, 1, pool=False, ps=dropout)
         self.trunk = nn.Sequential(*pooled, *trunk)
+        last = cast(nn.Linear, last)
         bias = last.bias is not None
         # The prefix keeps a target called `type` apart from the module's own attributes.
         self.heads = nn.ModuleDict(

@@ -74,7 +74,9 @@ def cut(
 
 
 def window_of_jpeg(stored: np.ndarray, size: tuple[int, int], corner: tuple[int, int]) -> Pixels:
-    """The window of `size` at `corner` of a frame that is stored as JPEG."""
+    """The window of `size` at `corner` of a frame that is stored as JPEG. Raises ValueError for what is none."""
     frame = cv2.imdecode(stored, cv2.IMREAD_COLOR_RGB)
+    if frame is None:
+        raise ValueError(f"{len(stored)} bytes are no JPEG")
     (height, width), (top, left) = size, corner
     return frame[top : top + height, left : left + width]

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from fastai.callback.fp16 import MixedPrecision
@@ -18,7 +19,7 @@ from pipeline.vision.config import ImageModel
 from pipeline.vision.gather import PixelSource
 from pipeline.vision.heads import Head, JointLabels, JointLoss
 from pipeline.vision.memory import keep_freed_memory
-from pipeline.vision.model import build_network
+from pipeline.vision.model import BodyAndHeads, build_network
 from pipeline.vision.optimizer import FusedAdam
 
 
@@ -57,7 +58,7 @@ def build_learner(
         loaders,
         network.model.to(loaders.device),
         loss_func=JointLoss(joint),
-        opt_func=FusedAdam,
+        opt_func=FusedAdam,  # pyright: ignore[reportArgumentType] - fastai's hint names what it makes
         splitter=default_split,
         metrics=[_metric(joint, number) for number in range(len(heads))],
         wd=model.weight_decay,
@@ -67,6 +68,11 @@ def build_learner(
         if callback.name == "progress":  # there if somebody imported fastai.vision.all; our lines replace it
             learn.remove_cb(callback)
     return learn
+
+
+def network_of(learn: Learner) -> BodyAndHeads:
+    """A learner's model, which fastai takes for any function."""
+    return cast(BodyAndHeads, learn.model)
 
 
 def pixels_of(model: ImageModel, cache: Cache | None = None, exact: bool = False) -> PixelSource:
@@ -97,7 +103,8 @@ def repeat_exactly() -> None:
     if torch.cuda.is_available():
         torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = False, True
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        # The module is given this property when it is loaded.
+        torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @functools.cache

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,8 +16,10 @@ from fastai.vision.core import TensorImage
 from pipeline.vision.gather import Pending, PixelSource, ahead, windows
 from pipeline.vision.memory import sent
 
+Host = DataLoader if TYPE_CHECKING else object  # what PixelLoading is mixed into
 
-class PixelLoading:
+
+class PixelLoading(Host):
     """A mixin for fastai's loaders: `pixels` gives the images of a batch, the dataset all else.
 
     It takes the place of the image's type transforms and of `Resize`: where the dataset's split_idx is 0 windows are
@@ -57,7 +59,7 @@ class PixelLoading:
         """Where batches go: to the CPU for a loader that was given no device."""
         return torch.device("cpu" if self.device is None else self.device)
 
-    def _image(self, index: int) -> Path | np.ndarray:
+    def _image(self, index: int) -> Path | str | np.ndarray:
         """The image's file; or its pixels, where an item is no file but an image already."""
         images = self.dataset.tls[0]
         item = images.items[index]
@@ -90,13 +92,18 @@ class ImageDL(PixelLoading, DataLoader):
 
 def image_loader(images: Sequence[Path | np.ndarray], pixels: PixelSource, batch_size: int, device: Any) -> ImageDL:
     """A loader of images alone, files or RGB pixels (height, width, 3), in their order."""
-    dataset = Datasets(tls=[TfmdLists(images, None, split_idx=1, do_setup=False)])
+    items = TfmdLists(list(images), [], split_idx=1, do_setup=False)
+    dataset = Datasets(tls=[items])  # pyright: ignore[reportArgumentType] - fastai's hint names one of them
     return ImageDL(dataset, pixels=pixels, bs=batch_size, device=device)
 
 
 def pixel_block(type_tfms: Any, pixels: PixelSource) -> TransformBlock:
     """The image block of a DataBlock: its loaders take their images from `pixels`."""
-    return TransformBlock(type_tfms=type_tfms, dl_type=PixelDL, dls_kwargs={"pixels": pixels})
+    return TransformBlock(
+        type_tfms=type_tfms,
+        dl_type=PixelDL,  # pyright: ignore[reportArgumentType] - fastai's hint names an object of the class
+        dls_kwargs={"pixels": pixels},
+    )
 
 
 def _stacked(labels: Sequence[Any]) -> Any:

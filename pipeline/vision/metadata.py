@@ -20,7 +20,7 @@ from pipeline.vision.heads import Head
 LIBRARIES = ("pipeline", "torch", "fastai", "timm")
 
 
-class Statistics(Section):
+class Statistics(Section, frozen=True):
     """Mean and standard deviation (RGB, of 1) that images are normalised by."""
 
     mean: tuple[float, float, float]
@@ -29,10 +29,10 @@ class Statistics(Section):
     @classmethod
     def of(cls, stats: tuple[Sequence[float], Sequence[float]]) -> "Statistics":
         """Out of a pair (mean, standard deviation)."""
-        return cls(mean=tuple(stats[0]), std=tuple(stats[1]))
+        return cls.model_validate({"mean": tuple(stats[0]), "std": tuple(stats[1])})
 
 
-class HeadMetadata(Section):
+class HeadMetadata(Section, frozen=True):
     """One target's head, in the order of the network's outputs."""
 
     name: str
@@ -57,7 +57,7 @@ class HeadMetadata(Section):
         return Head(spec, self.loss, self.weight, self.center, self.scale, options)
 
 
-class Metadata(Section):
+class Metadata(Section, frozen=True):
     """A trained fold: the network, its input, its heads, how it was trained.
 
     `stats` is None for the architecture's own; `seed` names the fold, and what TTA draws; `versions` are those of the
@@ -79,7 +79,7 @@ class Metadata(Section):
         cls,
         model: ImageModel,
         heads: Sequence[Head],
-        seed: Sequence[object],
+        seed: Sequence[int | str],
         stats: tuple[Sequence[float], Sequence[float]] | None = None,
         versions: Mapping[str, str] | None = None,
     ) -> "Metadata":

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import timm
 import torch
@@ -21,6 +22,16 @@ from pipeline.vision.heads import NamedHeads
 from pipeline.vision.poolings import DEFAULT
 from pipeline.workspace import write_with
 
+if TYPE_CHECKING:
+
+    class TimmModel(nn.Module):
+        """What timm's models have besides."""
+
+        num_features: int
+        default_cfg: dict[str, Any]
+
+        def forward_features(self, x: Tensor) -> Tensor: ...
+
 
 class Body(nn.Module):
     """A timm model as features: the map (n, nf, h, w) of a convolutional one, the pooled (n, nf) of others.
@@ -28,7 +39,7 @@ class Body(nn.Module):
     fastai's own TimmBody takes the channels-last maps of Swin for channels-first ones.
     """
 
-    def __init__(self, model: nn.Module, size: tuple[int, int]) -> None:
+    def __init__(self, model: "TimmModel", size: tuple[int, int]) -> None:
         super().__init__()
         self.model = model
         self.gives_map = True
@@ -111,7 +122,7 @@ def build_network(
     itself though another pooling is asked for, and WorkFailed for weights that cannot be had.
     """
     check_arch(arch)
-    model = _create(arch, weights, size)
+    model = cast("TimmModel", _create(arch, weights, size))
     try:
         body = Body(model, size)
     except (RuntimeError, AssertionError, ValueError) as error:
@@ -130,7 +141,7 @@ def build_network(
 
 def statistics_of(model: BodyAndHeads) -> tuple[Sequence[float], Sequence[float]]:
     """The mean and standard deviation that the architecture's own weights were trained with."""
-    config = model[0].model.default_cfg
+    config = cast(Body, model[0]).model.default_cfg
     return config["mean"], config["std"]
 
 

@@ -1,7 +1,9 @@
 """fastai's Adam, step for step the same, without its Python loop over the parameters."""
 
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from functools import partial
+from typing import Any, cast
 
 import torch
 from fastai.optimizer import Optimizer, adam_step, average_grad, average_sqr_grad, step_stat, weight_decay
@@ -15,12 +17,22 @@ class FusedAdam(Optimizer):
     costs as much as the network itself.
     """
 
-    def __init__(self, params, lr: float, mom: float = 0.9, sqr_mom: float = 0.99, eps: float = 1e-5, wd: float = 0.01):
+    hypers: Sequence[dict[str, Any]]  # of each parameter group
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float,
+        mom: float = 0.9,
+        sqr_mom: float = 0.99,
+        eps: float = 1e-5,
+        wd: float = 0.01,
+    ) -> None:
         # The step callbacks are listed for their default hyper-parameters; `step` below does their work.
         steps = [weight_decay, partial(average_grad, dampening=True), average_sqr_grad, step_stat, adam_step]
         super().__init__(params, steps, lr=lr, mom=mom, sqr_mom=sqr_mom, eps=eps, wd=wd)
 
-    def step(self, closure=None) -> None:
+    def step(self, closure: None = None) -> None:
         if closure is not None:
             raise NotImplementedError("fastai's optimizers take no closure")
         together = defaultdict(list)
@@ -47,7 +59,7 @@ class FusedAdam(Optimizer):
         with torch.no_grad():
             adamw(
                 params,
-                [param.grad for param in params],
+                cast("list[torch.Tensor]", [param.grad for param in params]),  # of those that have one
                 [state["grad_avg"] for state in states],
                 [state["sqr_avg"] for state in states],
                 [],

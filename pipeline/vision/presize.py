@@ -120,7 +120,9 @@ def _with_centre(kept: Pixels, frame: Frame, pixels: Pixels, resize: Resize) -> 
     return kept
 
 
-def _pillow_resize(pixels: Pixels, shape: tuple[int, int], box: tuple[float, ...] | None = None) -> Pixels:
+def _pillow_resize(
+    pixels: Pixels, shape: tuple[int, int], box: tuple[float, float, float, float] | None = None
+) -> Pixels:
     image = Image.fromarray(pixels).resize((shape[1], shape[0]), Image.Resampling.BILINEAR, box=box)
     return np.asarray(image)
 

@@ -6,11 +6,12 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from fastai.callback.schedule import valley
 from fastai.learner import Learner
+from fastai.optimizer import Optimizer
 
 from pipeline.errors import TimeIsUp, WorkFailed
 from pipeline.log import Log
@@ -33,7 +34,7 @@ from pipeline.vision.callbacks import (
 from pipeline.vision.config import ImageModel
 from pipeline.vision.header import read_checkpoint
 from pipeline.vision.heads import Head
-from pipeline.vision.learner import build_learner, pixels_of
+from pipeline.vision.learner import build_learner, network_of, pixels_of
 from pipeline.vision.metadata import Metadata, installed_versions
 from pipeline.vision.model import save_weights, statistics_of
 from pipeline.workspace import CHECKPOINT, HISTORY, WEIGHTS, csv_text, write_text
@@ -71,7 +72,7 @@ def train_fold(  # noqa: PLR0913
     valid: Sequence[Sample],
     heads: Sequence[Head],
     model: ImageModel,
-    seed: tuple[object, ...],
+    seed: tuple[int | str, ...],
     folder: Path,
     log: Log,
     label: str,
@@ -120,15 +121,17 @@ def train_fold(  # noqa: PLR0913
                 raise TimeIsUp(f"{label}  stopped after epoch {len(rows)}/{total}")
     if not np.isfinite(rows[-1]["train_loss"]):
         raise WorkFailed(f"{label}: the loss is {rows[-1]['train_loss']}; lower the model's lr ({lr}) and train again")
-    described = Metadata.of(model, heads, seed, statistics_of(learn.model), installed_versions())
-    save_weights(folder / WEIGHTS, learn.model, described.header())
+    network = network_of(learn)
+    described = Metadata.of(model, heads, seed, statistics_of(network), installed_versions())
+    save_weights(folder / WEIGHTS, network, described.header())
     write_text(folder / HISTORY, csv_text(rows))
     shutil.rmtree(checkpoint.parent, ignore_errors=True)
 
 
-def find_rate(learn: Learner, folder: Path, seed: tuple[object, ...]) -> float:
+def find_rate(learn: Learner, folder: Path, seed: tuple[int | str, ...]) -> float:
     """fastai's learning rate finder (Smith 2015), by the longest valley of the loss; leaves the learner as it was."""
-    learn.path, learn.model_dir = folder, Path(CHECKPOINT).parent.name
+    place = Path(CHECKPOINT).parent.name
+    learn.path, learn.model_dir = folder, place  # pyright: ignore[reportAttributeAccessIssue] - fastai's store_attr
     with learn.no_mbar(), learn.no_logging():
         learn.add_cb(SeedEpochs(*seed, "lr_find"))
         found = learn.lr_find(show_plot=False, suggest_funcs=(valley,))
@@ -142,7 +145,7 @@ def _fit(
     """One phase, from its start or taken up after `start_epoch` epochs with the checkpoint that was kept then."""
     learn.freeze() if phase.frozen else learn.unfreeze()  # fastai forgets the optimizer's moments here
     if checkpoint is not None:
-        load_checkpoint(checkpoint, learn.model, learn.opt)
+        load_checkpoint(checkpoint, network_of(learn), cast(Optimizer, learn.opt))
     if start_epoch >= phase.epochs:
         return
     with learn.no_logging(), learn.no_mbar():
@@ -156,7 +159,7 @@ def _inputs(
     valid: Sequence[Sample],
     heads: Sequence[Head],
     model: ImageModel,
-    seed: tuple[object, ...],
+    seed: tuple[int | str, ...],
     form: str,
 ) -> dict[str, Any]:
     """Everything that a fold is trained from: a checkpoint of anything else is not taken up. Without the paths: it goes

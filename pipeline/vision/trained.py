@@ -75,9 +75,11 @@ class TrainedModel:
         settings = metadata.settings
         built = build_network(metadata.arch, "none", specs, metadata.size, settings.dropout, settings.pooling)
         load_weights(path, built.model)
-        if metadata.stats is None:
-            metadata = metadata.model_copy(update={"stats": Statistics.of(built.stats)})
-        return cls(Network(built.model, (metadata.stats.mean, metadata.stats.std)), metadata)
+        stats = metadata.stats
+        if stats is None:
+            stats = Statistics.of(built.stats)
+            metadata = metadata.model_copy(update={"stats": stats})
+        return cls(Network(built.model, (stats.mean, stats.std)), metadata)
 
     @property
     def specs(self) -> tuple[TargetSpec, ...]:
