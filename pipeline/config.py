@@ -25,7 +25,7 @@ Rate = Annotated[float, Field(gt=0)]
 RESERVED_TARGET_NAMES = {"id", "split", "path", "bytes", "fold", "readable", "sha256", "group"}
 
 
-class Source(Section):
+class Source(Section, frozen=True):
     """Where the raw files come from: exactly one of the four."""
 
     kaggle: str | None = None
@@ -60,7 +60,7 @@ def _loss_settings(value: object) -> object:
     return value
 
 
-class Target(Section):
+class Target(Section, frozen=True):
     """One thing to predict: where its label is read, and what its head and loss are."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
@@ -108,7 +108,7 @@ class Target(Section):
             raise ValueError(f"loss {name!r}: {error}") from None
 
     @property
-    def target_kind(self) -> TargetKind:
+    def target_kind(self) -> TargetKind[Any, Any]:
         """What its kind knows."""
         return KINDS[self.kind]
 
@@ -144,7 +144,7 @@ class Target(Section):
         return Settings(found | code_in("kind", KINDS, self.kind), found.defaults, found.from_spelled)
 
 
-class Data(Section):
+class Data(Section, frozen=True):
     """Where the raw files hold what: the part that the stages ask for."""
 
     id: str = "id"  # the column of the sample submission that names a row
@@ -156,13 +156,13 @@ class Data(Section):
         return None
 
 
-class Folds(Section):
+class Folds(Section, frozen=True):
     """How train is split for cross-validation."""
 
     n: Annotated[int, Field(ge=2)] = 5
 
 
-class Model(Section):
+class Model(Section, frozen=True):
     """One member of the ensemble."""
 
     name: Name
@@ -174,20 +174,20 @@ class Model(Section):
         return self
 
 
-class Ensemble(Section):
+class Ensemble(Section, frozen=True):
     """How the members' predictions become one."""
 
     method: Literal["mean", "weighted", "rank", "hillclimb"] = "hillclimb"
 
 
-class Submission(Section):
+class Submission(Section, frozen=True):
     """The file that is sent: its sample, and what goes into each column (a target, target/class, or target:form)."""
 
     sample: str = "sample_submission.csv"
     columns: dict[str, str] = Field(default={})
 
 
-class Competition(Section):
+class Competition(Section, frozen=True):
     """A whole competition. Cross-table contradictions are found here; contradictions with the data later."""
 
     slug: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]

@@ -73,7 +73,7 @@ class Section(BaseModel, frozen=True):
 Chosen = TypeVar("Chosen", bound=Section)
 
 
-class NoOptions(Section):
+class NoOptions(Section, frozen=True):
     """An entry of a registry with nothing to choose."""
 
 

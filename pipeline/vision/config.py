@@ -23,7 +23,7 @@ Side = Annotated[int, Field(ge=8)]
 Size = Annotated[tuple[Side, Side], BeforeValidator(_both_sides)]
 
 
-class ImageData(Data):
+class ImageData(Data, frozen=True):
     """Where rows, images and ids are found below the raw folder."""
 
     table: str | None = None
@@ -41,7 +41,7 @@ class ImageData(Data):
         return self.holdout
 
 
-class ImageFolds(Folds):
+class ImageFolds(Folds, frozen=True):
     """Stratified over targets (all of them unless named), whole groups together."""
 
     stratify: list[str] | None = None
@@ -56,14 +56,14 @@ class ImageFolds(Folds):
         return self.model_copy(update={"stratify": chosen})
 
 
-class Resize(Section):
+class Resize(Section, frozen=True):
     """The presize on the CPU: fastai's `Resize(size, method)`; size in pixels, [height, width]."""
 
     size: Size
     method: Literal["crop", "pad", "squish"] = "crop"
 
 
-class Augment(Section):
+class Augment(Section, frozen=True):
     """fastai's `aug_transforms`, with its defaults; `min_scale` below 1 adds its random resized crop."""
 
     flip: bool = True
@@ -87,7 +87,7 @@ def _known_pooling(name: str) -> str:
     return name
 
 
-class ImageModel(Model):
+class ImageModel(Model, frozen=True):
     """One member of the ensemble: an architecture and how it is trained."""
 
     arch: str
@@ -153,7 +153,7 @@ class ImageModel(Model):
         return self.model_copy(update=given)
 
 
-class ImageCompetition(Competition):
+class ImageCompetition(Competition, frozen=True):
     """A competition on images: any number of targets, each with a head of its own."""
 
     kind: Literal["image"] = "image"

@@ -20,7 +20,7 @@ from pipeline.vision.heads import Head
 LIBRARIES = ("pipeline", "torch", "fastai", "timm")
 
 
-class Statistics(Section):
+class Statistics(Section, frozen=True):
     """Mean and standard deviation (RGB, of 1) that images are normalised by."""
 
     mean: tuple[float, float, float]
@@ -32,7 +32,7 @@ class Statistics(Section):
         return cls(mean=tuple(stats[0]), std=tuple(stats[1]))
 
 
-class HeadMetadata(Section):
+class HeadMetadata(Section, frozen=True):
     """One target's head, in the order of the network's outputs."""
 
     name: str
@@ -57,7 +57,7 @@ class HeadMetadata(Section):
         return Head(spec, self.loss, self.weight, self.center, self.scale, options)
 
 
-class Metadata(Section):
+class Metadata(Section, frozen=True):
     """A trained fold: the network, its input, its heads, how it was trained.
 
     `stats` is None for the architecture's own; `seed` names the fold, and what TTA draws; `versions` are those of the

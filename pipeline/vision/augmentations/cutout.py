@@ -9,7 +9,7 @@ from pipeline.settings import Section
 from pipeline.vision.augmentations import WindowTransform
 
 
-class Options(Section):
+class Options(Section, frozen=True):
     """The side of the square as a share of the window's shorter one, and how often an image gets one."""
 
     size: Annotated[float, Field(gt=0, le=1)] = 0.25
