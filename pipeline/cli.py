@@ -46,8 +46,9 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         code = INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the outermost edge: never a traceback unless it is asked for
-        if hasattr(error, "exit_code") and hasattr(error, "format_message"):  # what the parser of options raises
-            _fail(f"error: {error.format_message()}", 2)
+        message = getattr(error, "format_message", None)
+        if message is not None and hasattr(error, "exit_code"):  # what the parser of options raises
+            _fail(f"error: {message()}", 2)
         _fail(f"error: {type(error).__name__}: {error} (a fault of the pipeline; --debug shows where)", 1)
     if code == INTERRUPTED:
         _fail("interrupted; the same command goes on from the last finished epoch", 1)

@@ -108,7 +108,7 @@ class Target(Section, frozen=True):
             raise ValueError(f"loss {name!r}: {error}") from None
 
     @property
-    def target_kind(self) -> TargetKind:
+    def target_kind(self) -> TargetKind[Any, Any]:
         """What its kind knows."""
         return KINDS[self.kind]
 

@@ -9,19 +9,19 @@ import pandas as pd
 from pipeline.config import Competition, Model
 from pipeline.predictions import TargetSpec
 
-C = TypeVar("C", bound=Competition)
-M = TypeVar("M", bound=Model)
+C_co = TypeVar("C_co", bound=Competition, covariant=True)
+M_co = TypeVar("M_co", bound=Model, covariant=True)
 
 
 @dataclass(frozen=True)
-class Fold(Generic[C, M]):
+class Fold(Generic[C_co, M_co]):
     """What one fold of one model is trained and predicted from; `name` tells model and fold in the log.
 
     `number` counts the folds from 0.
     """
 
-    comp: C
-    model: M
+    comp: C_co
+    model: M_co
     number: int
     specs: tuple[TargetSpec, ...]
     train: pd.DataFrame

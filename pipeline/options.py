@@ -57,7 +57,7 @@ def subcommand(
         own = [
             _parameter(p.name, p.annotation, p.default) for p in list(inspect.signature(work).parameters.values())[1:]
         ]
-        run.__signature__ = inspect.Signature([*shared, *own])  # type: ignore[attr-defined]
+        run.__signature__ = inspect.Signature([*shared, *own])
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*shared, *own)}
         app.command(name, help=work.__doc__)(run)
         return work

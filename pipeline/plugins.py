@@ -8,7 +8,8 @@ import hashlib
 import sys
 import traceback
 from collections.abc import Iterable
-from importlib.util import module_from_spec, spec_from_loader
+from importlib.machinery import ModuleSpec
+from importlib.util import module_from_spec
 from pathlib import Path
 
 from pipeline.errors import PipelineError, RequestError
@@ -29,7 +30,7 @@ def _load(path: Path) -> Path:
         raise RequestError(f"--plugin {path}: cannot be read ({error.strerror})") from None
     sha256 = hashlib.sha256(source).hexdigest()
     name = f"pipeline_plug_in_{path.stem}_{sha256[:8]}"
-    module = module_from_spec(spec_from_loader(name, loader=None, origin=str(path)))
+    module = module_from_spec(ModuleSpec(name, loader=None, origin=str(path)))
     module.__file__ = str(path)
     try:
         with adding_from(path, sha256):

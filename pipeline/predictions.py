@@ -46,7 +46,7 @@ class Predictions:
     def spec(self, target: str) -> TargetSpec:
         return next(spec for spec in self.specs if spec.name == target)
 
-    def take(self, ids: Sequence[str]) -> dict[str, np.ndarray]:
+    def take(self, ids: Sequence[str] | np.ndarray) -> dict[str, np.ndarray]:
         """Each target's values in the order of `ids`. Raises WorkFailed if an id has no prediction."""
         wanted = np.asarray(ids, dtype=str)
         _refuse(np.setdiff1d(wanted, self.ids), "have no prediction")
@@ -96,7 +96,8 @@ def load(path: Path) -> Predictions:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, partitioning=None)
+        # None is documented; without stubs the checker knows the default, a word, alone.
+        table = pq.read_table(path, partitioning=None)  # pyright: ignore[reportArgumentType]
         targets = json.loads(table.schema.metadata[b"targets"])
         specs = tuple(TargetSpec(t["name"], t["kind"], tuple(t["vocab"])) for t in targets)
         values = {s.name: np.column_stack([table[column].to_numpy() for column in s.columns]) for s in specs}
@@ -117,7 +118,7 @@ def join(parts: Sequence[Predictions]) -> Predictions:
     return Predictions(ids, np.concatenate([part.folds for part in parts]), specs, values)
 
 
-def blend(parts: Sequence[Predictions], weights: Sequence[float]) -> Predictions:
+def blend(parts: Sequence[Predictions], weights: Sequence[float] | np.ndarray) -> Predictions:
     """The weighted mean of predictions of the same rows, joined by id. Weights are normalised to sum 1."""
     for part in parts[1:]:
         parts[0].check_matches(part)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 
 from pipeline.errors import RequestError
 
@@ -28,7 +28,7 @@ ROOMS = (
     "pipeline.vision.poolings",
     "pipeline.collab.algorithms",
 )
-REGISTRIES: list["Registry"] = []  # those of all modules that are imported; `all_registries` imports the rest
+REGISTRIES: list["Registry[Any]"] = []  # those of all modules that are imported; `all_registries` imports the rest
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Registry(Generic[T]):
         return len(self.names())
 
 
-def code_in(key: str, registry: Registry, name: str) -> dict[str, str]:
+def code_in(key: str, registry: Registry[Any], name: str) -> dict[str, str]:
     """The code behind a name that the file says under `key`, as part of what the file means; nothing if built in."""
     code = registry.code_of(name)
     return {} if code is None else {f"{key}_code": code}
@@ -159,7 +159,7 @@ def meant(name: object, names: Sequence[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def all_registries() -> list[Registry]:
+def all_registries() -> list[Registry[Any]]:
     """Every registry of the package, whether or not something has imported it."""
     for room in ROOMS:
         importlib.import_module(room)

@@ -25,7 +25,7 @@ def audited_rows(
     workspace: Workspace, found: Sequence[str] = FOUND, columns: Sequence[str] | None = None
 ) -> pd.DataFrame:
     """The manifest, or some columns of it, with what the audit found of each row, in the manifest's order."""
-    manifest = pd.read_parquet(workspace.manifest, columns=columns and ["id", "split", *columns])
+    manifest = pd.read_parquet(workspace.manifest, columns=None if columns is None else ["id", "split", *columns])
     facts = pd.read_parquet(workspace.facts, columns=["id", "split", *found])
     return manifest.merge(facts, on=["id", "split"], validate="one_to_one")
 

@@ -15,6 +15,8 @@ Part = tuple[str, Step]  # what it is, in words (empty where a stage has only on
 class Run(Protocol):
     """What a stage does: returns whether it had anything to do. Options of its own have defaults."""
 
+    __name__: str
+
     def __call__(self, comp: Competition, workspace: Workspace, log: Log, force: bool = False) -> bool: ...
 
 
@@ -31,7 +33,7 @@ class Stage:
 
     @property
     def name(self) -> str:
-        return self.run.__name__  # type: ignore[attr-defined]
+        return self.run.__name__
 
     def state(self, comp: Competition, workspace: Workspace) -> tuple[State, list[str]]:
         """done, stale or missing by its own parts; and why, a line each stale part."""

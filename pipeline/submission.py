@@ -30,9 +30,7 @@ def sample_path(comp: Competition, workspace: Workspace) -> Path | None:
 
 def read_sample(comp: Competition, workspace: Workspace) -> tuple[str, pd.DataFrame]:
     """The id column's name and the sample submission. Raises RequestError if it is missing or has no ids."""
-    path = sample_path(comp, workspace)
-    if path is None:
-        raise RequestError(f"submission.sample: no file {comp.submission.sample!r} in {workspace.raw}")
+    path = _need_sample(comp, workspace)
     sample = kind_of(comp).with_ids(read_table(path, "submission.sample"), comp.data, workspace.raw)
     id_column = comp.data.id if comp.data.id in sample.columns else sample.columns[0]
     if sample[id_column].duplicated().any():
@@ -42,8 +40,15 @@ def read_sample(comp: Competition, workspace: Workspace) -> tuple[str, pd.DataFr
 
 def as_sent(comp: Competition, workspace: Workspace, table: pd.DataFrame, filled: list[str]) -> pd.DataFrame:
     """A submission in the sample's own columns: what names a row there may be more than one column."""
-    sample = read_table(sample_path(comp, workspace), "submission.sample")
+    sample = read_table(_need_sample(comp, workspace), "submission.sample")
     return sample.assign(**{name: table[name].to_numpy() for name in filled})
+
+
+def _need_sample(comp: Competition, workspace: Workspace) -> Path:
+    path = sample_path(comp, workspace)
+    if path is None:
+        raise RequestError(f"submission.sample: no file {comp.submission.sample!r} in {workspace.raw}")
+    return path
 
 
 def columns_of(comp: Competition, sample_columns: list[str]) -> list[Column]:
@@ -154,7 +159,8 @@ def truth_from(comp: Competition, specs: tuple[TargetSpec, ...], solution: pd.Da
     for target, spec in zip(comp.targets, specs, strict=True):
         own = [column for column in columns if column.target == target.name]
         submitted = [column.name for column in own if column.label is None]
-        names = [name for name in (*submitted, target.column, target.name) if name in solution.columns]
+        asked = (*submitted, target.column, target.name)
+        names = [name for name in asked if name is not None and name in solution.columns]
         by_class = {column.label: column.name for column in own if column.name in solution.columns}
         if names:
             labels = spec.target_kind.parse_cells(names[0], solution[names[0]])

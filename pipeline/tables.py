@@ -29,7 +29,7 @@ def print_closing(rows: Sequence[dict[str, Any]], score: dict[str, Any] | None) 
     table.add_column("\nseconds", justify="right")
     parts = [p for p in ("public", "private") if score and score.get(p) is not None] or (["score"] if score else [])
     for part in parts:
-        table.add_column(f"{score['metric']}\n{part}", justify="right")
+        table.add_column(f"{score['metric'] if score else ''}\n{part}", justify="right")
     for row in rows:
         cells = []
         for target, metric in firsts:

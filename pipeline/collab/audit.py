@@ -49,9 +49,7 @@ def audit_ratings(manifest: pd.DataFrame, titles: pd.Series) -> dict[str, Any]:
     }
 
 
-def utility_corner(
-    train: pd.DataFrame, users: Sequence[str], items: Sequence[str], titles: pd.Series
-) -> dict[str, Any]:
+def utility_corner(train: pd.DataFrame, users: list[str], items: list[str], titles: pd.Series) -> dict[str, Any]:
     """Ratings of these users for these items, None where there is none."""
     cut = train[train["user"].isin(users) & train["item"].isin(items)]
     matrix = cut.pivot(index="user", columns="item", values=RATING).reindex(index=users, columns=items)

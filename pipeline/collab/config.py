@@ -15,7 +15,7 @@ def _table_alone(value: object) -> object:
     return {"table": value} if isinstance(value, str) else value
 
 
-class SideTable(Section):
+class SideTable(Section, frozen=True):
     """What is known about users or items: a row each, with an id, and for items a title to show."""
 
     table: str
@@ -24,7 +24,7 @@ class SideTable(Section):
     features: list[Column] | None = None  # all other columns unless named
 
 
-class RatingsData(Data):
+class RatingsData(Data, frozen=True):
     """Where ratings, users and items are found below the raw folder."""
 
     table: str
@@ -45,7 +45,7 @@ class RatingsData(Data):
         return self
 
 
-class RatingsFolds(Folds):
+class RatingsFolds(Folds, frozen=True):
     """Random folds, or published ones: `u{k}.test` names the held-out rows of fold k, counted from 1."""
 
     files: str | None = None
@@ -60,7 +60,7 @@ class RatingsFolds(Folds):
 RATING = "rating"
 
 
-class RatingsCompetition(Competition):
+class RatingsCompetition(Competition, frozen=True):
     """A whole rating competition. Its one target is `rating`; the id of a row is `<user>/<item>`."""
 
     kind: Literal["ratings"]

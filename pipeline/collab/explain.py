@@ -99,5 +99,5 @@ def served(oof: pd.DataFrame, part: str) -> tuple[pd.DataFrame, list[dict[str, A
     return some.sort_values("rmse", ascending=False, kind="stable"), by_count
 
 
-def _rmse(errors: Sequence[float]) -> float:
+def _rmse(errors: pd.Series | np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(np.asarray(errors, dtype=np.float64)))))

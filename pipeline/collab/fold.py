@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipeline.collab.algorithms import Features, RatingsModel
 from pipeline.collab.checkpoint import Keeper
+from pipeline.collab.config import RatingsCompetition
 from pipeline.collab.features import read_features
 from pipeline.collab.model import save
 from pipeline.collab.observations import Observations
@@ -22,7 +23,7 @@ FIT = "checkpoint/fit.safetensors"  # where a fit is, until it is over
 LINES = 5  # about so many an epoch's line is said of a long fit
 
 
-def train_rows(fold: Fold, log: Log) -> None:
+def train_rows(fold: Fold[RatingsCompetition, RatingsModel], log: Log) -> None:
     """Train one fold; after a kill it goes on from its checkpoint, to the same bytes."""
     seen, label = Observations.of(fold.train), f"train {fold.name}"
     features = _features(fold, seen)
@@ -51,7 +52,7 @@ def train_rows(fold: Fold, log: Log) -> None:
     shutil.rmtree((fold.folder / FIT).parent, ignore_errors=True)
 
 
-def _features(fold: Fold, seen: Observations) -> Features:
+def _features(fold: Fold[RatingsCompetition, RatingsModel], seen: Observations) -> Features:
     """What the tables of users and items tell, where the model asks for it."""
     if not fold.model.uses_features:
         return None, None
@@ -66,7 +67,7 @@ def _meaning(model: RatingsModel) -> dict[str, Any]:
     return {**model.settings(leave_out={"name"}).non_default(), "method": model.method}
 
 
-def identity_of(fold: Fold, features: Features) -> str:
+def identity_of(fold: Fold[RatingsCompetition, RatingsModel], features: Features) -> str:
     """A digest of everything that the fold is trained from: a checkpoint of anything else is not taken up."""
     said = hashlib.sha256(json.dumps([_meaning(fold.model), repr(fold.seed)], sort_keys=True).encode())
     columns = fold.train[["user", "item", "rating", "timestamp"]]

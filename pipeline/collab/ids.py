@@ -22,7 +22,7 @@ class Ids:
         """The row behind all others: the mean of what was learned."""
         return len(self.raw)
 
-    def inner(self, column: Sequence[str]) -> np.ndarray:
+    def inner(self, column: Sequence[str] | pd.Series) -> np.ndarray:
         """Inner ids (n,) int64 of raw ones."""
         found = pd.Index(self.raw).get_indexer(pd.Index(column))
         return np.where(found < 0, self.unknown, found).astype(np.int64)

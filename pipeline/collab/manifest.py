@@ -26,7 +26,7 @@ def build_manifest(raw: Path, data: RatingsData) -> pd.DataFrame:
     train = _latest(rated.assign(id=ids_of(rated["user"], rated["item"]))).assign(split="train")
     parts = [train]
     if data.test is not None:
-        parts.append(_test(raw, data))
+        parts.append(_test(raw, data, data.test))
     for key, side in (("data.items", data.items), ("data.users", data.users)):
         if side is not None:
             read_side(raw, side, data, key)  # what is wrong there is said now, not after training
@@ -40,12 +40,12 @@ def _latest(rated: pd.DataFrame) -> pd.DataFrame:
     return rated.sort_values("timestamp", kind="stable").drop_duplicates("id", keep="last")
 
 
-def _test(raw: Path, data: RatingsData) -> pd.DataFrame:
-    test = read_pairs(raw, data, data.test, "data.test")
+def _test(raw: Path, data: RatingsData, name: str) -> pd.DataFrame:
+    test = read_pairs(raw, data, name, "data.test")
     test = test.assign(id=ids_of(test["user"], test["item"]), split="test", copies=1, contradicts=False)
     repeated = test["id"][test["id"].duplicated()]
     if len(repeated):
-        raise RequestError(f"data.test: {data.test} asks {len(repeated)} pairs twice, for example {repeated.iloc[0]}")
+        raise RequestError(f"data.test: {name} asks {len(repeated)} pairs twice, for example {repeated.iloc[0]}")
     return test.assign(**{RATING: np.nan})
 
 

@@ -1,7 +1,7 @@
 """Reading tables of ratings, users and items, as text."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +47,7 @@ def read_side(raw: Path, side: SideTable, data: RatingsData, key: str) -> pd.Dat
     return table.set_index(ids)
 
 
-def ids_of(users: Sequence[str], items: Sequence[str]) -> np.ndarray:
+def ids_of(users: Iterable[str], items: Iterable[str]) -> np.ndarray:
     """The id of each row: <user>/<item>."""
     return np.array([f"{user}/{item}" for user, item in zip(users, items, strict=True)], dtype=object)
 

@@ -1,5 +1,6 @@
 """explain: what biases and factors of a rating model learned, and whom it serves worst, as pictures and numbers."""
 
+from collections.abc import Hashable
 from typing import Any
 
 import pandas as pd
@@ -10,7 +11,6 @@ from pipeline.collab.config import RATING
 from pipeline.commands.recommend import item_called, need_ratings, open_model
 from pipeline.config import Competition
 from pipeline.errors import RequestError
-from pipeline.jobs import chosen_models
 from pipeline.log import Log
 from pipeline.rows import training_rows
 from pipeline.workspace import Workspace, write_json
@@ -35,7 +35,7 @@ def explain(
 
     plain = [model for model in comp.models if model.readable_factors]
     name, folds = open_model(comp, workspace, only_model or (plain[0].name if plain else None))
-    (model,) = chosen_models(comp, name)
+    (model,) = (model for model in comp.models if model.name == name)
     train, titles, folder = training_rows(workspace), titles_of(workspace.raw, comp.data), workspace.explain
     table = item_table(folds, train, titles)
     known = list(table.index)
@@ -82,5 +82,5 @@ def _errors(workspace: Workspace, name: str, train: pd.DataFrame) -> pd.DataFram
     return rows[["user", "item"]].assign(error=oof.values[RATING][:, 0] - rows[RATING].to_numpy())
 
 
-def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+def _rows(table: pd.DataFrame) -> list[dict[Hashable, Any]]:
     return [{"id": key, **row} for key, row in zip(table.index, table.round(6).to_dict("records"), strict=True)]

@@ -8,8 +8,8 @@ import pandas as pd
 
 from pipeline import predictions
 from pipeline.blending import combine
-from pipeline.commands.reopen import open_fold
-from pipeline.config import Competition, Model
+from pipeline.commands.reopen import need_images, open_fold
+from pipeline.config import Competition
 from pipeline.data.audit import inspect_images
 from pipeline.data.manifest import find_test_rows
 from pipeline.errors import RequestError, WorkFailed
@@ -22,6 +22,7 @@ from pipeline.stages.data import fetch_if_needed
 from pipeline.stages.predict import with_priors
 from pipeline.stages.submit import check_submission
 from pipeline.submission import columns_of, fill_in, read_sample
+from pipeline.vision.config import ImageCompetition, ImageModel
 from pipeline.workspace import WEIGHTS, Workspace, read_json, write_text
 
 
@@ -33,6 +34,7 @@ def infer(
     The classes and their shares are those of the bundled manifest; the test images and the sample are the mounted
     ones. Raises WorkFailed where folds are missing, or the file does not match the sample.
     """
+    comp = need_images(comp)
     files = {entry.place: bundle / entry.name for entry in entries if entry.place}
     weights = _weights_of(comp, workspace, files)
     fetch_if_needed(comp, workspace, log)
@@ -64,7 +66,7 @@ def _weights_of(comp: Competition, workspace: Workspace, files: dict[str, Path])
     return found
 
 
-def _test_rows(comp: Competition, workspace: Workspace, log: Log) -> pd.DataFrame:
+def _test_rows(comp: ImageCompetition, workspace: Workspace, log: Log) -> pd.DataFrame:
     """The mounted test images with `readable`, sorted by id."""
     if comp.data.test is None:
         raise RequestError("data.test: a kernel predicts a test set, and the file names none")
@@ -78,7 +80,7 @@ def _test_rows(comp: Competition, workspace: Workspace, log: Log) -> pd.DataFram
 def _predict(
     comp: Competition,
     workspace: Workspace,
-    model: Model,
+    model: ImageModel,
     weights: Sequence[Path],
     test: pd.DataFrame,
     log: Log,

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.collab.audit import titles_of
 from pipeline.collab.config import RATING, RatingsCompetition
-from pipeline.config import Competition
+from pipeline.config import Competition, Model
 from pipeline.errors import RequestError
 from pipeline.jobs import chosen_models, jobs_of
 from pipeline.metrics import METRICS
@@ -41,6 +41,7 @@ def recommend(
     comp = need_ratings(comp, "recommend")
     if (user is None) == (new is None):
         raise RequestError('recommend needs either --user ID or --new "Title=5,Other title=3"')
+    user = user or ""  # somebody new has no id
     train = training_rows(workspace)
     titles = titles_of(workspace.raw, comp.data)
     name, folds = open_model(comp, workspace, only_model)
@@ -48,7 +49,7 @@ def recommend(
     given: dict[str, float] = {}
     if new is not None:
         given = parse_new(new, items, titles, (train[RATING].min(), train[RATING].max()))
-        user, folds, seen = "", [fold.fold_in(list(given), list(given.values())) for fold in folds], set(given)
+        folds, seen = [fold.fold_in(list(given), list(given.values())) for fold in folds], set(given)
     else:
         seen = set(train["item"][train["user"] == user])
         if not seen:
@@ -83,7 +84,7 @@ def open_model(comp: Competition, workspace: Workspace, only: str | None) -> "tu
         raise RequestError(f"no model of {comp.slug} is trained as the file says; run `pipeline run` first")
     metric = METRICS[comp.metric]
 
-    def worth(model) -> float:
+    def worth(model: Model) -> float:
         cv = (read_json(workspace.metrics(model.name)) or {}).get("cv", {}).get(RATING, {})
         value = cv.get(comp.metric)
         return -np.inf if value is None else (value if metric.higher_is_better else -value)

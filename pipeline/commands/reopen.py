@@ -1,7 +1,7 @@
 """reopen: trained folds of a competition, as models to predict with or as fastai Learners to look into."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pipeline.config import Competition
 from pipeline.errors import RequestError
@@ -15,6 +15,7 @@ from pipeline.workspace import WEIGHTS, Workspace
 
 if TYPE_CHECKING:
     from fastai.learner import Learner
+    from torch import nn
 
     from pipeline.collab.model import Trained
     from pipeline.vision.metadata import Metadata
@@ -45,7 +46,7 @@ def metadata_of(comp: Competition, workspace: Workspace, job: Job, weights: Path
     from pipeline.vision.fold import heads_of
     from pipeline.vision.metadata import Metadata, read_metadata
 
-    _need_images(comp)
+    comp = need_images(comp)
     known = read_metadata(weights)
     if known is not None:
         return known
@@ -63,7 +64,7 @@ def reopen(comp: Competition, workspace: Workspace, name: str, fold: int, log: L
     from pipeline.vision.learner import build_learner, pixels_of
     from pipeline.vision.model import load_weights
 
-    _need_images(comp)
+    comp = need_images(comp)
     (job,) = jobs_of(comp, name, fold)
     opened = fold_of(comp, workspace, job, load_rows(comp, workspace))
     weights = opened.folder / WEIGHTS
@@ -75,10 +76,12 @@ def reopen(comp: Competition, workspace: Workspace, name: str, fold: int, log: L
         weights="none",
         pixels=pixels_of(opened.model, open_cache(opened.presized, workspace.raw, log or Log()), exact=True),
     )
-    load_weights(weights, learn.model)
+    load_weights(weights, cast("nn.Module", learn.model))
     return learn
 
 
-def _need_images(comp: Competition) -> None:
+def need_images(comp: Competition) -> ImageCompetition:
+    """The competition, where it is one of images. Raises RequestError for another kind."""
     if not isinstance(comp, ImageCompetition):
         raise RequestError(f"only image models are opened so, and {comp.slug} is of kind {comp.kind!r}")
+    return comp

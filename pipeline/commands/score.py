@@ -84,7 +84,9 @@ def load_test(workspace: Workspace, member: str) -> Predictions:
     return predictions.load(workspace.test(member))
 
 
-def _graded(comp: Competition, specs: tuple[TargetSpec, ...], values: dict, answers: pd.DataFrame) -> dict[str, Any]:
+def _graded(
+    comp: Competition, specs: tuple[TargetSpec, ...], values: dict[str, np.ndarray], answers: pd.DataFrame
+) -> dict[str, Any]:
     parts: dict[str, float | None] = {"public": None, "private": None}
     if USAGE in answers.columns:
         counted = (answers[USAGE].str.lower() != "ignored").to_numpy()
@@ -112,7 +114,7 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else round(value, 6)
 
 
-def _submitted(comp: Competition, values: dict) -> set[str]:
+def _submitted(comp: Competition, values: dict[str, np.ndarray]) -> set[str]:
     """The targets that the leaderboard scores: those of the file's columns, or all that have values."""
     named = {Column.of(name, source).target for name, source in comp.submission.columns.items()}
     return named or set(values)

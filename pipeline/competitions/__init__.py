@@ -5,7 +5,7 @@ import re
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -149,7 +149,8 @@ def _expected(problem: Any) -> str:
         "too_long": f"at most {limits.get('max_length')} entries",
         "string_pattern_mismatch": f"text that matches {limits.get('pattern')}",
     }
-    return words.get(problem["type"], problem["msg"].removeprefix("Input should be "))
+    plain: str = problem["msg"].removeprefix("Input should be ")
+    return words.get(problem["type"], plain)
 
 
 def _shown(found: Any) -> str:
@@ -168,10 +169,10 @@ def _place(loc: tuple[int | str, ...], raw: Any) -> list[int | str]:
     """The part of pydantic's location that is a key of the file (it appends the branch of a union)."""
     place: list[int | str] = []
     for part in loc:
-        inside = isinstance(raw, list) and isinstance(part, int) and part < len(raw)
-        if inside or (isinstance(raw, dict) and part in raw):
+        in_list = isinstance(raw, list) and isinstance(part, int) and part < len(raw)
+        if in_list or (isinstance(raw, dict) and part in raw):
             place.append(part)
-            raw = raw[part]
+            raw = cast(Any, raw)[part]
         elif isinstance(raw, dict):
             place.append(part)
             raw = None

@@ -8,7 +8,7 @@ import email.utils
 import json
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -18,6 +18,7 @@ from pipeline.kaggle.credentials import TOKEN, Credentials, find_credentials
 from pipeline.log import Log
 
 T = TypeVar("T")
+P = TypeVar("P", bound="Page")
 
 CONNECT, READ = 10.0, 60.0  # seconds
 ATTEMPTS = 5
@@ -40,6 +41,15 @@ class NotThere(RequestError):
 
 class Unsure(WorkFailed):
     """A call that must not be made twice failed on the way back: it may have been carried out."""
+
+
+class Page(Protocol):
+    """One answer of a listing."""
+
+    @property
+    def next_page_token(self) -> str:
+        """What to ask for the next with; empty on the last."""
+        ...
 
 
 class Kaggle:
@@ -93,7 +103,7 @@ class Kaggle:
         """
         return self.persist(lambda: rpc(request), doing, competition, repeat)
 
-    def pages(self, rpc: Callable[[Any], T], request: Any, doing: str) -> Iterator[T]:
+    def pages(self, rpc: Callable[[Any], P], request: Any, doing: str) -> Iterator[P]:
         """Every page of a listing, a call each."""
         request.page_token = ""
         while True:
@@ -142,10 +152,9 @@ class Kaggle:
 
         held = self.credentials
         token = self._renewed(held) if held.oauth else held.token
-        client = KaggleClient(
-            username=held.username or None, password=held.key or None, api_token=token or None, user_agent="pipeline"
-        )
-        return _with_timeouts(client)
+        known = {"username": held.username, "password": held.key, "api_token": token}
+        given: dict[str, Any] = {name: value for name, value in known.items() if value}
+        return _with_timeouts(KaggleClient(**given, user_agent="pipeline"))
 
     def _renewed(self, held: Credentials) -> str:
         from kagglesdk import KaggleClient

@@ -141,7 +141,7 @@ def run_cells(
 class _Cap(threading.Thread):
     """Kills the notebook once its working folder holds more than Kaggle keeps."""
 
-    def __init__(self, folder: Path, limit: float, process: subprocess.Popen) -> None:
+    def __init__(self, folder: Path, limit: float, process: subprocess.Popen[str]) -> None:
         super().__init__(daemon=True)
         self.folder, self.limit, self.process = folder, limit, process
         self.most, self.over, self.ended = 0, False, threading.Event()

@@ -64,9 +64,10 @@ def upload(kaggle: Kaggle, path: Path, url: str, doing: str) -> None:
     for number in range(ATTEMPTS):
         try:
             if number:
-                start = _received(kaggle, url, total)
-                if start is None:
+                received = _received(kaggle, url, total)
+                if received is None:
                     return
+                start = received
             answer = _put(kaggle, path, url, start, total)
         except (requests.ConnectionError, requests.Timeout):
             answer = None
@@ -94,10 +95,10 @@ def _fetch(kaggle: Kaggle, ask: Ask, part: Path, doing: str, progress: Progress)
         total = _length(response)
         kept, held = read_json(_about(part)), _size(part)
         mark = {"etag": response.headers.get("ETag"), "modified": response.headers.get("Last-Modified"), "bytes": total}
-        same = kept == mark and total is not None and (mark["etag"] or mark["modified"])
-        if same and held == total:
+        same = kept == mark and (mark["etag"] or mark["modified"])
+        if same and total is not None and held == total:
             return  # killed before the rename
-        if same and 0 < held < total:
+        if same and total is not None and 0 < held < total:
             _go_on(kaggle, response.url, mark, part, held, progress)
             return
         _need_room(part, total or 0, doing)

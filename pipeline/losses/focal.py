@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 TINY = 1e-12  # a power below 1 has no finite slope at 0
 
 
-class Options(Section):
+class Options(Section, frozen=True):
     """The power of (1 - probability of the truth) that weighs an item; 0 is cross-entropy."""
 
     gamma: Annotated[float, Field(ge=0)] = 2.0

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Options(Section):
+class Options(Section, frozen=True):
     """Where the parabola ends, in standard deviations of the training labels."""
 
     delta: Annotated[float, Field(gt=0)] = 1.0

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Options(Section):
+class Options(Section, frozen=True):
     """The part that is spread."""
 
     amount: Annotated[float, Field(ge=0, lt=1)] = 0.1  # fastai's default

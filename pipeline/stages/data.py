@@ -31,7 +31,7 @@ def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False)
     kind = kind_of(comp)
     manifest = kind.build_manifest(comp, workspace.raw)
     if comp.data.held_back is not None:
-        manifest = _hold_back(manifest, comp, workspace)
+        manifest = _hold_back(manifest, comp, workspace, comp.data.held_back)
     own = kind.own_sample(comp, manifest)
     if own is not None:
         write_text(workspace.held_back_sample, own.to_csv(index=False, lineterminator="\n"))
@@ -118,18 +118,18 @@ def _refuse_other_ids(comp: Competition, workspace: Workspace, manifest: pd.Data
         )
 
 
-def _hold_back(manifest: pd.DataFrame, comp: Competition, workspace: Workspace) -> pd.DataFrame:
+def _hold_back(manifest: pd.DataFrame, comp: Competition, workspace: Workspace, share: float) -> pd.DataFrame:
     """Make a share of train the test set, class by class of the first target; keep the answers apart."""
     generator = np.random.Generator(np.random.PCG64(comp.seed))
     first = comp.targets[0]
     strata = manifest[first.name] if first.target_kind.exclusive else np.zeros(len(manifest), int)
     chosen: list[int] = []
     for _, rows in manifest.groupby(strata, sort=True):
-        take = round(len(rows) * comp.data.held_back)
+        take = round(len(rows) * share)
         chosen += sorted(generator.permutation(rows.index.to_numpy())[:take].tolist())
     chosen = _leave_one_of_each(manifest, comp, chosen)
     if not chosen:
-        raise RequestError(f"data.holdout = {comp.data.held_back} of {len(manifest)} images holds none back")
+        raise RequestError(f"data.holdout = {share} of {len(manifest)} images holds none back")
     names = [target.name for target in comp.targets]
     answers = manifest.loc[sorted(chosen), ["id", *names]].rename(columns={"id": comp.data.id})
     sample = answers.assign(**dict.fromkeys(names, ""))
@@ -147,6 +147,6 @@ def _leave_one_of_each(manifest: pd.DataFrame, comp: Competition, chosen: list[i
     for target in comp.targets:
         if target.target_kind.exclusive:
             for rows in manifest.groupby(target.name, sort=True).indices.values():
-                if held.issuperset(rows.tolist()):
+                if held.issuperset(np.asarray(rows).tolist()):
                     held.remove(int(rows[0]))
     return sorted(held)

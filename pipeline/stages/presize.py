@@ -24,6 +24,7 @@ from pipeline.workspace import ABOUT, INDEX, PIXELS, Workspace, explained
 
 if TYPE_CHECKING:
     from pipeline.vision.build import Source
+    from pipeline.vision.layout import Form
 
 JPEG_SHARE = 0.25  # of the raw pixels' size, at most, on photos
 
@@ -132,7 +133,7 @@ def cache_of(comp: Competition, workspace: Workspace, model: Model) -> Path | No
 
 def _forms(
     wanted: Sequence[Wanted], images: pd.DataFrame, workspace: Workspace, cache_gb: float | None
-) -> list[tuple[Wanted, str]]:
+) -> "list[tuple[Wanted, Form]]":
     """raw for each cache as long as the budget holds, then jpeg. Raises WorkFailed where not even those have room.
 
     What these caches hold already, whole or begun, counts as free: the answer is the same after a kill.
@@ -143,7 +144,7 @@ def _forms(
     held = {cache.folder: _held(cache.folder) for cache in wanted}
     free = shutil.disk_usage(workspace.presized).free
     left = (free + sum(held.values())) / 2 if cache_gb is None else cache_gb * 1e9
-    forms = []
+    forms: list[tuple[Wanted, Form]] = []
     for cache in wanted:
         raw = raw_bytes(_sources(images), cache.resize)
         fits = raw <= left
@@ -158,7 +159,7 @@ def _forms(
     return forms
 
 
-def _is_good(wanted: Wanted, form: str | None, workspace: Workspace) -> bool:
+def _is_good(wanted: Wanted, form: "Form | None", workspace: Workspace) -> bool:
     from pipeline.vision.cache import Cache, DamagedCache
 
     try:
@@ -168,7 +169,7 @@ def _is_good(wanted: Wanted, form: str | None, workspace: Workspace) -> bool:
     return cache.resize == wanted.resize and form in (None, cache.form)
 
 
-def _build(wanted: Wanted, form: str, images: pd.DataFrame, workspace: Workspace, log: Log) -> None:
+def _build(wanted: Wanted, form: "Form", images: pd.DataFrame, workspace: Workspace, log: Log) -> None:
     from pipeline.vision.build import build_cache
 
     if wanted.folder.exists():

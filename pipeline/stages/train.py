@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Collection, Iterator
+from typing import Any, TypeVar
 
 import pandas as pd
 import tomli_w
@@ -18,6 +19,8 @@ from pipeline.rows import Loaded, load_rows
 from pipeline.stage import Part, Stage
 from pipeline.stages import presize
 from pipeline.workspace import HISTORY, TRAINED, WEIGHTS, Workspace, write_text
+
+C = TypeVar("C", bound=Competition)
 
 VERSION = 2
 READ = ("column", "regex", "folder")  # settings of a target that are in its labels
@@ -86,7 +89,7 @@ def _parts(comp: Competition, workspace: Workspace) -> Iterator[Part]:
 STAGE = Stage(train, _parts, needs=("folds", "presize"))
 
 
-def fold_of(comp: Competition, workspace: Workspace, job: Job, loaded: Loaded) -> Fold:
+def fold_of(comp: C, workspace: Workspace, job: Job, loaded: Loaded) -> Fold[C, Any]:
     """What one fold is trained and predicted from, out of what `load_rows` gave."""
     rows, specs, numbers = loaded
     return Fold(

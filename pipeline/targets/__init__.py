@@ -5,9 +5,9 @@ tells kinds apart. Nothing here imports torch: tensors bring their own methods.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Label = str | float | tuple[str, ...]  # what a sample is labelled with
-Labels: TypeAlias = "Sequence[str] | Sequence[float] | pd.Series"  # a column of labels, as the manifest holds it
+Labels: TypeAlias = "Collection[str] | Collection[float] | pd.Series"  # a column of labels, as the manifest holds it
+Cell = TypeVar("Cell", bound=str | float)  # an entry of such a column
+OwnLabel = TypeVar("OwnLabel", bound=Label)  # what a kind makes of it
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class TargetSpec:
     vocab: tuple[str, ...] = ()
 
     @property
-    def target_kind(self) -> "TargetKind":
+    def target_kind(self) -> "TargetKind[Any, Any]":
         """What its kind knows. Raises RequestError for a kind of a plug-in that is not loaded."""
         return KINDS[self.kind]
 
@@ -51,7 +53,7 @@ class TargetSpec:
         return self.target_kind.exclusive
 
 
-class TargetKind(ABC):
+class TargetKind(ABC, Generic[Cell, OwnLabel]):
     """A kind of target. `values` are predictions (n, width) as numpy arrays, `preds` and `activated` as tensors.
 
     `truth` is what metrics compare with: codes (n,), 0/1 (n, classes), or numbers (n,).
@@ -71,11 +73,11 @@ class TargetKind(ABC):
         """A column of text as the manifest holds it. Raises RequestError, naming ids, for what is no label."""
 
     @abstractmethod
-    def vocabulary(self, target: str, labels: Labels) -> tuple[str, ...]:
+    def vocabulary(self, target: str, labels: Collection[Cell]) -> tuple[str, ...]:
         """The classes in order. Raises RequestError where there is nothing to learn."""
 
     @abstractmethod
-    def truth_of(self, spec: TargetSpec, labels: Labels) -> np.ndarray:
+    def truth_of(self, spec: TargetSpec, labels: Collection[Cell]) -> np.ndarray:
         """Labels in the form that metrics take. Raises RequestError for a label that is not a class of the target."""
 
     @abstractmethod
@@ -83,7 +85,7 @@ class TargetKind(ABC):
         """What to predict without looking (width,)."""
 
     @abstractmethod
-    def strata(self, spec: TargetSpec, labels: Labels) -> np.ndarray | None:
+    def strata(self, spec: TargetSpec, labels: Collection[Cell]) -> np.ndarray | None:
         """Codes (n,) to stratify folds by; None for a kind that takes no part."""
 
     # Predictions
@@ -115,18 +117,18 @@ class TargetKind(ABC):
         return 1
 
     @abstractmethod
-    def sample_label(self, label: str | float) -> Label:
+    def sample_label(self, label: Cell) -> OwnLabel:
         """A cell of the manifest as a sample's label."""
 
     @abstractmethod
-    def encode(self, spec: TargetSpec, label: Label) -> list[float]:
+    def encode(self, spec: TargetSpec, label: OwnLabel) -> list[float]:
         """A sample's label as its columns in a batch: codes count from 0."""
 
     @abstractmethod
     def show(self, spec: TargetSpec, encoded: "Tensor") -> str:
         """What `encode` made (label_width,), or a decision, in words."""
 
-    def label_scale(self, labels: Labels) -> tuple[float, float]:
+    def label_scale(self, labels: Collection[Cell]) -> tuple[float, float]:
         """Center and scale of the training labels: a head learns (label - center) / scale."""
         return 0.0, 1.0
 
@@ -156,7 +158,7 @@ class TargetKind(ABC):
     def problem(self, spec: TargetSpec, cells: "pd.Series") -> str | None:
         """What is wrong with cells that should be decisions, in words."""
 
-    def parse_cells(self, name: str, cells: "pd.Series") -> Labels:
+    def parse_cells(self, name: str, cells: "pd.Series") -> Collection[Cell]:
         """Cells of text of a submission or a solution, from the column `name`, as labels."""
         return cells
 
@@ -173,7 +175,9 @@ class TargetKind(ABC):
         return columns
 
 
-KINDS: Registry[TargetKind] = Registry("target kind", __name__, ("category", "binary", "multilabel", "regression"))
+KINDS: Registry[TargetKind[Any, Any]] = Registry(
+    "target kind", __name__, ("category", "binary", "multilabel", "regression")
+)
 
 
 def label_kinds(kind: str) -> tuple[str, ...]:

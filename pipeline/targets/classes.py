@@ -1,27 +1,27 @@
 """What kinds of target with classes have in common, and those whose classes exclude each other more."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.errors import RequestError
-from pipeline.targets import Label, Labels, TargetKind, TargetSpec
+from pipeline.targets import OwnLabel, TargetKind, TargetSpec
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
 
-class Classes(TargetKind):
+class Classes(TargetKind[str, OwnLabel]):
     """A target with classes, a column of predictions for each."""
 
     def columns(self, spec: TargetSpec) -> list[str]:
         return [f"{spec.name}/{label}" for label in spec.vocab]
 
 
-class ExclusiveClasses(Classes):
+class ExclusiveClasses(Classes[str]):
     """A target with one class a row: probabilities sum to 1, the largest one decides, the label is a code."""
 
     exclusive = True
@@ -34,10 +34,10 @@ class ExclusiveClasses(Classes):
         refuse_empty(target, labels, ids)
         return labels
 
-    def vocabulary(self, target: str, labels: Labels) -> tuple[str, ...]:
+    def vocabulary(self, target: str, labels: Collection[str]) -> tuple[str, ...]:
         return in_order(target, set(labels), at_least=2)
 
-    def truth_of(self, spec: TargetSpec, labels: Labels) -> np.ndarray:
+    def truth_of(self, spec: TargetSpec, labels: Collection[str]) -> np.ndarray:
         codes = {name: code for code, name in enumerate(spec.vocab)}
         unknown = sorted({str(label) for label in labels if label not in codes})
         if unknown:
@@ -51,7 +51,7 @@ class ExclusiveClasses(Classes):
         """Each class's share in train."""
         return np.bincount(truth, minlength=spec.width) / len(truth)
 
-    def strata(self, spec: TargetSpec, labels: Labels) -> np.ndarray:
+    def strata(self, spec: TargetSpec, labels: Collection[str]) -> np.ndarray:
         return self.truth_of(spec, labels)
 
     def ranks(self, values: np.ndarray) -> np.ndarray:
@@ -62,10 +62,10 @@ class ExclusiveClasses(Classes):
     def class_shares(self, spec: TargetSpec, values: np.ndarray) -> np.ndarray:
         return np.bincount(values.argmax(axis=1), minlength=spec.width) / len(values)
 
-    def sample_label(self, label: str | float) -> Label:
+    def sample_label(self, label: str) -> str:
         return str(label)
 
-    def encode(self, spec: TargetSpec, label: Label) -> list[float]:
+    def encode(self, spec: TargetSpec, label: str) -> list[float]:
         return [spec.vocab.index(label)]
 
     def show(self, spec: TargetSpec, encoded: "Tensor") -> str:

@@ -1,10 +1,11 @@
 """multilabel: any number of tags a row, separated by spaces; a row may have none."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.targets import Label, Labels, TargetSpec
+from pipeline.targets import TargetSpec
 from pipeline.targets.classes import Classes, in_order, ranks_by_column, unknown_class
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Multilabel(Classes):
+class Multilabel(Classes[tuple[str, ...]]):
     """Any number of tags: a probability for each, above one half decides, the label is 0 or 1 for each."""
 
     default_loss = "cross_entropy"
@@ -23,10 +24,10 @@ class Multilabel(Classes):
     def parse_labels(self, target: str, labels: "pd.Series", ids: "pd.Series") -> "pd.Series":
         return labels
 
-    def vocabulary(self, target: str, labels: Labels) -> tuple[str, ...]:
+    def vocabulary(self, target: str, labels: Collection[str]) -> tuple[str, ...]:
         return in_order(target, {name for label in labels for name in label.split()}, at_least=1)
 
-    def truth_of(self, spec: TargetSpec, labels: Labels) -> np.ndarray:
+    def truth_of(self, spec: TargetSpec, labels: Collection[str]) -> np.ndarray:
         """A word that is no class, such as one of a solution's, says nothing."""
         return np.array([[name in label.split() for name in spec.vocab] for label in labels], dtype=np.float64)
 
@@ -34,7 +35,7 @@ class Multilabel(Classes):
         """Each tag's share in train."""
         return truth.mean(axis=0)
 
-    def strata(self, spec: TargetSpec, labels: Labels) -> None:
+    def strata(self, spec: TargetSpec, labels: Collection[str]) -> None:
         return None
 
     def ranks(self, values: np.ndarray) -> np.ndarray:
@@ -43,10 +44,10 @@ class Multilabel(Classes):
     def label_width(self, spec: TargetSpec) -> int:
         return spec.width
 
-    def sample_label(self, label: str | float) -> Label:
+    def sample_label(self, label: str) -> tuple[str, ...]:
         return tuple(str(label).split())
 
-    def encode(self, spec: TargetSpec, label: Label) -> list[float]:
+    def encode(self, spec: TargetSpec, label: tuple[str, ...]) -> list[float]:
         return [float(name in label) for name in spec.vocab]
 
     def show(self, spec: TargetSpec, encoded: "Tensor") -> str:

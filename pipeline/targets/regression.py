@@ -1,11 +1,12 @@
 """regression: a number."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.errors import RequestError
-from pipeline.targets import Label, Labels, TargetKind, TargetSpec
+from pipeline.targets import TargetKind, TargetSpec
 from pipeline.targets.cells import numbers_in
 from pipeline.targets.classes import refuse_empty, some
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Regression(TargetKind):
+class Regression(TargetKind[float, float]):
     """A number. Its head learns it scaled, so that its loss is of the size of the others'."""
 
     default_loss = "mse"
@@ -35,20 +36,20 @@ class Regression(TargetKind):
             )
         return numbers.astype(float)
 
-    def vocabulary(self, target: str, labels: Labels) -> tuple[str, ...]:
+    def vocabulary(self, target: str, labels: Collection[float]) -> tuple[str, ...]:
         return ()
 
     def columns(self, spec: TargetSpec) -> list[str]:
         return [spec.name]
 
-    def truth_of(self, spec: TargetSpec, labels: Labels) -> np.ndarray:
+    def truth_of(self, spec: TargetSpec, labels: Collection[float]) -> np.ndarray:
         return np.asarray(labels, dtype=np.float64)
 
     def priors(self, spec: TargetSpec, truth: np.ndarray) -> np.ndarray:
         """The mean of train."""
         return np.atleast_1d(truth.mean(axis=0))
 
-    def strata(self, spec: TargetSpec, labels: Labels) -> np.ndarray:
+    def strata(self, spec: TargetSpec, labels: Collection[float]) -> np.ndarray:
         """Deciles."""
         numbers = np.asarray(labels, dtype=float)
         return np.searchsorted(np.unique(np.quantile(numbers, np.arange(1, 10) / 10)), numbers)
@@ -60,16 +61,16 @@ class Regression(TargetKind):
         """Numbers keep their units: a mean of ranks would be no answer."""
         return values
 
-    def sample_label(self, label: str | float) -> Label:
+    def sample_label(self, label: float) -> float:
         return float(label)
 
-    def encode(self, spec: TargetSpec, label: Label) -> list[float]:
+    def encode(self, spec: TargetSpec, label: float) -> list[float]:
         return [float(label)]
 
     def show(self, spec: TargetSpec, encoded: "Tensor") -> str:
         return f"{float(encoded[0]):.3g}"
 
-    def label_scale(self, labels: Labels) -> tuple[float, float]:
+    def label_scale(self, labels: Collection[float]) -> tuple[float, float]:
         """Mean and standard deviation."""
         import torch
 
@@ -94,7 +95,7 @@ class Regression(TargetKind):
     def problem(self, spec: TargetSpec, cells: "pd.Series") -> str | None:
         return None if np.isfinite(cells.to_numpy(dtype=float)).all() else "values that are not finite"
 
-    def parse_cells(self, name: str, cells: "pd.Series") -> Labels:
+    def parse_cells(self, name: str, cells: "pd.Series") -> np.ndarray:
         return numbers_in(name, cells)
 
     def certain(self, spec: TargetSpec, truth: np.ndarray) -> np.ndarray:

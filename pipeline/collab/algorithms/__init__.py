@@ -8,6 +8,7 @@ is imported when the `Algorithm` is loaded or called. One of your own:
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from pipeline.collab.algorithms.base import Algorithm, Features, Learned, Tell
 from pipeline.collab.algorithms.settings import ALGORITHMS, Entry, Factored, RatingsModel
@@ -16,7 +17,7 @@ from pipeline.errors import RequestError
 __all__ = ["ALGORITHMS", "Algorithm", "Entry", "Factored", "Features", "Learned", "RatingsModel", "Tell", "add"]
 
 
-def add(name: str, settings: type[RatingsModel], load: Callable[[], type[Algorithm]]) -> None:
+def add(name: str, settings: type[RatingsModel], load: Callable[[], type[Algorithm[Any]]]) -> None:
     """Enter an algorithm. Raises RequestError for a name that is taken, or is not the default of `settings.method`."""
     default = settings.model_fields["method"].default
     if default != name:

@@ -9,7 +9,7 @@ from pipeline.collab.algorithms.settings import Entry, Factored, later
 BURN_IN = 20  # sweeps before the first that counts
 
 
-class GibbsSettings(Factored):
+class GibbsSettings(Factored, frozen=True):
     """Matrix factorisation with what else is known."""
 
     method: Literal["gibbs"] = "gibbs"

@@ -8,7 +8,7 @@ from pipeline.collab.algorithms.settings import Entry, later
 from pipeline.collab.algorithms.sgd import StepSettings
 
 
-class NetworkSettings(StepSettings):
+class NetworkSettings(StepSettings, frozen=True):
     """Hidden layers in place of the dot product."""
 
     method: Literal["network"] = "network"

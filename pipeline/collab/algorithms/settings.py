@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic_core import InitErrorDetails
 
 from pipeline.config import Model
 from pipeline.registry import Registry, code_in
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 USUAL = "sgd"  # the method of a model that names none
 
 
-class RatingsModel(Model):
+class RatingsModel(Model, frozen=True):
     """One member of the ensemble. `RatingsModel(name=..., method=...)` makes the settings class of that method.
 
     A setting of another algorithm is refused, unless it is said at its default: a resolved file may hold it.
@@ -41,16 +42,17 @@ class RatingsModel(Model):
             if chosen is cls:
                 raise _unknown_method(said["method"])
             return chosen.model_validate(said)
-        strange = [key for key in said if key not in cls.model_fields and owner_of(key) is not None]
+        owners = {key: owner_of(key) for key in said if key not in cls.model_fields}
+        strange = {key: owner for key, owner in owners.items() if owner is not None}
         made = handler({key: value for key, value in said.items() if key not in strange})
         cls._refuse(strange, said)
         return made
 
     @classmethod
-    def _refuse(cls, strange: list[str], said: Mapping[str, Any]) -> None:
+    def _refuse(cls, strange: Mapping[str, str], said: Mapping[str, Any]) -> None:
         for key in cls.known_keys():  # whatever the order in the file
             if key in strange:
-                other = owner_of(key)
+                other = strange[key]
                 default = ALGORITHMS.get(other).settings.model_fields[key].get_default(call_default_factory=True)
                 if type(said[key]) is not type(default) or said[key] != default:
                     own = said.get("method", cls.model_fields["method"].default)
@@ -96,7 +98,7 @@ class RatingsModel(Model):
         """Raise ValueError, which begins with the setting, for one that needs times or tables that are not there."""
 
 
-class Factored(RatingsModel):
+class Factored(RatingsModel, frozen=True):
     """A model of as many factors, trained in as many rounds."""
 
     factors: Annotated[int, Field(ge=1)] = 50
@@ -112,10 +114,10 @@ class Entry:
     """An algorithm: its settings, and how its class is had when something is fitted or predicted."""
 
     settings: type[RatingsModel]
-    load: "Callable[[], type[Algorithm]]"
+    load: "Callable[[], type[Algorithm[Any]]]"
 
 
-def later(module: str, name: str) -> "Callable[[], type[Algorithm]]":
+def later(module: str, name: str) -> "Callable[[], type[Algorithm[Any]]]":
     """Imports an algorithm when it is called: the module stands on torch, and on the settings that name it."""
     return lambda: getattr(importlib.import_module(module), name)
 
@@ -136,6 +138,6 @@ def _chosen(cls: type[RatingsModel], said: Mapping[str, Any]) -> type[RatingsMod
 
 def _unknown_method(found: object) -> ValidationError:
     *names, last = map(repr, ALGORITHMS.names())
-    problem = {"type": "literal_error", "loc": ("method",), "input": found}
     expected = {"expected": f"{', '.join(names)} or {last}"}
-    return ValidationError.from_exception_data("RatingsModel", [{**problem, "ctx": expected}])
+    problem = InitErrorDetails(type="literal_error", loc=("method",), input=found, ctx=expected)
+    return ValidationError.from_exception_data("RatingsModel", [problem])

@@ -11,7 +11,7 @@ from pipeline.config import Rate
 Range = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
-class StepSettings(Factored):
+class StepSettings(Factored, frozen=True):
     """What gradient steps on embeddings have in common, whatever is made of the embeddings."""
 
     range: bool | Range = True  # of predictions, through a sigmoid: from the data, given, or none
@@ -35,7 +35,7 @@ class StepSettings(Factored):
         return self.weight_decay
 
 
-class SgdSettings(StepSettings):
+class SgdSettings(StepSettings, frozen=True):
     """The dot product. With hidden layers in its place it is the network."""
 
     readable_factors: ClassVar[bool] = True

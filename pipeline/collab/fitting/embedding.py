@@ -137,7 +137,7 @@ def dot_gradients(
     grads = [slope * theirs, slope * mine]
     for part in grads:
         part[:, 0] = slope[:, 0] if bias else 0
-    return error.square().sum(), *grads
+    return error.square().sum(), grads[0], grads[1]
 
 
 def batch_step(

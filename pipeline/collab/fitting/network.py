@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -109,7 +110,8 @@ def network_gradients(
     optimizer.zero_grad()
     (squared / len(y)).backward()
     optimizer.step()
-    return squared.detach(), rows[0].grad, rows[1].grad
+    # backward has filled them in
+    return squared.detach(), cast(torch.Tensor, rows[0].grad), cast(torch.Tensor, rows[1].grad)
 
 
 def score_network(tensors: dict[str, torch.Tensor], users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:

@@ -8,10 +8,11 @@ Factors of a row are drawn one coordinate after the other, all rows at once, fro
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import numpy as np
 import torch
-from scipy.sparse import csr_matrix, diags
+from scipy.sparse import csr_matrix, diags, sparray, spmatrix
 from scipy.sparse.linalg import svds
 
 from pipeline.collab.fitting.factors import product
@@ -97,7 +98,7 @@ def sweep(state: State, seen: Observed, rng: torch.Generator) -> None:
         state["alpha"] = _gamma(0.5 * len(rest) + 1, 0.5 * rest.square().sum() + 1, rng)
 
 
-def kernel_of(features: np.ndarray | csr_matrix, largest: int = 3000) -> tuple[torch.Tensor, torch.Tensor]:
+def kernel_of(features: np.ndarray | spmatrix | sparray, largest: int = 3000) -> tuple[torch.Tensor, torch.Tensor]:
     """Eigenvectors and eigenvalues of X X' for features (rows, any); for many rows only the strongest.
 
     Each row is scaled to length 1 first, so that a long history does not count for more than a short one.
@@ -106,11 +107,11 @@ def kernel_of(features: np.ndarray | csr_matrix, largest: int = 3000) -> tuple[t
     length = np.sqrt(np.asarray(sparse.multiply(sparse).sum(axis=1)).ravel())
     scaled = diags(1 / np.maximum(length, 1e-9)) @ sparse
     if scaled.shape[0] <= largest:
-        gram = torch.tensor((scaled @ scaled.T).toarray())
+        gram = torch.tensor(cast(csr_matrix, scaled @ scaled.T).toarray())
         values, vectors = (part.numpy() for part in torch.linalg.eigh(gram))
     else:
         rank = min(128, min(scaled.shape) - 1)
-        vectors, singular, _ = svds(scaled, k=rank, v0=np.ones(min(scaled.shape)))
+        vectors, singular = (np.asarray(part) for part in svds(scaled, k=rank, v0=np.ones(min(scaled.shape)))[:2])
         values = singular**2
     kept = values > 1e-6 * values.max()
     return torch.tensor(vectors[:, kept], dtype=torch.float32), torch.tensor(values[kept], dtype=torch.float32)
@@ -226,7 +227,8 @@ def _normal(shape: Sequence[int], rng: torch.Generator) -> torch.Tensor:
 
 
 def _gamma(shape: float, rate: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
-    return torch._standard_gamma(torch.full_like(rate, shape), generator=rng) / rate
+    # torch's public Gamma takes no generator.
+    return torch._standard_gamma(torch.full_like(rate, shape), generator=rng) / rate  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _buckets(of: np.ndarray, rows: int) -> tuple[tuple[torch.Tensor, torch.Tensor], ...]:
