@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -17,10 +17,8 @@ from pipeline.config import Competition, Data, Model
 from pipeline.fold import Fold
 from pipeline.log import Log
 from pipeline.predictions import Predictions
+from pipeline.settings import Section
 from pipeline.workspace import Workspace
-
-if TYPE_CHECKING:
-    from pipeline.vision.config import Resize
 
 C_contra = TypeVar("C_contra", bound=Competition, contravariant=True)
 D_contra = TypeVar("D_contra", bound=Data, contravariant=True)
@@ -118,7 +116,7 @@ class Kind(Protocol[C_contra, D_contra, M_contra]):
         """What it trains on, in words; None where that is not worth a line."""
         ...
 
-    def presize_of(self, model: M_contra) -> "Resize | None":
+    def presize_of(self, model: M_contra) -> Section | None:
         """The presize whose cache a model reads; None where there is none."""
         ...
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from pipeline.config import Competition
 from pipeline.data.labels import specs_of
-from pipeline.data.manifest import read_table
 from pipeline.data.readers import codes_for, own_readers
+from pipeline.data.tables import read_table
 from pipeline.errors import RequestError
 from pipeline.freshness import digest
 from pipeline.predictions import TargetSpec

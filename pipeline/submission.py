@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline.config import Competition
 from pipeline.data.labels import for_metric, truth_of
-from pipeline.data.manifest import read_table
+from pipeline.data.tables import read_table
 from pipeline.errors import RequestError
 from pipeline.forms import FORMS, Column
 from pipeline.kinds import kind_of

@@ -11,10 +11,11 @@ import pytest
 from pipeline import competitions
 from pipeline.config import Target
 from pipeline.data.labels import decode, priors, specs_of, truth_of
-from pipeline.data.manifest import build_manifest, find_test_rows, read_table, walk_images
+from pipeline.data.tables import read_table
 from pipeline.errors import RequestError
 from pipeline.predictions import TargetSpec
 from pipeline.vision.config import ImageData
+from pipeline.vision.manifest import build_manifest, find_test_rows, walk_images
 
 LABEL = [Target(name="label")]
 

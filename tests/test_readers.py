@@ -10,12 +10,12 @@ from PIL import Image
 
 from pipeline.config import Target
 from pipeline.data.audit import audit, inspect_images
-from pipeline.data.manifest import build_manifest, walk_images
 from pipeline.data.readers import READERS, Reader, codes_for, decode, image_endings, own_reader_of
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.registry import PlugIn, adding_from
 from pipeline.vision.config import ImageData, Resize
 from pipeline.vision.gather import PixelSource
+from pipeline.vision.manifest import build_manifest, walk_images
 from pipeline.vision.presize import read_pixels
 
 PLUG_IN, DIGEST = Path("/somewhere/plug_in.py"), "a1" * 32

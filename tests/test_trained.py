@@ -201,8 +201,8 @@ def test_predicting_leaves_the_callers_generators_alone(walked, alone):
 def test_what_was_trained_in_fp16_opens_where_there_is_no_gpu(walked, alone):
     path, images = alone("resnet"), walked.images()
     metadata = read_metadata(path)
-    settings = metadata.settings.model_copy(update={"precision": "fp16"})
-    save_file(load_file(path), path, metadata=metadata.model_copy(update={"settings": settings}).header())
+    model = metadata.model.model_copy(update={"precision": "fp16"})
+    save_file(load_file(path), path, metadata=metadata.model_copy(update={"model": model}).header())
     assert_same(TrainedModel.open(path).predict(ids_of(images), images), walked.written("resnet", "test"))
 
 
@@ -240,7 +240,7 @@ def test_heads_of_every_kind_survive_the_header_to_the_bit():
     written = Metadata.of(a_model(lr=[1e-5, 0.1]), heads, (42, "m", 3)).header()["metadata"]
     read = Metadata.model_validate_json(written)
     assert tuple(head.head() for head in read.heads) == heads
-    assert (read.seed, read.settings.lr) == ((42, "m", 3), [1e-5, 0.1])
+    assert (read.seed, read.model.lr) == ((42, "m", 3), [1e-5, 0.1])
     assert json.loads(written)["format"] == 1
 
 
@@ -325,7 +325,7 @@ PICKLED = "cos\nmkdir\n(S'executed'\ntR."
         (lambda about: json.dumps(about | {"heads": PICKLED}), "heads: "),
         (lambda about: json.dumps(about | {"seed": [{"__reduce__": "os.system"}]}), "seed.0"),
         (lambda about: json.dumps({key: about[key] for key in about if key != "presize"}), "presize: Field required"),
-        (lambda about: json.dumps(about | {"settings": about["settings"] | {"new": 1}}), "settings.new"),
+        (lambda about: json.dumps(about | {"model": about["model"] | {"new": 1}}), "model.new"),
     ],
 )
 def test_a_header_of_another_form_is_refused_and_never_executed(alone, tmp_path, change, said):

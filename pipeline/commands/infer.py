@@ -11,7 +11,6 @@ from pipeline.blending import combine
 from pipeline.commands.reopen import need_images, open_fold
 from pipeline.config import Competition
 from pipeline.data.audit import inspect_images
-from pipeline.data.manifest import find_test_rows
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.jobs import jobs_of
 from pipeline.kaggle.manifest import Entry
@@ -23,6 +22,7 @@ from pipeline.stages.predict import with_priors
 from pipeline.stages.submit import check_submission
 from pipeline.submission import columns_of, fill_in, read_sample
 from pipeline.vision.config import ImageCompetition, ImageModel
+from pipeline.vision.manifest import find_test_rows
 from pipeline.workspace import WEIGHTS, Workspace, read_json, write_text
 
 

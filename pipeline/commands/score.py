@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline import predictions
 from pipeline.config import Competition
 from pipeline.data.labels import specs_of
-from pipeline.data.manifest import read_table
+from pipeline.data.tables import read_table
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.forms import Column
 from pipeline.kinds import kind_of

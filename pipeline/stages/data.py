@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.config import Competition
 from pipeline.data.fetch import fetch, identity
-from pipeline.data.manifest import read_table
+from pipeline.data.tables import read_table
 from pipeline.errors import RequestError
 from pipeline.freshness import Step
 from pipeline.kinds import kind_of

@@ -100,8 +100,8 @@ STAGE = Stage(
 
 def presizes_of(comp: Competition) -> list[Resize]:
     """The different presizes of the models, in their order."""
-    kind = kind_of(comp)
-    return list(dict.fromkeys(resize for model in comp.models if (resize := kind.presize_of(model)) is not None))
+    found = [kind_of(comp).presize_of(model) for model in comp.models]
+    return list(dict.fromkeys(resize for resize in found if isinstance(resize, Resize)))
 
 
 def wanted_caches(comp: Competition, workspace: Workspace) -> list[Wanted]:

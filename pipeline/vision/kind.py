@@ -11,7 +11,6 @@ import pandas as pd
 
 from pipeline.data.audit import audit, inspect_images
 from pipeline.data.duplicates import near_duplicate_groups
-from pipeline.data.manifest import build_manifest, empty_class_folders
 from pipeline.data.readers import image_endings
 from pipeline.errors import RequestError
 from pipeline.fold import Fold
@@ -21,6 +20,7 @@ from pipeline.machine import cores, device_in_words
 from pipeline.predictions import Predictions
 from pipeline.rows import ALONE, content_digest, reader_codes
 from pipeline.vision.config import ImageCompetition, ImageData, ImageModel, Resize
+from pipeline.vision.manifest import build_manifest, empty_class_folders
 from pipeline.vision.splits import split_images
 from pipeline.workspace import WEIGHTS, Workspace
 

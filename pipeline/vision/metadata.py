@@ -70,7 +70,7 @@ class Metadata(Section, frozen=True):
     presize: Resize
     stats: Statistics | None
     heads: tuple[HeadMetadata, ...]
-    settings: ImageModel
+    model: ImageModel
     seed: tuple[int | str, ...]
     versions: dict[str, str]
 
@@ -90,7 +90,7 @@ class Metadata(Section, frozen=True):
             presize=model.presize,
             stats=None if stats is None else Statistics.of(stats),
             heads=tuple(HeadMetadata.of(head) for head in heads),
-            settings=model,
+            model=model,
             seed=tuple(seed),
             versions=dict(versions or {}),
         )

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.data.labels import specs_of
-from pipeline.data.manifest import read_table
+from pipeline.data.tables import read_table
 from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.predictions import TargetSpec

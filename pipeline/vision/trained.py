@@ -46,7 +46,7 @@ class TrainedModel:
         self.metadata, self.stats = metadata, network.stats
         self.heads: tuple[Head, ...] = tuple(head.head() for head in metadata.heads)
         self.device = default_device()
-        precision = metadata.settings.precision
+        precision = metadata.model.precision
         if precision == "fp16" and self.device.type != "cuda":
             precision = "auto"  # what was trained on a GPU opens anywhere
         dtype = autocast_dtype(precision, self.device)
@@ -54,7 +54,7 @@ class TrainedModel:
             network.model.compute_in_bfloat16()
         self.network = network.model.to(self.device).eval()
         self._half = dtype == torch.float16
-        self._pixels = pixels_of(metadata.settings, exact=True)
+        self._pixels = pixels_of(metadata.model, exact=True)
 
     @classmethod
     def open(cls, path: Path | str, metadata: Metadata | None = None) -> "TrainedModel":
@@ -72,7 +72,7 @@ class TrainedModel:
         keep_freed_memory()
         repeat_exactly()
         specs = [head.head().spec for head in metadata.heads]
-        settings = metadata.settings
+        settings = metadata.model
         built = build_network(metadata.arch, "none", specs, metadata.size, settings.dropout, settings.pooling)
         load_weights(path, built.model)
         stats = metadata.stats
@@ -89,7 +89,7 @@ class TrainedModel:
     @property
     def settings(self) -> ImageModel:
         """The model's table of the competition file, as it was trained."""
-        return self.metadata.settings
+        return self.metadata.model
 
     @property
     def arch(self) -> str:

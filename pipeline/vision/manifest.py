@@ -11,6 +11,7 @@ import pandas as pd
 
 from pipeline.config import Target
 from pipeline.data.readers import image_endings
+from pipeline.data.tables import neighbours, read_table
 from pipeline.errors import RequestError
 from pipeline.vision.config import ImageData
 
@@ -32,16 +33,6 @@ def build_manifest(raw: Path, data: ImageData, targets: Sequence[Target], sample
     manifest["bytes"] = [_size(raw, path) for path in manifest["path"]]
     _refuse_missing(manifest, raw, data)
     return manifest[["id", "split", "path", "bytes", *[target.name for target in targets]]]
-
-
-def read_table(path: Path, what: str) -> pd.DataFrame:
-    """A CSV as text, nothing taken for missing but empty cells. Raises RequestError if it cannot be read."""
-    try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise RequestError(f"{what}: no file at {path}{_neighbours(path)}") from None
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise RequestError(f"{what}: {path} is not a readable CSV ({error})") from error
 
 
 def walk_images(folder: Path) -> list[str]:
@@ -89,7 +80,7 @@ def find_test_rows(raw: Path, data: ImageData, sample: Path | None) -> pd.DataFr
 def _walk(raw: Path, folder: str, key: str) -> pd.DataFrame:
     place = raw / folder
     if not place.is_dir():
-        raise RequestError(f"{key}: no folder {folder!r} in {raw}{_neighbours(place)}")
+        raise RequestError(f"{key}: no folder {folder!r} in {raw}{neighbours(place)}")
     names = walk_images(place)
     if not names:
         raise RequestError(f"{key}: no images in {place} (looked for {', '.join(sorted(image_endings()))})")
@@ -170,7 +161,7 @@ def _refuse_missing(manifest: pd.DataFrame, raw: Path, data: ImageData) -> None:
     if len(gone):
         folder = str(Path(gone.iloc[0]).parent)
         known = (raw / folder).is_dir()
-        hint = "" if known else f"; there is no folder {folder!r}{_neighbours(raw / folder)}"
+        hint = "" if known else f"; there is no folder {folder!r}{neighbours(raw / folder)}"
         raise RequestError(
             f"data.images: {len(gone)} of {len(manifest)} image files are missing below {raw}: {_some(gone)}{hint}"
         )
@@ -196,17 +187,6 @@ def _refuse_repeats(ids: pd.Series, where: str, column: str) -> None:
     blank = ids[ids.str.strip() == ""]
     if len(blank):
         raise RequestError(f"data.id: column {column!r} of {where} is empty in {len(blank)} rows")
-
-
-def _neighbours(path: Path) -> str:
-    """What lies where a missing path was looked for."""
-    while not path.parent.is_dir():
-        path = path.parent
-    names = sorted(entry.name for entry in path.parent.iterdir() if not entry.name.startswith("."))
-    near = difflib.get_close_matches(path.name, names, 1)
-    if near:
-        return f"; did you mean {near[0]!r}?"
-    return f"; {path.parent} holds {', '.join(names[:6]) or 'nothing'}{', ...' if len(names) > 6 else ''}"
 
 
 def _some(values: Sequence[str] | pd.Series) -> str:
