@@ -5,9 +5,9 @@ tells kinds apart. Nothing here imports torch: tensors bring their own methods.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Label = str | float | tuple[str, ...]  # what a sample is labelled with
-Labels: TypeAlias = "Sequence[str] | Sequence[float] | pd.Series"  # a column of labels, as the manifest holds it
+Labels = Collection[str] | Collection[float]  # a column of labels, as the manifest holds it
 
 
 @dataclass(frozen=True)
