@@ -30,4 +30,5 @@ class Fold(Generic[C, M]):
     folder: Path
     seed: tuple[object, ...]
     name: str
+    scored: tuple[str, ...] = ()  # the targets whose mean the leaderboard scores
     presized: Path | None = None  # the folder of the cache that its presized rows are in
