@@ -70,7 +70,7 @@ def mean_of(metric: str, targets: Sequence[str], cv: CV, folds: FoldScores) -> d
     complete = all(name in folds for name in targets)
     each = [_mean(row) for row in zip(*[folds[name] for name in targets], strict=True)] if complete else []
     known = [value for value in each if value is not None]
-    spread = _rounded(np.std(known, ddof=1)) if len(known) > 1 else None
+    spread = _rounded(float(np.std(known, ddof=1))) if len(known) > 1 else None
     return {"metric": metric, "targets": list(targets), "value": _mean(values), "spread": spread, "folds": each}
 
 

@@ -11,6 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 LOG_WIDTH = 80
+BELOW = 3  # targets that have a row each below their model
+LEGIBLE, GAP = 8, 2  # characters of a column, and between two
 PASSES = {"cv": "CV", "tta_cv": "with TTA"}  # columns of numbers
 
 
@@ -67,66 +69,75 @@ class _Column:
 def _print_cv(
     console: Console, rows: Sequence[dict[str, Any]], before: Sequence[_Column], behind: Sequence[_Column]
 ) -> None:
-    """The table of CV, below what its numbers are."""
+    """The table of CV, below what its numbers are; where the targets are many, they have a table of their own."""
     console.print(f"[bold]{_cv_title(rows)}[/]")
-    console.print(_cv_table(rows, before, behind))
+    apart = any(len(list(_own(row))) > BELOW for row in rows)
+    console.print(_cv_table(rows, before, behind, below=not apart))
+    if apart:
+        _print_targets(console, rows)
     means = [mean for row in rows for mean in (row["mean"], row["tta_mean"]) if mean]
     told = {target for row in rows for target in row["cv"] | row["tta_cv"]}
     if means and told - set(means[0]["targets"]):
         console.print("in parentheses: what the leaderboard does not score", style="dim")
 
 
-def _cv_table(rows: Sequence[dict[str, Any]], before: Sequence[_Column], behind: Sequence[_Column]) -> Table:
-    """A row a model with the leaderboard's mean; below it one for each target that is not that mean already."""
+def _cv_table(
+    rows: Sequence[dict[str, Any]], before: Sequence[_Column], behind: Sequence[_Column], below: bool
+) -> Table:
+    """A row a model with the leaderboard's mean, and `below` it one a target that is not that mean already."""
     kinds = {kind: word for kind, word in PASSES.items() if any(row[kind] for row in rows)} or {"cv": "CV"}
-    lines = [line for row in rows for line in _lines(row, list(kinds), before, behind)]
-    wide = [max(len(_number(line.numbers[place][0])) for line in lines) for place in range(len(kinds))]
+    lines = []
+    for row in rows:
+        means = [row[kind.replace("cv", "mean")] for kind in kinds]
+        ends = [[column.cell(row) for column in columns] for columns in (before, behind)]
+        numbers = [(_number(mean.get("value")), _number(mean.get("spread"))) for mean in means]
+        lines.append((f"[bold]{row['name']}[/]", ends[0], numbers, ends[1]))
+        for target, metric, label in _own(row) if below else ():
+            own = [(_number(row[kind].get(target, {}).get(metric)), "") for kind in kinds]
+            last = [column.of_target(row, target) if column.of_target else "" for column in behind]
+            lines.append((f"  {label}", [""] * len(before), own, last))
     table = _plain_table()
     table.add_column("model", overflow="fold")
-    for name in (column.name for column in before):
-        table.add_column(name, justify="right", no_wrap=True)
+    _add_numbers(table, [column.name for column in before])
     for name in kinds.values():
         table.add_column(name, no_wrap=True)
-    for name in (column.name for column in behind):
-        table.add_column(name, justify="right", no_wrap=True)
-    for line in lines:
-        numbers = [
-            _spread(*pair).rjust(width + len(_spread(*pair)) - len(_number(pair[0])))
-            for width, pair in zip(wide, line.numbers, strict=True)
-        ]
-        table.add_row(line.name, *line.before, *numbers, *line.behind)
+    _add_numbers(table, [column.name for column in behind])
+    width = max((len(value) for _, _, numbers, _ in lines for value, _ in numbers), default=0)
+    for name, first, numbers, last in lines:
+        spread = [value.rjust(width) + (f" ± {spread}" if spread else "") for value, spread in numbers]
+        table.add_row(name, *first, *spread, *last)
     return table
 
 
-@dataclass(frozen=True)
-class _Line:
-    """A row of the table of CV; `numbers` are value and spread of each pass."""
-
-    name: str
-    before: list[str]
-    numbers: list[tuple[float | None, float | None]]
-    behind: list[str]
-
-
-def _lines(
-    row: dict[str, Any], kinds: Sequence[str], before: Sequence[_Column], behind: Sequence[_Column]
-) -> Iterator[_Line]:
-    """A model's own line, and one for each target that is not the whole of the mean."""
-    means = [row[kind.replace("cv", "mean")] for kind in kinds]
-    numbers = [(mean.get("value"), mean.get("spread")) for mean in means]
-    ends = [[column.cell(row) for column in columns] for columns in (before, behind)]
-    yield _Line(f"[bold]{row['name']}[/]", ends[0], numbers, ends[1])
-    mean = next((mean for mean in means if mean), {})
+def _own(row: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Target, its first metric and what to call it, for each target that is not the whole of the leaderboard's mean."""
+    mean = row["tta_mean"] or row["mean"]
     scored = mean.get("targets", [])
     for target, values in (row["tta_cv"] or row["cv"]).items():
-        if scored == [target]:
-            continue
         metric = next(iter(values))
         label = target if metric == mean.get("metric") else f"{target} {metric}"
-        label = label if target in scored or not mean else f"({label})"
-        last = [column.of_target(row, target) if column.of_target else "" for column in behind]
-        own = [(row[kind].get(target, {}).get(metric), None) for kind in kinds]
-        yield _Line(f"  {label}", [""] * len(before), own, last)
+        if scored != [target]:
+            yield target, metric, label if target in scored or not mean else f"({label})"
+
+
+def _print_targets(console: Console, rows: Sequence[dict[str, Any]]) -> None:
+    """A row a target, a column a model, as many beside each other as are legible."""
+    rows = [row for row in rows if row["tta_cv"] or row["cv"]]
+    labels = {target: (metric, label) for row in rows for target, metric, label in _own(row)}
+    wide = min(max(len(label) for _, label in labels.values()), console.width // 2)
+    several = max(1, (console.width - wide) // (LEGIBLE + GAP))
+    for first in range(0, len(rows), several):
+        block = rows[first : first + several]
+        table = _plain_table()
+        table.add_column("with TTA" if any(row["tta_cv"] for row in block) else "CV", overflow="fold", max_width=wide)
+        for row in block:
+            most = max(LEGIBLE, (console.width - wide) // len(block) - GAP)
+            table.add_column(row["name"], justify="right", overflow="fold", max_width=most)
+        for target, (metric, label) in labels.items():
+            values = [(row["tta_cv"] or row["cv"]).get(target, {}).get(metric) for row in block]
+            table.add_row(label, *map(_number, values))
+        console.print()
+        console.print(table)
 
 
 def _cv_title(rows: Sequence[dict[str, Any]]) -> str:
@@ -162,8 +173,7 @@ def _leaderboard(sent: Sequence[dict[str, Any]]) -> Table:
     table = _plain_table()
     for name in ("sent", "submission"):
         table.add_column(name, overflow="fold")
-    for name in ("cv", "public", "private"):
-        table.add_column(name, justify="right", no_wrap=True)
+    _add_numbers(table, ("cv", "public", "private"))
     for row in sent:
         scores = [_number(row[key]) for key in ("cv", "public", "private")]
         table.add_row(row["date"] or row["status"], row["submission"], *scores)
@@ -207,11 +217,6 @@ def _both(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return row["cv"], row["mean"]
 
 
-def _spread(value: float | None, spread: float | None) -> str:
-    """As in .8812 ± .0031."""
-    return _number(value) if spread is None else f"{_number(value)} ± {_number(spread)}"
-
-
 def _number(value: float | None) -> str:
     """Four decimals, without the nought before the point; fewer of what has three digits before it."""
     if value is None:
@@ -222,6 +227,11 @@ def _number(value: float | None) -> str:
 
 def _seconds(value: float | None) -> str:
     return "" if value is None else f"{value:.0f}"
+
+
+def _add_numbers(table: Table, names: Sequence[str]) -> None:
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
 
 
 def _plain_table() -> Table:

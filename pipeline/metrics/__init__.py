@@ -27,6 +27,7 @@ class Metric:
     higher_is_better: bool
     needs_probabilities: bool
     compute: Callable[[np.ndarray, np.ndarray], float]
+    sorts_each_class: bool = False  # its time grows with the classes: with many it is not computed every epoch
 
     def scores(self, kind: str) -> bool:
         """Whether it has a meaning for targets of this kind."""

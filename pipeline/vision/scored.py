@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,8 @@ from pipeline.metrics import METRICS, value_or_none
 from pipeline.targets import TargetSpec
 from pipeline.vision.heads import Head, JointLabels
 
-# Predictions of a target (rows x classes) up to which they are scored: sorting more, once an epoch, would be felt.
-CELLS = 4_000_000
+CELLS = 50_000_000  # predictions of a target (rows x classes) up to which they are kept for it: 200 MB
+SORTED = 64  # classes up to which a metric may sort the rows for each: 1 us a row and class, 2 % of a fast epoch
 SHOWN = 3  # targets of which an epoch's line has a number each; history.csv has all
 
 
@@ -32,8 +33,10 @@ class Scored:
     @classmethod
     def of(cls, metric: str, targets: Sequence[str], specs: Sequence[TargetSpec], held_out: pd.DataFrame) -> "Scored":
         """For rows of the manifest."""
-        fitting = [s for s in specs if METRICS[metric].scores(s.kind) and len(held_out) * s.width <= CELLS]
-        return cls(metric, targets, {spec.name: truth_of(spec, held_out[spec.name]) for spec in fitting})
+        entry = METRICS[metric]
+        most = min(CELLS // max(1, len(held_out)), SORTED if entry.sorts_each_class else CELLS)
+        fitting = [spec for spec in specs if entry.scores(spec.kind) and spec.width <= most]
+        return cls(metric, targets, {spec.name: truth_of(spec, held_out[spec.name].to_numpy()) for spec in fitting})
 
     def column(self, target: str) -> str:
         """Its name in history.csv."""
@@ -80,7 +83,8 @@ class WholeSet(Metric):
         self.parts = []
 
     def accumulate(self, learn: Learner) -> None:
-        own = learn.pred.detach().as_subclass(torch.Tensor).split(self.joint.widths, dim=1)[self.number]
+        preds = cast(torch.Tensor, learn.pred)
+        own = preds.detach().as_subclass(torch.Tensor).split(self.joint.widths, dim=1)[self.number]
         self.parts.append(self.head.activate(own.float()).cpu())
 
     @property
