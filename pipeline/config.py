@@ -6,14 +6,15 @@ differs. Everything after that works on these objects.
 
 import re
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_serializer, model_validator
 
 from pipeline.forms import Column, check_source
 from pipeline.losses import LOSSES
 from pipeline.metrics import METRICS
+from pipeline.metrics.leaderboard import Leaderboard, name_of
 from pipeline.registry import code_in, meant
 from pipeline.settings import Section, Settings
 from pipeline.targets import KINDS, TargetKind, losses_of
@@ -192,7 +193,7 @@ class Competition(Section, frozen=True):
 
     slug: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     kind: str
-    metric: str
+    said_metric: Annotated[str | dict[str, Any], Field(alias="metric")]  # as the file says it; see `leaderboard`
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
     source: Source
     data: Data
@@ -202,21 +203,22 @@ class Competition(Section, frozen=True):
     ensemble: Ensemble = Ensemble()
     submission: Submission = Submission()
 
-    @field_validator("metric")
+    @field_validator("said_metric")
     @classmethod
-    def _known_metric(cls, name: str) -> str:
-        if name not in METRICS:
-            raise ValueError(METRICS.unknown(name))
-        return name
+    def _known_metric(cls, said: str | dict[str, Any]) -> str | dict[str, Any]:
+        if isinstance(said, str) and said not in METRICS:
+            raise ValueError(METRICS.unknown(said))
+        return said
+
+    @model_serializer(mode="wrap")
+    def _as_in_the_file(self, fields: Callable[[Self], dict[str, Any]]) -> dict[str, Any]:
+        return {"metric" if key == "said_metric" else key: value for key, value in fields(self).items()}
 
     @model_validator(mode="after")
     def _shared(self) -> Self:
         refuse_repeats("targets", [target.name for target in self.targets])
         refuse_repeats("models", [model.name for model in self.models])
-        metric = METRICS[self.metric]
-        if not any(metric.scores(target.kind) for target in self.targets):
-            fitting = ", ".join(sorted(metric.kinds))
-            raise ValueError(f"metric {self.metric!r} scores {fitting} targets, and there is none")
+        _ = self.leaderboard
         known = [target.name for target in self.targets]
         for column, source in self.submission.columns.items():
             named = Column.of(column, source)
@@ -236,6 +238,20 @@ class Competition(Section, frozen=True):
         sections = {key: getattr(self, key).resolved(self) for key in ("data", "folds", "ensemble", "submission")}
         lists = {key: [entry.resolved(self) for entry in getattr(self, key)] for key in ("targets", "models")}
         return self.model_copy(update=sections | lists)
+
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        return ["metric" if key == "said_metric" else key for key in super().known_keys()]
+
+    @property
+    def metric(self) -> str:
+        """What the leaderboard's number is called."""
+        return name_of(self.said_metric)
+
+    @property
+    def leaderboard(self) -> Leaderboard:
+        """The metric of each target, with its options, and how they become one number."""
+        return Leaderboard.read(self.said_metric, {target.name: target.kind for target in self.targets})
 
     def target(self, name: str) -> Target:
         """The target of that name, which must exist."""

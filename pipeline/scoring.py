@@ -1,48 +1,65 @@
 """Out-of-fold predictions against the labels: cross-validation, and what a blend is worth."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from pipeline import predictions
+from pipeline import deciding, predictions
 from pipeline.blending import Gain
 from pipeline.config import Competition
 from pipeline.data.labels import for_metric, truth_of
 from pipeline.errors import PipelineError, RequestError
 from pipeline.jobs import jobs_of
 from pipeline.kinds import kind_of
-from pipeline.metrics import METRICS, reported, value_or_none
-from pipeline.predictions import Predictions, TargetSpec
+from pipeline.metrics import METRICS, or_none, reported
+from pipeline.metrics.leaderboard import Chosen, Leaderboard, Scorable
+from pipeline.predictions import Predictions
 from pipeline.rows import training_rows
 from pipeline.submission import scored_targets
 from pipeline.workspace import ENSEMBLE, OOF, Workspace, read_json
 
 CV = dict[str, dict[str, float]]  # {target: {metric: value}}, the leaderboard's metric first
+Pooled = dict[str, Any]  # {"value", "folds"} of targets whose rows are scored as one
 FoldScores = dict[str, list[float | None]]  # the leaderboard's metric of each target it fits, a value a fold
 SHOWN = 3  # targets that a line has a number each of, beside the mean
 SMALL = 2 << 20  # bytes of predictions that are read to show what an older metrics.json lacks
 
 
-def cross_validate(comp: Competition, workspace: Workspace, oof: Predictions) -> CV:
-    """Each target's metrics over all out-of-fold rows: {target: {metric: value}}, the leaderboard's first."""
-    scores = {}
-    for spec, truth, preds in _compared(workspace, oof):
-        names = reported(spec.kind, comp.metric)
-        scores[spec.name] = {name: round(METRICS[name].compute(truth, preds), 6) for name in names}
-    return scores
+class OofScores(NamedTuple):
+    """What out-of-fold predictions are worth."""
+
+    cv: CV
+    folds: FoldScores
+    pooled: Pooled  # empty unless the leaderboard pools targets
 
 
-def score_folds(comp: Competition, workspace: Workspace, oof: Predictions) -> FoldScores:
-    """The leaderboard's metric of each target that it fits, of each fold's rows alone; None where it has no value."""
-    folds = [oof.folds == fold for fold in np.unique(oof.folds)]
-    return {
-        spec.name: [_rounded(value_or_none(comp.metric, truth[rows], preds[rows])) for rows in folds]
-        for spec, truth, preds in _compared(workspace, oof)
-        if METRICS[comp.metric].scores(spec.kind)
-    }
+def cross_validate(comp: Competition, workspace: Workspace, oof: Predictions) -> OofScores:
+    """Each target's metrics over all out-of-fold rows, and the leaderboard's of each fold's rows alone.
+
+    The leaderboard's comes first; where it decides, each fold is decided as fitted on the others.
+    """
+    truth, leaderboard = _truth_of(workspace, oof), comp.leaderboard
+    parts = deciding.parts_of(comp, oof, truth)
+    cv: CV = {}
+    for spec in oof.specs:
+        part, raw = parts.get(spec.name), for_metric(spec, oof.values[spec.name])
+        leading = leaderboard.of[spec.name].name if part else None
+        each = {name: METRICS[name].compute for name in reported(spec.kind, leading) if name != leading}
+        cv[spec.name] = {leading: round(leaderboard.of[spec.name].compute(*part), 6)} if leading and part else {}
+        cv[spec.name] |= {name: round(compute(truth[spec.name], raw), 6) for name, compute in each.items()}
+    rows = [oof.folds == fold for fold in np.unique(oof.folds)]
+    each_fold = [[Scorable(p.spec, p.truth[own], p.preds[own]) for p in parts.values()] for own in rows]
+    folds = {name: [_value(leaderboard.of[name], held[n]) for held in each_fold] for n, name in enumerate(parts)}
+    return OofScores(cv, folds, _pooled(comp, workspace, parts, each_fold) if leaderboard.pooled else {})
+
+
+def fit_decisions(comp: Competition, workspace: Workspace, oof: Predictions) -> deciding.Parameters:
+    """What the leaderboard's decisions are fitted to, on all out-of-fold rows."""
+    truth = _truth_of(workspace, oof)
+    return deciding.fit(comp, [(spec, truth[spec.name], oof.values[spec.name]) for spec in oof.specs])
 
 
 def scored_by(comp: Competition, workspace: Workspace) -> tuple[str, ...]:
@@ -50,7 +67,7 @@ def scored_by(comp: Competition, workspace: Workspace) -> tuple[str, ...]:
 
     Those of the submission's columns that the metric fits; where there is no sample or none fits, all that it fits.
     """
-    fitting = [target.name for target in comp.targets if METRICS[comp.metric].scores(target.kind)]
+    fitting = list(comp.leaderboard.of)
     try:
         named = scored_targets(comp, workspace)
     except RequestError:  # which the stages that read the sample say
@@ -58,20 +75,34 @@ def scored_by(comp: Competition, workspace: Workspace) -> tuple[str, ...]:
     return tuple(name for name in fitting if name in named) or tuple(fitting)
 
 
-def mean_of(metric: str, targets: Sequence[str], cv: CV, folds: FoldScores) -> dict[str, Any]:
+def mean_of(
+    leaderboard: Leaderboard, targets: Sequence[str], cv: CV, folds: FoldScores, pooled: Pooled | None = None
+) -> dict[str, Any]:
     """The leaderboard's mean: {"metric", "targets", "value", "spread", "folds"}; empty where it is not known.
 
     `value` is the mean over the targets of what `cv` says of all rows; `folds` each fold's own mean, None where a
-    target has no value there; `spread` the standard deviation of those (n - 1), None of fewer than two.
+    target has no value there; `spread` the standard deviation of those (n - 1), None of fewer than two. Of a
+    leaderboard that pools targets, both are from `pooled`.
     """
-    values = [cv.get(name, {}).get(metric) for name in targets]
-    if not values or None in values:
+    values = {name: cv.get(name, {}).get(leaderboard.of[name].name) for name in targets}
+    if not values or None in values.values() or (leaderboard.pooled and not pooled):
         return {}
-    complete = all(name in folds for name in targets)
-    each = [_mean(row) for row in zip(*[folds[name] for name in targets], strict=True)] if complete else []
-    known = [value for value in each if value is not None]
+    if pooled:
+        value, each = pooled["value"], pooled["folds"]
+    else:
+        rows = zip(*[folds[name] for name in targets], strict=True) if all(name in folds for name in targets) else []
+        each = [_rounded(leaderboard.mean(dict(zip(targets, row, strict=True)))) for row in rows]
+        value = _rounded(leaderboard.mean(values))
+    known = [own for own in each if own is not None]
     spread = _rounded(float(np.std(known, ddof=1))) if len(known) > 1 else None
-    return {"metric": metric, "targets": list(targets), "value": _mean(values), "spread": spread, "folds": each}
+    return {"metric": leaderboard.name, "targets": list(targets), "value": value, "spread": spread, "folds": each}
+
+
+def kept_scores(comp: Competition, scores: Mapping[str, OofScores]) -> dict[str, Any]:
+    """What metrics.json keeps of folds, by the name of the pass: {"metric", PASS: {target: [...]}, "pooled"}."""
+    pooled = {name: own.pooled for name, own in scores.items() if own.pooled}
+    kept = {"metric": comp.metric} | {name: own.folds for name, own in scores.items()}
+    return kept | ({"pooled": pooled} if pooled else {})
 
 
 def read_scores(
@@ -87,11 +118,12 @@ def read_scores(
     kept = metrics.get("fold_scores", {})
     found: dict[str, Any] = {}
     for kind in ("cv", "tta_cv"):
-        cv = {target: _leading(comp.metric, values) for target, values in metrics.get(kind, {}).items()}
-        folds = kept.get(kind, {}) if kept.get("metric") == comp.metric else {}
+        cv = {target: _leading(comp, target, values) for target, values in metrics.get(kind, {}).items()}
+        same = kept.get("metric") == comp.metric
+        folds, pooled = (kept.get(kind, {}), kept.get("pooled", {}).get(kind, {})) if same else ({}, {})
         if not kept and done and cv and kind in passes:
             folds = _from_predictions(comp, workspace, member, passes[kind])
-        found |= {kind: cv, kind.replace("cv", "mean"): mean_of(comp.metric, targets, cv, folds)}
+        found |= {kind: cv, kind.replace("cv", "mean"): mean_of(comp.leaderboard, targets, cv, folds, pooled)}
     return found
 
 
@@ -109,10 +141,13 @@ def cv_in_words(cv: CV, mean: Mapping[str, Any]) -> str:
 
 
 def gain_on(comp: Competition, rows: pd.DataFrame, scored: Sequence[str], first: Predictions) -> Gain:
-    """What a blend of OOF rows is worth: the leaderboard's metric, then a smooth one that breaks ties."""
-    metric = METRICS[comp.metric]
-    rows = rows.set_index("id")
-    specs = [s for s in first.specs if s.name in scored and metric.scores(s.kind)]
+    """What a blend of OOF rows is worth: the leaderboard's metric, then a smooth one that breaks ties.
+
+    A metric that decides is decided without a search, for each blend anew.
+    """
+    leaderboard = comp.leaderboard
+    rows, sign = rows.set_index("id"), 1 if leaderboard.higher_is_better else -1
+    specs = [s for s in first.specs if s.name in scored and leaderboard.scores(s.name)]
     by_id = {s.name: truth_of(s, rows[s.name].loc[list(first.ids)]) for s in specs}
     known: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # blends of the same rows share one array of ids
 
@@ -123,9 +158,13 @@ def gain_on(comp: Competition, rows: pd.DataFrame, scored: Sequence[str], first:
             known[id(preds.ids)] = (preds.ids, where)
         main = smooth = 0.0
         for spec in specs:
-            truth, values = by_id[spec.name][where], for_metric(spec, preds.values[spec.name])
-            main += metric.gain(truth, values)
-            smooth += METRICS[spec.target_kind.smooth_metric].gain(truth, values)
+            truth, values = by_id[spec.name][where], preds.values[spec.name]
+            if not leaderboard.pooled:
+                main += leaderboard.weights[spec.name] * sign * leaderboard.of[spec.name].at_once(spec, truth, values)
+            smooth += METRICS[spec.target_kind.smooth_metric].gain(truth, for_metric(spec, values))
+        if leaderboard.pooled:
+            parts = [Scorable(s, by_id[s.name][where], for_metric(s, preds.values[s.name])) for s in specs]
+            main = sign * (leaderboard.total(parts) or 0.0)
         return round(main, 9), smooth
 
     return gain
@@ -139,27 +178,40 @@ def _from_predictions(comp: Competition, workspace: Workspace, member: str, with
     try:
         if sum(path.stat().st_size for path in paths) > SMALL:
             return {}
-        return score_folds(comp, workspace, predictions.join([predictions.load(path) for path in paths]))
+        return cross_validate(comp, workspace, predictions.join([predictions.load(path) for path in paths])).folds
     except (OSError, PipelineError):
         return {}
 
 
-def _compared(workspace: Workspace, oof: Predictions) -> Iterator[tuple[TargetSpec, np.ndarray, np.ndarray]]:
-    """Truth and predictions of each target, as metrics take them, in the order of `oof`."""
+def _truth_of(workspace: Workspace, oof: Predictions) -> dict[str, np.ndarray]:
+    """Truth of each target, as metrics take it, in the order of `oof`."""
     rows = training_rows(workspace).set_index("id").loc[list(oof.ids)]
-    for spec in oof.specs:
-        yield spec, truth_of(spec, rows[spec.name]), for_metric(spec, oof.values[spec.name])
+    return {spec.name: truth_of(spec, rows[spec.name]) for spec in oof.specs}
 
 
-def _leading(metric: str, values: Mapping[str, float]) -> dict[str, float]:
+def _value(chosen: Chosen, part: Scorable) -> float | None:
+    return _rounded(or_none(lambda: chosen.compute(*part)))
+
+
+def _pooled(
+    comp: Competition,
+    workspace: Workspace,
+    parts: Mapping[str, Scorable],
+    each_fold: Sequence[Sequence[Scorable]],
+) -> Pooled:
+    """The leaderboard's number of all scored targets' rows together, and each fold's own."""
+    scored = scored_by(comp, workspace)
+    together = [[part for part in held if part.spec.name in scored] for held in (list(parts.values()), *each_fold)]
+    value, *folds = [_rounded(comp.leaderboard.total(held)) for held in together]
+    return {"value": value, "folds": folds}
+
+
+def _leading(comp: Competition, target: str, values: Mapping[str, float]) -> dict[str, float]:
     """Metrics with the leaderboard's first, also those of an older metrics.json."""
+    chosen = comp.leaderboard.of.get(target)
+    metric = comp.metric if chosen is None else chosen.name
     first = {metric: values[metric]} if metric in values else {}
     return first | dict(values)
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return _rounded(sum(known) / len(known)) if len(known) == len(values) else None
 
 
 def _rounded(value: float | None) -> float | None:

@@ -12,7 +12,7 @@ from pipeline.data.tables import read_table
 from pipeline.errors import RequestError
 from pipeline.forms import FORMS, Column
 from pipeline.kinds import kind_of
-from pipeline.metrics import METRICS
+from pipeline.metrics.leaderboard import Scorable
 from pipeline.predictions import Predictions, TargetSpec
 from pipeline.registry import code_in
 from pipeline.settings import Settings
@@ -99,12 +99,11 @@ def _by_name(comp: Competition, sample_columns: Sequence[str]) -> dict[str, str]
 
 def _refuse_decisions(comp: Competition, columns: list[Column]) -> None:
     """A metric of probabilities cannot score decided classes."""
-    metric = METRICS[comp.metric]
     for column in columns:
-        vague = metric.needs_probabilities and not FORMS[column.kind].gives_probabilities
-        if vague and metric.scores(comp.target(column.target).kind):
+        metric = comp.leaderboard.of.get(column.target)
+        if metric and metric.entry.needs_probabilities and not FORMS[column.kind].gives_probabilities:
             raise RequestError(
-                f"submission.columns.{column.name}: metric {comp.metric!r} scores probabilities, but this column would "
+                f"submission.columns.{column.name}: metric {metric.name!r} scores probabilities, but this column would "
                 f"hold decided classes; give each class a column, such as {column.name} = '{column.target}/CLASS'"
             )
 
@@ -140,16 +139,15 @@ def read_back(columns: list[Column], specs: tuple[TargetSpec, ...], table: pd.Da
     return values
 
 
-def grade(
+def gradable(
     comp: Competition,
     specs: tuple[TargetSpec, ...],
     values: dict[str, np.ndarray],
     truth: dict[str, np.ndarray],
-) -> dict[str, float]:
-    """The leaderboard's metric of each target that has values and truth, in the same order of rows."""
-    metric = METRICS[comp.metric]
-    chosen = [spec for spec in specs if spec.name in values and spec.name in truth and metric.scores(spec.kind)]
-    return {s.name: metric.compute(truth[s.name], for_metric(s, values[s.name])) for s in chosen}
+) -> dict[str, Scorable]:
+    """Truth and predictions of each target that the leaderboard's metric fits and that has both."""
+    chosen = [spec for spec in specs if spec.name in values and spec.name in truth and spec.name in comp.leaderboard.of]
+    return {s.name: Scorable(s, truth[s.name], for_metric(s, values[s.name])) for s in chosen}
 
 
 def truth_from(comp: Competition, specs: tuple[TargetSpec, ...], solution: pd.DataFrame) -> dict[str, np.ndarray]:

@@ -122,6 +122,10 @@ class Workspace:
     def metrics(self, member: str) -> Path:
         return self.model(member) / "metrics.json"
 
+    def decision(self, member: str) -> Path:
+        """What the metric's decisions (thresholds, cut points) were fitted to."""
+        return self.model(member) / "decision.json"
+
     def predicted(self, model: str, fold: int | None = None) -> Path:
         """What a fold, or a model as a whole, was predicted from."""
         return (self.model(model) if fold is None else self.fold(model, fold)) / PREDICTED

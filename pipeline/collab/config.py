@@ -64,7 +64,7 @@ class RatingsCompetition(Competition, frozen=True):
     """A whole rating competition. Its one target is `rating`; the id of a row is `<user>/<item>`."""
 
     kind: Literal["ratings"]
-    metric: str = "rmse"
+    said_metric: Annotated[str | dict[str, Any], Field(alias="metric")] = "rmse"
     data: RatingsData
     targets: list[Target]
     folds: RatingsFolds = RatingsFolds()

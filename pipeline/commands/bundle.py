@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import tomli_w
 
+from pipeline import deciding
 from pipeline.commands.send import competition_of
 from pipeline.config import Competition
 from pipeline.errors import RequestError, WorkFailed
@@ -23,7 +24,7 @@ from pipeline.log import Log
 from pipeline.road import standings
 from pipeline.stages import ensemble, train
 from pipeline.vision.config import ImageModel
-from pipeline.workspace import Workspace, atomic_folder
+from pipeline.workspace import ENSEMBLE, Workspace, atomic_folder
 
 COMPETITION = "competition.toml"
 BUNDLED = ("data", "check", "folds")  # the stages whose artifacts travel along
@@ -139,7 +140,7 @@ def _artifacts(comp: Competition, workspace: Workspace) -> dict[str, Path]:
     if all(step.done() for step in steps):
         meta += [path for step in steps for path in (step.stamp, *step.outputs)]
         if ensemble.step(comp, workspace).done():
-            meta.append(workspace.blend_weights)
+            meta += [workspace.blend_weights, *deciding.outputs_of(comp, workspace, ENSEMBLE)]
     return {path.relative_to(workspace.root).as_posix(): path for path in meta}
 
 

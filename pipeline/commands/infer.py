@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import predictions
+from pipeline import deciding, predictions
 from pipeline.blending import combine
 from pipeline.commands.reopen import need_images, open_fold
 from pipeline.config import Competition
@@ -23,7 +23,7 @@ from pipeline.stages.submit import check_submission
 from pipeline.submission import columns_of, fill_in, read_sample
 from pipeline.vision.config import ImageCompetition, ImageModel
 from pipeline.vision.manifest import find_test_rows
-from pipeline.workspace import WEIGHTS, Workspace, read_json, write_text
+from pipeline.workspace import ENSEMBLE, WEIGHTS, Workspace, read_json, write_text
 
 
 def infer(
@@ -45,7 +45,9 @@ def infer(
     specs = members[comp.models[0].name].specs
     id_column, sample = read_sample(comp, workspace)
     columns = columns_of(comp, [name for name in sample.columns if name != id_column])
-    table = fill_in(id_column, sample, columns, _blend(comp, files, workspace, members))
+    place = workspace.decision(ENSEMBLE).relative_to(workspace.root).as_posix()
+    sent = deciding.as_sent(comp, _blend(comp, files, workspace, members), files.get(place, bundle / place))
+    table = deciding.whole_numbers(comp, columns, fill_in(id_column, sample, columns, sent))
     check_submission(table, id_column, sample, columns, specs)
     write_text(target, table.to_csv(index=False, lineterminator="\n"))
     log.say(f"infer: {target} ({len(table):,} rows, checked against {comp.submission.sample})")

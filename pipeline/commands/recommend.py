@@ -13,7 +13,6 @@ from pipeline.collab.config import RATING, RatingsCompetition
 from pipeline.config import Competition, Model
 from pipeline.errors import RequestError
 from pipeline.jobs import chosen_models, jobs_of
-from pipeline.metrics import METRICS
 from pipeline.rows import training_rows
 from pipeline.stages import train as training
 from pipeline.workspace import WEIGHTS, Workspace, read_json
@@ -82,12 +81,13 @@ def open_model(comp: Competition, workspace: Workspace, only: str | None) -> "tu
     ready = [m for m in models if all(training.step(comp, workspace, job).done() for job in jobs_of(comp, m.name))]
     if not ready:
         raise RequestError(f"no model of {comp.slug} is trained as the file says; run `pipeline run` first")
-    metric = METRICS[comp.metric]
+    higher_is_better = comp.leaderboard.higher_is_better
+    name = comp.leaderboard.of[RATING].name
 
     def worth(model: Model) -> float:
         cv = (read_json(workspace.metrics(model.name)) or {}).get("cv", {}).get(RATING, {})
-        value = cv.get(comp.metric)
-        return -np.inf if value is None else (value if metric.higher_is_better else -value)
+        value = cv.get(name)
+        return -np.inf if value is None else (value if higher_is_better else -value)
 
     best = max(ready, key=worth)
     return best.name, [load(job.folder(workspace) / WEIGHTS) for job in jobs_of(comp, best.name)]

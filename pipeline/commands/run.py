@@ -56,7 +56,7 @@ def closing_rows(comp: Competition, workspace: Workspace) -> list[dict[str, Any]
             row |= {"cv": {}, "mean": {}, "tta_cv": row["cv"], "tta_mean": row["mean"]}
         row["seconds"] = metrics.get("seconds")
         if comp.has_test and score.has_solution(workspace):
-            graded = score.score_predictions(comp, workspace, score.load_test(workspace, name))
+            graded = score.score_predictions(comp, workspace, score.load_test(comp, workspace, name))
             row |= {part: graded[part] for part in ("score", "public", "private")} | {"test": graded["targets"]}
         rows.append(row)
     return rows

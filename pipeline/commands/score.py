@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import predictions
+from pipeline import deciding, predictions
 from pipeline.config import Competition
 from pipeline.data.labels import specs_of
 from pipeline.data.tables import read_table
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.forms import Column
 from pipeline.kinds import kind_of
+from pipeline.metrics.leaderboard import Scorable
 from pipeline.predictions import Predictions, TargetSpec
 from pipeline.stages.submit import latest
-from pipeline.submission import columns_of, grade, read_back, read_sample, truth_from
+from pipeline.submission import columns_of, gradable, read_back, read_sample, truth_from
 from pipeline.workspace import Workspace, read_json, write_json
 
 USAGE = "Usage"  # Kaggle's column: which rows the public leaderboard scores, which the private one, which neither
@@ -55,7 +56,7 @@ def score_predictions(
     comp: Competition, workspace: Workspace, preds: Predictions, solution: Path | None = None
 ) -> dict[str, Any]:
     """Grade test predictions without writing a submission: `score` over what a submission would hold, and
-    `targets` for every target that the solution knows.
+    `targets` for every target that the solution knows. `preds` are decided, where the metric decides.
     """
     answers = read_solution(comp, workspace, solution)
     values = preds.take(list(answers.index))
@@ -79,9 +80,9 @@ def has_solution(workspace: Workspace) -> bool:
     return workspace.solution.is_file()
 
 
-def load_test(workspace: Workspace, member: str) -> Predictions:
-    """The test predictions of a model, or of 'ensemble'."""
-    return predictions.load(workspace.test(member))
+def load_test(comp: Competition, workspace: Workspace, member: str) -> Predictions:
+    """The test predictions of a model, or of 'ensemble', as they are sent."""
+    return deciding.as_sent(comp, predictions.load(workspace.test(member)), workspace.decision(member))
 
 
 def _graded(
@@ -93,16 +94,16 @@ def _graded(
         answers, values = answers[counted], _rows(values, counted)
     truth = truth_from(comp, specs, answers.drop(columns=USAGE, errors="ignore"))
     submitted = _submitted(comp, values)
-    everything = grade(comp, specs, values, truth)
+    everything = gradable(comp, specs, values, truth)
     if not submitted & everything.keys():
         raise RequestError(f"metric {comp.metric!r} fits no target that is both submitted and in the solution")
     if USAGE in answers.columns:
         for part in parts:
             rows = (answers[USAGE].str.lower() == part).to_numpy()
             if rows.any():
-                parts[part] = _mean(grade(comp, specs, _rows(values, rows), _rows(truth, rows)), submitted)
-    shown = {name: _number(value) for name, value in everything.items()}
-    return {"score": _mean(everything, submitted), **parts, "targets": shown}
+                parts[part] = _total(comp, gradable(comp, specs, _rows(values, rows), _rows(truth, rows)), submitted)
+    shown = {name: _number(comp.leaderboard.of[name].compute(*part)) for name, part in everything.items()}
+    return {"score": _total(comp, everything, submitted), **parts, "targets": shown}
 
 
 def _rows(values: dict[str, np.ndarray], chosen: np.ndarray) -> dict[str, np.ndarray]:
@@ -120,9 +121,10 @@ def _submitted(comp: Competition, values: dict[str, np.ndarray]) -> set[str]:
     return named or set(values)
 
 
-def _mean(grades: dict[str, float], submitted: set[str]) -> float | None:
-    chosen = [value for name, value in grades.items() if name in submitted]
-    return _number(sum(chosen) / len(chosen)) if chosen else None
+def _total(comp: Competition, parts: dict[str, Scorable], submitted: set[str]) -> float | None:
+    chosen = [part for name, part in parts.items() if name in submitted]
+    value = comp.leaderboard.total(chosen) if chosen else None
+    return None if value is None else _number(value)
 
 
 def _newest(workspace: Workspace) -> Path:

@@ -89,8 +89,9 @@ def leaderboard(comp: Competition, workspace: Workspace) -> list[dict[str, Any]]
 def _cv_of(comp: Competition, cv: dict[str, dict[str, float]]) -> float | None:
     """The CV of what the leaderboard scores: the metric of the submitted targets, or their mean."""
     submitted = {Column.of(name, source).target for name, source in comp.submission.columns.items()} or set(cv)
-    values = [cv[name][comp.metric] for name in sorted(submitted) if comp.metric in cv.get(name, {})]
-    return round(sum(values) / len(values), 6) if values else None
+    of = {name: chosen.name for name, chosen in comp.leaderboard.of.items() if name in submitted}
+    value = comp.leaderboard.mean({name: cv[name][own] for name, own in sorted(of.items()) if own in cv.get(name, {})})
+    return None if value is None else round(value, 6)
 
 
 def _file_about(workspace: Workspace) -> Path:

@@ -137,13 +137,8 @@ def reported(kind: str, leaderboard: str | None) -> list[str]:
     return [*first, *(name for name in standard if name not in first)]
 
 
-def value_or_none(name: str, truth: np.ndarray, preds: np.ndarray) -> float | None:
-    """The metric of a part of the rows, which may have none there: AUC of a single class, a plug-in's of its own."""
-    return or_none(lambda: METRICS[name].compute(truth, preds))
-
-
 def or_none(compute: Callable[[], float]) -> float | None:
-    """What it gives; None for NaN, and where it raises that there is no value."""
+    """A metric of rows that may have none: AUC of a single class, a plug-in's own. None for NaN and where it raises."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

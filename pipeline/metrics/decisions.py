@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.targets import TargetSpec
 
-Gain: TypeAlias = Callable[[np.ndarray, np.ndarray], float]  # of truth and decided values: more is better
+Gain: TypeAlias = Callable[[np.ndarray, np.ndarray], float]  # of truth and decided values (n, width): more is better
 Threshold: TypeAlias = float | str
 FITTED, PER_CLASS = "fitted", "per_class"
 MANY = 64  # grades above which cut points are not searched for, only set by the grades' shares
@@ -67,7 +67,7 @@ class CutPoints(Decision):
         number = values[:, 0].astype(np.float64)
 
         def worth(cuts: np.ndarray) -> float:
-            return gain(truth, _graded(grades, cuts, number))
+            return gain(truth, _graded(grades, cuts, number)[:, None])
 
         middles = (grades[1:] + grades[:-1]) / 2
         cuts = max((np.array(start["cuts"]), middles), key=worth)

@@ -44,7 +44,7 @@ class Chosen:
         if not isinstance(name, str):
             raise ValueError("expected a metric by its name, as in { name = 'fbeta', beta = 2.0 }")
         if name not in METRICS:
-            raise ValueError(METRICS.unknown(name))
+            raise ValueError(f"metric {name!r} is {METRICS.unknown(name)}")
         try:
             return cls(name, METRICS[name].read_options(given))
         except ValueError as error:
@@ -68,6 +68,14 @@ class Chosen:
         """The metric turned so that more is better."""
         value = self.compute(spec, truth, preds)
         return value if self.entry.higher_is_better else -value
+
+    def at_once(self, spec: TargetSpec, truth: np.ndarray, values: np.ndarray) -> float:
+        """The metric of values (n, width) that are decided, where it decides, without a search: for the line of an
+        epoch, and to choose among blends."""
+        decision = self.decision(spec.kind)
+        if decision is not None:
+            values = decision.apply(spec, values, decision.start(spec, truth, values))
+        return self.compute(spec, truth, spec.target_kind.for_metric(values))
 
     def problem(self, spec: TargetSpec, truth: np.ndarray) -> str | None:
         """Why there will be no value for a target, from its truth in train."""
@@ -105,6 +113,11 @@ class Leaderboard:
         if not fitting:
             raise ValueError(_fits_none(chosen))
         return cls(chosen.name, fitting, kinds, dict.fromkeys(fitting, 1.0))
+
+    @property
+    def mean_name(self) -> str:
+        """What the mean over several targets is called."""
+        return self.name if self.name in (MEAN, POOLED) else f"mean_{self.name}"
 
     @property
     def higher_is_better(self) -> bool:

@@ -9,7 +9,9 @@ import pandas as pd
 
 from pipeline.config import Competition
 from pipeline.data.fetch import fetch, identity
+from pipeline.data.labels import specs_of
 from pipeline.data.tables import read_table
+from pipeline.deciding import refuse_unscorable
 from pipeline.errors import RequestError
 from pipeline.freshness import Step
 from pipeline.kinds import kind_of
@@ -36,6 +38,7 @@ def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False)
     if own is not None:
         write_text(workspace.held_back_sample, own.to_csv(index=False, lineterminator="\n"))
     _refuse_other_ids(comp, workspace, manifest)
+    refuse_unscorable(comp, manifest[manifest["split"] == "train"], specs_of(comp.targets, manifest))
     write_with(workspace.manifest, lambda file: manifest.to_parquet(file, index=False))
     step(comp, workspace).record()
     counts = manifest["split"].value_counts()

@@ -1,16 +1,14 @@
 """ensemble: the members' predictions as one, with weights fitted on out-of-fold rows."""
 
-from pipeline import predictions
+from pipeline import deciding, predictions
 from pipeline.blending import combine, cross_fit, fit_weights
 from pipeline.config import Competition
 from pipeline.errors import WorkFailed
 from pipeline.freshness import Step, digest
 from pipeline.kinds import versions_of
 from pipeline.log import Log
-from pipeline.metrics import METRICS
-from pipeline.registry import code_in
 from pipeline.rows import training_rows
-from pipeline.scoring import cross_validate, cv_in_words, gain_on, mean_of, score_folds, scored_by
+from pipeline.scoring import cross_validate, cv_in_words, fit_decisions, gain_on, kept_scores, mean_of, scored_by
 from pipeline.settings import Settings
 from pipeline.stage import Stage
 from pipeline.submission import columns_meant, scored_targets
@@ -38,29 +36,31 @@ def ensemble(comp: Competition, workspace: Workspace, log: Log, force: bool = Fa
     if comp.has_test:
         tests = {m.name: predictions.load(workspace.test(m.name)) for m in comp.models}
         combine(method, tests, weights).save(workspace.test(ENSEMBLE), method=method, versions=versions_of(comp))
-    cv, folds = cross_validate(comp, workspace, oof), score_folds(comp, workspace, oof)
-    by_fold = {"metric": comp.metric, "cv": folds}
-    write_json(workspace.metrics(ENSEMBLE), {"cv": cv, "method": method, "fold_scores": by_fold})
+    scores = cross_validate(comp, workspace, oof)
+    kept = kept_scores(comp, {"cv": scores})
+    write_json(workspace.metrics(ENSEMBLE), {"cv": scores.cv, "method": method, "fold_scores": kept})
+    for path in deciding.outputs_of(comp, workspace, ENSEMBLE):
+        write_json(path, fit_decisions(comp, workspace, oof))
     step(comp, workspace).record()
     shares = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
-    mean = mean_of(comp.metric, scored_by(comp, workspace), cv, folds)
-    log.say(f"ensemble: {cv_in_words(cv, mean)} ({method}: {shares})")
+    mean = mean_of(comp.leaderboard, scored_by(comp, workspace), *scores)
+    log.say(f"ensemble: {cv_in_words(scores.cv, mean)} ({method}: {shares})")
     return True
 
 
 def step(comp: Competition, workspace: Workspace) -> Step:
     paths = [workspace.oof, workspace.test] if comp.has_test else [workspace.oof]
-    settings = comp.ensemble.settings(comp)
+    settings, scoring = comp.ensemble.settings(comp), comp.leaderboard.settings()
     inputs = {
         "version": VERSION,
         **settings,
-        "metric": comp.metric,
-        **code_in("metric", METRICS, comp.metric),
+        **scoring,
         "columns": columns_meant(comp, workspace),
         "members": {m.name: [digest(path(m.name)) for path in paths] for m in comp.models},
     }
     outputs = [workspace.blend_weights, workspace.metrics(ENSEMBLE), *(path(ENSEMBLE) for path in paths)]
-    return Step(workspace.blended, Settings(inputs, settings.defaults), tuple(outputs))
+    outputs += deciding.outputs_of(comp, workspace, ENSEMBLE)
+    return Step(workspace.blended, Settings(inputs, settings.defaults | scoring.defaults), tuple(outputs))
 
 
 STAGE = Stage(ensemble, lambda comp, workspace: [("", step(comp, workspace))], needs=("predict",))

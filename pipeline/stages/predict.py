@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import predictions
+from pipeline import deciding, predictions
 from pipeline.config import Competition, Model
 from pipeline.data.labels import priors
 from pipeline.errors import RequestError
@@ -15,11 +15,10 @@ from pipeline.freshness import Step, digest
 from pipeline.jobs import Job, chosen_models, jobs_of
 from pipeline.kinds import kind_of, versions_of
 from pipeline.log import Log
-from pipeline.metrics import METRICS
 from pipeline.predictions import NO_FOLD, Predictions
-from pipeline.registry import code_in
 from pipeline.rows import Loaded, load_rows, test_rows
-from pipeline.scoring import cross_validate, cv_in_words, mean_of, score_folds, scored_by
+from pipeline.scoring import OofScores, cross_validate, cv_in_words, fit_decisions, kept_scores, mean_of, scored_by
+from pipeline.settings import Settings
 from pipeline.stage import Part, Stage, worst
 from pipeline.stages import presize
 from pipeline.stages import train as training
@@ -67,16 +66,17 @@ def fold_step(comp: Competition, workspace: Workspace, job: Job) -> Step:
 
 def step(comp: Competition, workspace: Workspace, model: Model) -> Step:
     """A model's joined predictions: the stamps of all its folds."""
+    scoring = comp.leaderboard.settings()
     inputs = {
         "version": VERSION,
-        "metric": comp.metric,
-        **code_in("metric", METRICS, comp.metric),
+        **scoring,
         "folds": [digest(job.folder(workspace) / PREDICTED) for job in jobs_of(comp, model.name)],
     }
     outputs = [workspace.metrics(model.name), workspace.oof(model.name)]
+    outputs += deciding.outputs_of(comp, workspace, model.name)
     if comp.has_test:
         outputs.append(workspace.test(model.name))
-    return Step(workspace.predicted(model.name), inputs, tuple(outputs))
+    return Step(workspace.predicted(model.name), Settings(inputs, scoring.defaults), tuple(outputs))
 
 
 def _parts_of(comp: Competition, workspace: Workspace, model: Model) -> Iterator[Part]:
@@ -137,24 +137,26 @@ def _join_folds(comp: Competition, workspace: Workspace, model: Model, log: Log)
     """Held-out rows of all folds together; test rows as the mean over the folds; the CV of both kinds."""
     passes = kind_of(comp).passes
     about = {"model": model.name, "versions": versions_of(comp)}
-    scores: dict[str, Any] = {"model": model.name}
-    by_fold: dict[str, Any] = {"metric": comp.metric}
+    scores: dict[str, OofScores] = {}
     for kind, within in passes:
         folds = [job.folder(workspace) / within for job in jobs_of(comp, model.name)]
         oof = predictions.join([predictions.load(fold / OOF) for fold in folds])
-        scores[kind], by_fold[kind] = cross_validate(comp, workspace, oof), score_folds(comp, workspace, oof)
+        scores[kind] = cross_validate(comp, workspace, oof)
         if within:
             continue
         oof.save(workspace.oof(model.name), **about)
+        for path in deciding.outputs_of(comp, workspace, model.name):
+            write_json(path, fit_decisions(comp, workspace, oof))
         if comp.has_test:
             tests = [predictions.load(fold / TEST) for fold in folds]
             predictions.blend(tests, [1.0] * len(tests)).save(workspace.test(model.name), **about)
-    scores["seconds"] = round(seconds_of(comp, workspace, model), 1)
-    write_json(workspace.metrics(model.name), scores | {"fold_scores": by_fold})
+    kept: dict[str, Any] = {"model": model.name} | {kind: own.cv for kind, own in scores.items()}
+    kept |= {"seconds": round(seconds_of(comp, workspace, model), 1), "fold_scores": kept_scores(comp, scores)}
+    write_json(workspace.metrics(model.name), kept)
     step(comp, workspace, model).record()
     shown, scored = {"cv": "", "tta_cv": "with TTA "}, scored_by(comp, workspace)
-    means = {kind: mean_of(comp.metric, scored, scores[kind], by_fold[kind]) for kind, _ in passes}
-    said = [shown[kind] + cv_in_words(scores[kind], mean) for kind, mean in means.items()]
+    means = {kind: mean_of(comp.leaderboard, scored, *own) for kind, own in scores.items()}
+    said = [shown[kind] + cv_in_words(scores[kind].cv, mean) for kind, mean in means.items()]
     log.say(f"predict {model.name}: {'; '.join(said)}")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import predictions
+from pipeline import deciding, predictions
 from pipeline.config import Competition
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.forms import FORMS, Column
@@ -36,10 +36,13 @@ def submit(comp: Competition, workspace: Workspace, log: Log, force: bool = Fals
         return False
     if not workspace.test(member).is_file():
         raise WorkFailed(f"no test predictions of {member!r} yet; run `pipeline predict` and `pipeline ensemble`")
-    preds, oof = predictions.load(workspace.test(member)), predictions.load(workspace.oof(member))
+    preds, oof = (
+        deciding.as_sent(comp, predictions.load(path), workspace.decision(member))
+        for path in (workspace.test(member), workspace.oof(member))
+    )
     id_column, sample = read_sample(comp, workspace)
     columns = columns_of(comp, [name for name in sample.columns if name != id_column])
-    table = fill_in(id_column, sample, columns, preds)
+    table = deciding.whole_numbers(comp, columns, fill_in(id_column, sample, columns, preds))
     check_submission(table, id_column, sample, columns, preds.specs)
     shifts = class_shifts(columns, preds, oof)
     for shift in shifts:
@@ -67,6 +70,7 @@ def step(comp: Competition, workspace: Workspace, member: str = "ensemble") -> S
         "preds": digest(workspace.test(member)),
         "columns": columns_meant(comp, workspace),
         "sample": digest(sample) if sample else None,
+        **({"decision": digest(workspace.decision(member))} if deciding.decides(comp) else {}),
         **form_codes(comp),
     }
     stamp = workspace.submitted(member)

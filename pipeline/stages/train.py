@@ -10,6 +10,7 @@ import pandas as pd
 import tomli_w
 
 from pipeline.config import Competition, Model
+from pipeline.deciding import refuse_unscorable
 from pipeline.errors import TimeIsUp
 from pipeline.fold import Fold
 from pipeline.freshness import Step, digest
@@ -54,6 +55,7 @@ def train(
         log.say(f"train: {len(todo)} fold(s) on {device}")
     presize.ensure(comp, workspace, log)
     loaded, done = load_rows(comp, workspace), 0
+    refuse_unscorable(comp, loaded.rows, loaded.specs)  # the metric may be newer than the data
 
     def work(job: Job) -> None:
         if job is not todo[0]:  # the first one trains an epoch in any case, so that every call gets further

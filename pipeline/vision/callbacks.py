@@ -4,7 +4,7 @@ import json
 import random
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -240,13 +240,15 @@ class BatchBar(LearnerCallback):
 
 
 def epoch_line(
-    log: Log, label: str, total: int, first: tuple[str, Sequence[str]], rest: Sequence[str]
+    log: Log, label: str, total: int, first: tuple[str, Mapping[str, float]], rest: Sequence[str]
 ) -> Callable[[dict[str, Any]], None]:
-    """A function that says an epoch's row in one line: a name for the mean of some columns, the losses, the `rest`."""
-    name, averaged = first
+    """A function that says an epoch's row in one line: a name for the mean of some columns, by their weights, the
+    losses, the `rest`."""
+    name, weights = first
+    whole = sum(weights.values())
 
     def say(row: dict[str, Any]) -> None:
-        mean = {name: sum(row[column] for column in averaged) / len(averaged)} if averaged else {}
+        mean = {name: sum(weight * row[column] for column, weight in weights.items()) / whole} if whole else {}
         shown = mean | {column: row[column] for column in ("train_loss", "valid_loss", *rest)}
         numbers = "  ".join(f"{what} {value:.4f}" for what, value in shown.items())
         log.say(f"{label}  epoch {row['epoch'] + 1}/{total}  {numbers}  {row['seconds']:.1f} s")

@@ -123,7 +123,7 @@ class ImageKind:
                 f"train {fold.name}",
                 open_cache(fold.presized, fold.raw, log),
                 deadline,
-                Scored.of(fold.comp.metric, fold.scored, fold.specs, fold.held_out),
+                Scored.of(fold.comp.leaderboard, fold.scored, fold.specs, fold.held_out),
             )
 
     def open_trained(self, fold: Images) -> "TrainedModel":

@@ -9,8 +9,9 @@ import pandas as pd
 import torch
 from fastai.learner import Learner, Metric
 
-from pipeline.data.labels import for_metric, truth_of
-from pipeline.metrics import METRICS, value_or_none
+from pipeline.data.labels import truth_of
+from pipeline.metrics import or_none
+from pipeline.metrics.leaderboard import Leaderboard
 from pipeline.targets import TargetSpec
 from pipeline.vision.heads import Head, JointLabels
 
@@ -21,49 +22,56 @@ SHOWN = 3  # targets of which an epoch's line has a number each; history.csv has
 
 @dataclass(frozen=True)
 class Scored:
-    """The leaderboard's metric, the targets whose mean it scores, and the truth of the validation rows in their order.
+    """The leaderboard, the targets whose mean it scores, and the truth of the validation rows in their order.
 
-    `truth` holds every target that the metric fits and that is small enough.
+    `truth` holds every target that has a metric there and is small enough.
     """
 
-    metric: str
+    leaderboard: Leaderboard
     targets: Sequence[str]
     truth: Mapping[str, np.ndarray]
 
     @classmethod
-    def of(cls, metric: str, targets: Sequence[str], specs: Sequence[TargetSpec], held_out: pd.DataFrame) -> "Scored":
+    def of(
+        cls, leaderboard: Leaderboard, targets: Sequence[str], specs: Sequence[TargetSpec], held_out: pd.DataFrame
+    ) -> "Scored":
         """For rows of the manifest."""
-        entry = METRICS[metric]
-        most = min(CELLS // max(1, len(held_out)), SORTED if entry.sorts_each_class else CELLS)
-        fitting = [spec for spec in specs if entry.scores(spec.kind) and spec.width <= most]
-        return cls(metric, targets, {spec.name: truth_of(spec, held_out[spec.name].to_numpy()) for spec in fitting})
+        truth = {}
+        for spec in specs:
+            chosen = leaderboard.of.get(spec.name)
+            slow = chosen is not None and chosen.entry.sorts_each_class
+            most = min(CELLS // max(1, len(held_out)), SORTED if slow else CELLS)
+            if chosen is not None and spec.width <= most:
+                truth[spec.name] = truth_of(spec, held_out[spec.name].to_numpy())
+        return cls(leaderboard, targets, truth)
 
     def column(self, target: str) -> str:
-        """Its name in history.csv."""
-        return f"{target}_{self.metric}"
+        """The name in history.csv of the metric of a target that has one."""
+        return f"{target}_{self.leaderboard.of[target].name}"
 
     def metrics(self, joint: JointLabels) -> list[Metric]:
-        """One for each target whose error is not that metric already."""
-        names = [head.spec.name for head in joint.heads if head.spec.target_kind.error_name != self.metric]
-        return [WholeSet(self, joint, name) for name in names if name in self.truth]
+        """One for each target whose error is not its metric already."""
+        errors = {head.spec.name: f"{head.spec.name}_{head.spec.target_kind.error_name}" for head in joint.heads}
+        names = [name for name, error in errors.items() if name in self.truth and self.column(name) != error]
+        return [WholeSet(self, joint, name) for name in names]
 
 
-def columns_of_line(heads: Sequence[Head], scored: Scored | None) -> tuple[tuple[str, Sequence[str]], list[str]]:
-    """What an epoch's line shows: the name of the leaderboard's mean and the columns that it is of; more columns.
+def columns_of_line(heads: Sequence[Head], scored: Scored | None) -> tuple[tuple[str, Mapping[str, float]], list[str]]:
+    """What an epoch's line shows: the name of the leaderboard's mean, the weights of columns in it; more columns.
 
     A target that the metric does not fit is told by its error. With many targets the mean says enough.
     """
     told = {head.spec.name: f"{head.spec.name}_{head.spec.target_kind.error_name}" for head in heads}
     if scored is None:
-        return ("", ()), list(told.values())
+        return ("", {}), list(told.values())
     told |= {name: scored.column(name) for name in told if name in scored.truth}
-    if not scored.targets or any(name not in scored.truth for name in scored.targets):
-        return ("", ()), list(told.values())
-    mean = [told[name] for name in scored.targets]
+    if not scored.targets or scored.leaderboard.pooled or any(name not in scored.truth for name in scored.targets):
+        return ("", {}), list(told.values())
+    mean = {told[name]: scored.leaderboard.weights[name] for name in scored.targets}
     if len(mean) == 1:
         rest = [column for column in told.values() if column not in mean]
-        return (mean[0], mean), rest if len(rest) <= SHOWN else []
-    return (f"mean_{scored.metric}", mean), list(told.values()) if len(told) <= SHOWN else []
+        return (next(iter(mean)), mean), rest if len(rest) <= SHOWN else []
+    return (scored.leaderboard.mean_name, mean), list(told.values()) if len(told) <= SHOWN else []
 
 
 class WholeSet(Metric):
@@ -94,5 +102,5 @@ class WholeSet(Metric):
         values = torch.cat(self.parts).numpy() if self.parts else np.empty((0, spec.width), dtype=np.float32)
         if len(values) != len(truth):  # somebody validates other rows
             return float("nan")
-        found = value_or_none(self.scored.metric, truth, for_metric(spec, values))
+        found = or_none(lambda: self.scored.leaderboard.of[spec.name].at_once(spec, truth, values))
         return float("nan") if found is None else found
