@@ -10,6 +10,7 @@ from pipeline.registry import code_in
 from pipeline.settings import Section, Settings
 from pipeline.vision.augmentations import OwnAugmentation, settings_of
 from pipeline.vision.poolings import POOLINGS
+from pipeline.vision.start import is_path, start_digest
 
 
 def _both_sides(value: object) -> object:
@@ -123,9 +124,12 @@ class ImageModel(Model, frozen=True):
         return self
 
     def settings(self, within: Any = None, leave_out: Collection[str] = ()) -> Settings:
-        """With the code of a pooling that a plug-in brings."""
+        """With the code of a pooling that a plug-in brings, and the content of the file that training starts from."""
         found = super().settings(within, leave_out)
-        return Settings(found | code_in("pooling", POOLINGS, self.pooling), found.defaults, found.from_spelled)
+        more: dict[str, Any] = dict(code_in("pooling", POOLINGS, self.pooling))
+        if is_path(self.weights):
+            more["weights_file"] = start_digest(self.arch, self.weights)
+        return Settings(found | more, found.defaults, found.from_spelled, where_known={"weights_file"})
 
     @property
     def schedule_name(self) -> Literal["fine_tune", "one_cycle"]:

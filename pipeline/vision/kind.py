@@ -22,6 +22,7 @@ from pipeline.rows import ALONE, content_digest, reader_codes
 from pipeline.vision.config import ImageCompetition, ImageData, ImageModel, Resize
 from pipeline.vision.manifest import build_manifest, empty_class_folders
 from pipeline.vision.splits import split_images
+from pipeline.vision.start import start_file
 from pipeline.workspace import WEIGHTS, Workspace
 
 if TYPE_CHECKING:
@@ -89,11 +90,11 @@ class ImageKind:
         return {}
 
     def check_models(self, models: Sequence[ImageModel]) -> None:
-        """Refuse an architecture that timm does not know."""
-        from pipeline.vision.model import check_arch
+        """Refuse an architecture that timm does not know, and a file of weights that does not fit."""
+        from pipeline.vision.model import check_start
 
         for model in models:
-            check_arch(model.arch)
+            check_start(model)
 
     def device(self, log: Log) -> str:
         return device_in_words(log)
@@ -110,6 +111,7 @@ class ImageKind:
         from pipeline.vision.memory import given_back
         from pipeline.vision.train import train_fold
 
+        _warn_of_leak(fold, log)
         with given_back():
             train_fold(
                 samples_of(fold.train, fold.specs, fold.raw),
@@ -149,6 +151,18 @@ class ImageKind:
 
 
 KIND: Kind[ImageCompetition, ImageData, ImageModel] = ImageKind()
+
+
+def _warn_of_leak(fold: Images, log: Log) -> None:
+    """Weights of another fold of this competition have seen what this fold is measured on."""
+    path = start_file(fold.model.arch, fold.model.weights)
+    if path is None or fold.folder.parents[1].resolve() not in path.resolve().parents:
+        return
+    if path.parent.name != fold.folder.name:
+        log.warn(
+            f"{fold.name} starts from {path}, which was trained on the rows that this fold holds out: its scores "
+            "will be too good, and an ensemble will trust it too much"
+        )
 
 
 def _numbered(groups: Sequence[Sequence[int]], rows: int) -> np.ndarray:

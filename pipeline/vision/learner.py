@@ -1,7 +1,7 @@
 """A fastai Learner for one fold: loaders, network, loss, metrics, precision. A simple call on composable parts."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
@@ -31,16 +31,19 @@ def build_learner(
     *,
     weights: str | None = None,
     pixels: PixelSource | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Learner:
     """A Learner on which fastai's own methods work: get_preds, tta, predict, show_batch, show_results, lr_find.
 
     `weights` replaces the model's own ('none' when trained ones will be loaded). Images come from `pixels`; without
-    it from their files, decoded anew for each batch.
+    it from their files, decoded anew for each batch. `tell` is told what a file of weights gave to the network.
     """
     keep_freed_memory()
     repeat_exactly()
     specs = [head.spec for head in heads]
     network = build_network(model.arch, weights or model.weights, specs, model.size, model.dropout, model.pooling)
+    if tell is not None and network.start:
+        tell(network.start)
     loaders = build_loaders(
         train,
         valid,

@@ -92,7 +92,15 @@ def train_fold(  # noqa: PLR0913
     if kept and any(differences("", kept.get("inputs") or {}, inputs)):
         kept = None  # of another run
     seed_everything(*seed, "network")
-    learn = build_learner(model, heads, train, valid, weights="none" if kept else None, pixels=pixels_of(model, cache))
+    learn = build_learner(
+        model,
+        heads,
+        train,
+        valid,
+        weights="none" if kept else None,
+        pixels=pixels_of(model, cache),
+        tell=lambda start: log.say(f"{label}  {start}"),
+    )
     if kept:
         rows, lr, at, done = kept["rows"], kept["lr"], kept["phase"], kept["epoch"] + 1
         log.say(f"{label}  goes on after epoch {len(rows)}")
