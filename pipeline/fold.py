@@ -30,4 +30,5 @@ class Fold(Generic[C_co, M_co]):
     folder: Path
     seed: tuple[int | str, ...]
     name: str
+    scored: tuple[str, ...] = ()  # the targets whose mean the leaderboard scores
     presized: Path | None = None  # the folder of the cache that its presized rows are in

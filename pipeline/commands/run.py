@@ -9,7 +9,8 @@ from pipeline.config import Competition
 from pipeline.kinds import kind_of
 from pipeline.log import Log
 from pipeline.road import stages_of, standings
-from pipeline.workspace import Workspace, read_json
+from pipeline.scoring import read_scores, scored_by
+from pipeline.workspace import ENSEMBLE, Workspace, read_json
 
 
 def run(comp: Competition, workspace: Workspace, log: Log, force: bool = False) -> dict[str, Any]:
@@ -42,14 +43,17 @@ def run(comp: Competition, workspace: Workspace, log: Log, force: bool = False) 
 
 
 def closing_rows(comp: Competition, workspace: Workspace) -> list[dict[str, Any]]:
-    """A row for each model and the ensemble: CV with and without TTA, seconds, and the scores where known."""
-    members = [model.name for model in comp.models] + (["ensemble"] if len(comp.models) > 1 else [])
-    rows = []
+    """A row for each model and the ensemble: CV and its mean with and without TTA, seconds, and the scores where known.
+
+    For what "mean" and "tta_mean" hold see `scoring.mean_of`.
+    """
+    members = [model.name for model in comp.models] + ([ENSEMBLE] if len(comp.models) > 1 else [])
+    rows, targets = [], scored_by(comp, workspace)
     for name in members:
         metrics = read_json(workspace.metrics(name)) or {}
-        row = {"name": name, "cv": metrics.get("cv", {}), "tta_cv": metrics.get("tta_cv", {})}
-        if name == "ensemble" and len(kind_of(comp).passes) > 1:  # it blends predictions with TTA
-            row = {"name": name, "cv": {}, "tta_cv": row["cv"]}
+        row = {"name": name, **read_scores(comp, workspace, name, targets, done=True)}
+        if name == ENSEMBLE and len(kind_of(comp).passes) > 1:  # it blends predictions with TTA
+            row |= {"cv": {}, "mean": {}, "tta_cv": row["cv"], "tta_mean": row["mean"]}
         row["seconds"] = metrics.get("seconds")
         if comp.has_test and score.has_solution(workspace):
             graded = score.score_predictions(comp, workspace, score.load_test(workspace, name))

@@ -4,6 +4,8 @@ For a category or binary target `truth` is int codes (n,) and `preds` probabilit
 multilabel target both are (n, classes); for a regression target both are (n,). scikit-learn computes them.
 """
 
+import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,6 +27,7 @@ class Metric:
     higher_is_better: bool
     needs_probabilities: bool
     compute: Callable[[np.ndarray, np.ndarray], float]
+    sorts_each_class: bool = False  # its time grows with the classes: with many it is not computed every epoch
 
     def scores(self, kind: str) -> bool:
         """Whether it has a meaning for targets of this kind."""
@@ -57,8 +60,18 @@ METRICS: Registry[Metric] = Registry(
 
 
 def reported(kind: str, leaderboard: str) -> list[str]:
-    """The metrics shown for a target of this kind: the standard ones, then the leaderboard's if it fits."""
-    names = list(KINDS[kind].standard_metrics)
-    if leaderboard not in names and METRICS[leaderboard].scores(kind):
-        names.append(leaderboard)
-    return names
+    """The metrics shown for a target of this kind: the leaderboard's if it fits, then the standard ones."""
+    standard = KINDS[kind].standard_metrics
+    first = [leaderboard] if METRICS[leaderboard].scores(kind) or leaderboard in standard else []
+    return [*first, *(name for name in standard if name not in first)]
+
+
+def value_or_none(name: str, truth: np.ndarray, preds: np.ndarray) -> float | None:
+    """The metric of a part of the rows, which may have none there: AUC of a single class, a plug-in's of its own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            value = float(METRICS[name].compute(truth, preds))
+        except (ValueError, ArithmeticError):
+            return None
+    return None if math.isnan(value) else value

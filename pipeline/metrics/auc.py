@@ -16,4 +16,4 @@ def auc(truth: np.ndarray, preds: np.ndarray) -> float:
     return float(np.mean([roc_auc_score(onehot[:, c], preds[:, c]) for c in mixed])) if mixed else float("nan")
 
 
-ENTRY = Metric(ONE_OF | TAGS, True, True, auc)
+ENTRY = Metric(ONE_OF | TAGS, True, True, auc, sorts_each_class=True)

@@ -10,7 +10,7 @@ from pipeline.log import Log
 from pipeline.metrics import METRICS
 from pipeline.registry import code_in
 from pipeline.rows import training_rows
-from pipeline.scoring import cross_validate, cv_in_words, gain_on
+from pipeline.scoring import cross_validate, cv_in_words, gain_on, mean_of, score_folds, scored_by
 from pipeline.settings import Settings
 from pipeline.stage import Stage
 from pipeline.submission import columns_meant, scored_targets
@@ -38,11 +38,13 @@ def ensemble(comp: Competition, workspace: Workspace, log: Log, force: bool = Fa
     if comp.has_test:
         tests = {m.name: predictions.load(workspace.test(m.name)) for m in comp.models}
         combine(method, tests, weights).save(workspace.test(ENSEMBLE), method=method, versions=versions_of(comp))
-    cv = cross_validate(comp, workspace, oof)
-    write_json(workspace.metrics(ENSEMBLE), {"cv": cv, "method": method})
+    cv, folds = cross_validate(comp, workspace, oof), score_folds(comp, workspace, oof)
+    by_fold = {"metric": comp.metric, "cv": folds}
+    write_json(workspace.metrics(ENSEMBLE), {"cv": cv, "method": method, "fold_scores": by_fold})
     step(comp, workspace).record()
     shares = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
-    log.say(f"ensemble: {cv_in_words(cv)} ({method}: {shares})")
+    mean = mean_of(comp.metric, scored_by(comp, workspace), cv, folds)
+    log.say(f"ensemble: {cv_in_words(cv, mean)} ({method}: {shares})")
     return True
 
 

@@ -19,7 +19,7 @@ from pipeline.metrics import METRICS
 from pipeline.predictions import NO_FOLD, Predictions
 from pipeline.registry import code_in
 from pipeline.rows import Loaded, load_rows, test_rows
-from pipeline.scoring import cross_validate, cv_in_words
+from pipeline.scoring import cross_validate, cv_in_words, mean_of, score_folds, scored_by
 from pipeline.stage import Part, Stage, worst
 from pipeline.stages import presize
 from pipeline.stages import train as training
@@ -138,10 +138,11 @@ def _join_folds(comp: Competition, workspace: Workspace, model: Model, log: Log)
     passes = kind_of(comp).passes
     about = {"model": model.name, "versions": versions_of(comp)}
     scores: dict[str, Any] = {"model": model.name}
+    by_fold: dict[str, Any] = {"metric": comp.metric}
     for kind, within in passes:
         folds = [job.folder(workspace) / within for job in jobs_of(comp, model.name)]
         oof = predictions.join([predictions.load(fold / OOF) for fold in folds])
-        scores[kind] = cross_validate(comp, workspace, oof)
+        scores[kind], by_fold[kind] = cross_validate(comp, workspace, oof), score_folds(comp, workspace, oof)
         if within:
             continue
         oof.save(workspace.oof(model.name), **about)
@@ -149,10 +150,12 @@ def _join_folds(comp: Competition, workspace: Workspace, model: Model, log: Log)
             tests = [predictions.load(fold / TEST) for fold in folds]
             predictions.blend(tests, [1.0] * len(tests)).save(workspace.test(model.name), **about)
     scores["seconds"] = round(seconds_of(comp, workspace, model), 1)
-    write_json(workspace.metrics(model.name), scores)
+    write_json(workspace.metrics(model.name), scores | {"fold_scores": by_fold})
     step(comp, workspace, model).record()
-    shown = {"cv": "", "tta_cv": " with TTA"}
-    log.say(f"predict {model.name}: {', '.join(cv_in_words(scores[kind]) + shown[kind] for kind, _ in passes)}")
+    shown, scored = {"cv": "", "tta_cv": "with TTA "}, scored_by(comp, workspace)
+    means = {kind: mean_of(comp.metric, scored, scores[kind], by_fold[kind]) for kind, _ in passes}
+    said = [shown[kind] + cv_in_words(scores[kind], mean) for kind, mean in means.items()]
+    log.say(f"predict {model.name}: {'; '.join(said)}")
 
 
 def seconds_of(comp: Competition, workspace: Workspace, model: Model) -> float:

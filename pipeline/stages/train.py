@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -16,6 +17,7 @@ from pipeline.jobs import Engine, Job, LocalEngine, jobs_of
 from pipeline.kinds import kind_of
 from pipeline.log import Log
 from pipeline.rows import Loaded, load_rows
+from pipeline.scoring import scored_by
 from pipeline.stage import Part, Stage
 from pipeline.stages import presize
 from pipeline.workspace import HISTORY, TRAINED, WEIGHTS, Workspace, write_text
@@ -116,7 +118,8 @@ def resolved(comp: Competition, model: Model) -> str:
 def _train_one(comp: Competition, workspace: Workspace, job: Job, loaded: Loaded, log: Log, deadline: float) -> None:
     write_text(workspace.config(job.model.name), resolved(comp, job.model))
     started = time.monotonic()
-    kind_of(comp).train_fold(fold_of(comp, workspace, job, loaded), log, deadline)
+    fold = replace(fold_of(comp, workspace, job, loaded), scored=scored_by(comp, workspace))
+    kind_of(comp).train_fold(fold, log, deadline)
     step(comp, workspace, job).record(seconds=round(time.monotonic() - started, 2))
 
 

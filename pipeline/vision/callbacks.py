@@ -4,7 +4,7 @@ import json
 import random
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -239,12 +239,16 @@ class BatchBar(LearnerCallback):
             self.progress(done, self.total * self.n_iter)
 
 
-def epoch_line(log: Log, label: str, total: int) -> Callable[[dict[str, Any]], None]:
-    """A function that says an epoch's row in one line."""
+def epoch_line(
+    log: Log, label: str, total: int, first: tuple[str, Sequence[str]], rest: Sequence[str]
+) -> Callable[[dict[str, Any]], None]:
+    """A function that says an epoch's row in one line: a name for the mean of some columns, the losses, the `rest`."""
+    name, averaged = first
 
     def say(row: dict[str, Any]) -> None:
-        rest = {k: v for k, v in row.items() if k not in ("epoch", "seconds")}
-        numbers = "  ".join(f"{name} {value:.4f}" for name, value in rest.items())
+        mean = {name: sum(row[column] for column in averaged) / len(averaged)} if averaged else {}
+        shown = mean | {column: row[column] for column in ("train_loss", "valid_loss", *rest)}
+        numbers = "  ".join(f"{what} {value:.4f}" for what, value in shown.items())
         log.say(f"{label}  epoch {row['epoch'] + 1}/{total}  {numbers}  {row['seconds']:.1f} s")
 
     return say

@@ -109,6 +109,7 @@ class ImageKind:
         from pipeline.vision.cache import open_cache
         from pipeline.vision.fold import heads_of, samples_of
         from pipeline.vision.memory import given_back
+        from pipeline.vision.scored import Scored
         from pipeline.vision.train import train_fold
 
         _warn_of_leak(fold, log)
@@ -124,6 +125,7 @@ class ImageKind:
                 f"train {fold.name}",
                 open_cache(fold.presized, fold.raw, log),
                 deadline,
+                Scored.of(fold.comp.metric, fold.scored, fold.specs, fold.held_out),
             )
 
     def open_trained(self, fold: Images) -> "TrainedModel":

@@ -21,6 +21,7 @@ from pipeline.vision.heads import Head, JointLabels, JointLoss
 from pipeline.vision.memory import keep_freed_memory
 from pipeline.vision.model import BodyAndHeads, build_network
 from pipeline.vision.optimizer import FusedAdam
+from pipeline.vision.scored import Scored
 
 
 def build_learner(
@@ -31,12 +32,14 @@ def build_learner(
     *,
     weights: str | None = None,
     pixels: PixelSource | None = None,
+    scored: Scored | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Learner:
     """A Learner on which fastai's own methods work: get_preds, tta, predict, show_batch, show_results, lr_find.
 
     `weights` replaces the model's own ('none' when trained ones will be loaded). Images come from `pixels`; without
-    it from their files, decoded anew for each batch. `tell` is told what a file of weights gave to the network.
+    it from their files, decoded anew for each batch. With `scored`, the leaderboard's metric of `valid` is told beside
+    the heads' errors. `tell` is told what a file of weights gave to the network.
     """
     keep_freed_memory()
     repeat_exactly()
@@ -63,7 +66,7 @@ def build_learner(
         loss_func=JointLoss(joint),
         opt_func=FusedAdam,  # pyright: ignore[reportArgumentType] - fastai's hint names what it makes
         splitter=default_split,
-        metrics=[_metric(joint, number) for number in range(len(heads))],
+        metrics=[*(_metric(joint, number) for number in range(len(heads))), *(scored.metrics(joint) if scored else ())],
         wd=model.weight_decay,
         cbs=_callbacks(model, loaders.device),
     )

@@ -37,6 +37,7 @@ from pipeline.vision.heads import Head
 from pipeline.vision.learner import build_learner, network_of, pixels_of
 from pipeline.vision.metadata import Metadata, installed_versions
 from pipeline.vision.model import save_weights, statistics_of
+from pipeline.vision.scored import Scored, columns_of_line
 from pipeline.workspace import CHECKPOINT, HISTORY, WEIGHTS, csv_text, write_text
 
 
@@ -78,13 +79,14 @@ def train_fold(  # noqa: PLR0913
     label: str,
     cache: Cache | None = None,
     deadline: float = math.inf,
+    scored: Scored | None = None,
 ) -> None:
     """Train one fold and write `weights.safetensors` and `history.csv` into `folder`.
 
     After each epoch a checkpoint is kept there; a fold that was killed goes on from it, to the same bytes.
-    `seed` is anything printable that names this fold; `cache` holds the presized images. Raises WorkFailed if the
-    loss is no longer a number, and TimeIsUp after the last epoch that ends before `deadline` (of time.monotonic),
-    where there are more.
+    `seed` is anything printable that names this fold; `cache` holds the presized images; with `scored`, history and
+    epoch lines tell the leaderboard's metric of `valid`. Raises WorkFailed if the loss is no longer a number, and
+    TimeIsUp after the last epoch that ends before `deadline` (of time.monotonic), where there are more.
     """
     checkpoint = folder / CHECKPOINT
     inputs = _inputs(train, valid, heads, model, seed, cache.form if cache else "files")
@@ -99,6 +101,7 @@ def train_fold(  # noqa: PLR0913
         valid,
         weights="none" if kept else None,
         pixels=pixels_of(model, cache),
+        scored=scored,
         tell=lambda start: log.say(f"{label}  {start}"),
     )
     if kept:
@@ -109,6 +112,7 @@ def train_fold(  # noqa: PLR0913
         lr = find_rate(learn, folder, seed) if model.lr == "auto" else model.lr
     phases = phases_of(model, lr)
     total = sum(phase.epochs for phase in phases)
+    line = epoch_line(log, label, total, *columns_of_line(heads, scored))
     stop = StopInTime(deadline, rows, total)
     with log.bar(label) as progress:
         for number, phase in list(enumerate(phases))[at:]:
@@ -116,7 +120,7 @@ def train_fold(  # noqa: PLR0913
             before = sum(p.epochs for p in phases[:number])
             watch = [
                 SeedEpochs(*seed, number),
-                History(rows, epoch_line(log, label, total)),
+                History(rows, line),
                 Checkpoint(checkpoint, rows, about),
                 BatchBar(progress, before, total),
                 stop,
@@ -132,7 +136,7 @@ def train_fold(  # noqa: PLR0913
     network = network_of(learn)
     described = Metadata.of(model, heads, seed, statistics_of(network), installed_versions())
     save_weights(folder / WEIGHTS, network, described.header())
-    write_text(folder / HISTORY, csv_text(rows))
+    write_text(folder / HISTORY, csv_text(_alike(rows)))
     shutil.rmtree(checkpoint.parent, ignore_errors=True)
 
 
@@ -145,6 +149,12 @@ def find_rate(learn: Learner, folder: Path, seed: tuple[int | str, ...]) -> floa
         found = learn.lr_find(show_plot=False, suggest_funcs=(valley,))
         learn.remove_cbs(SeedEpochs)
     return float(found.valley)
+
+
+def _alike(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with the columns of all: epochs from before a restart may have been told another metric."""
+    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name != "seconds"]
+    return [{name: row.get(name, "") for name in (*names, "seconds")} for row in rows]
 
 
 def _fit(

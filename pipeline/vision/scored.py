@@ -1,0 +1,98 @@
+"""What the leaderboard scores, computed over the whole validation set at the end of each epoch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import pandas as pd
+import torch
+from fastai.learner import Learner, Metric
+
+from pipeline.data.labels import for_metric, truth_of
+from pipeline.metrics import METRICS, value_or_none
+from pipeline.targets import TargetSpec
+from pipeline.vision.heads import Head, JointLabels
+
+CELLS = 50_000_000  # predictions of a target (rows x classes) up to which they are kept for it: 200 MB
+SORTED = 64  # classes up to which a metric may sort the rows for each: 1 us a row and class, 2 % of a fast epoch
+SHOWN = 3  # targets of which an epoch's line has a number each; history.csv has all
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The leaderboard's metric, the targets whose mean it scores, and the truth of the validation rows in their order.
+
+    `truth` holds every target that the metric fits and that is small enough.
+    """
+
+    metric: str
+    targets: Sequence[str]
+    truth: Mapping[str, np.ndarray]
+
+    @classmethod
+    def of(cls, metric: str, targets: Sequence[str], specs: Sequence[TargetSpec], held_out: pd.DataFrame) -> "Scored":
+        """For rows of the manifest."""
+        entry = METRICS[metric]
+        most = min(CELLS // max(1, len(held_out)), SORTED if entry.sorts_each_class else CELLS)
+        fitting = [spec for spec in specs if entry.scores(spec.kind) and spec.width <= most]
+        return cls(metric, targets, {spec.name: truth_of(spec, held_out[spec.name].to_numpy()) for spec in fitting})
+
+    def column(self, target: str) -> str:
+        """Its name in history.csv."""
+        return f"{target}_{self.metric}"
+
+    def metrics(self, joint: JointLabels) -> list[Metric]:
+        """One for each target whose error is not that metric already."""
+        names = [head.spec.name for head in joint.heads if head.spec.target_kind.error_name != self.metric]
+        return [WholeSet(self, joint, name) for name in names if name in self.truth]
+
+
+def columns_of_line(heads: Sequence[Head], scored: Scored | None) -> tuple[tuple[str, Sequence[str]], list[str]]:
+    """What an epoch's line shows: the name of the leaderboard's mean and the columns that it is of; more columns.
+
+    A target that the metric does not fit is told by its error. With many targets the mean says enough.
+    """
+    told = {head.spec.name: f"{head.spec.name}_{head.spec.target_kind.error_name}" for head in heads}
+    if scored is None:
+        return ("", ()), list(told.values())
+    told |= {name: scored.column(name) for name in told if name in scored.truth}
+    if not scored.targets or any(name not in scored.truth for name in scored.targets):
+        return ("", ()), list(told.values())
+    mean = [told[name] for name in scored.targets]
+    if len(mean) == 1:
+        rest = [column for column in told.values() if column not in mean]
+        return (mean[0], mean), rest if len(rest) <= SHOWN else []
+    return (f"mean_{scored.metric}", mean), list(told.values()) if len(told) <= SHOWN else []
+
+
+class WholeSet(Metric):
+    """The leaderboard's metric for one target: of all rows at once, for a mean over batches may be another number."""
+
+    def __init__(self, scored: Scored, joint: JointLabels, target: str) -> None:
+        self.scored, self.joint = scored, joint
+        self.number = [head.spec.name for head in joint.heads].index(target)
+        self.head = joint.heads[self.number]
+        self.parts: list[torch.Tensor] = []
+
+    @property
+    def name(self) -> str:
+        return self.scored.column(self.head.spec.name)
+
+    def reset(self) -> None:
+        self.parts = []
+
+    def accumulate(self, learn: Learner) -> None:
+        preds = cast(torch.Tensor, learn.pred)
+        own = preds.detach().as_subclass(torch.Tensor).split(self.joint.widths, dim=1)[self.number]
+        self.parts.append(self.head.activate(own.float()).cpu())
+
+    @property
+    def value(self) -> float:
+        """NaN where the rows have none, as AUC of a single class."""
+        spec, truth = self.head.spec, self.scored.truth[self.head.spec.name]
+        values = torch.cat(self.parts).numpy() if self.parts else np.empty((0, spec.width), dtype=np.float32)
+        if len(values) != len(truth):  # somebody validates other rows
+            return float("nan")
+        found = value_or_none(self.scored.metric, truth, for_metric(spec, values))
+        return float("nan") if found is None else found
