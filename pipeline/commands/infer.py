@@ -22,6 +22,7 @@ from pipeline.stages.data import fetch_if_needed
 from pipeline.stages.predict import with_priors
 from pipeline.stages.submit import check_submission
 from pipeline.submission import columns_of, fill_in, read_sample
+from pipeline.vision.kind import say_unreadable
 from pipeline.workspace import WEIGHTS, Workspace, read_json, write_text
 
 
@@ -72,7 +73,10 @@ def _test_rows(comp: Competition, workspace: Workspace, log: Log) -> pd.DataFram
     test = find_test_rows(workspace.raw, comp.data, sample).sort_values("id", ignore_index=True)
     with log.bar("check test images") as progress:
         facts = inspect_images([workspace.raw / path for path in test["path"]], workers=4, progress=progress)
-    return test.assign(readable=facts["readable"].to_numpy())
+    readable = facts["readable"].to_numpy()
+    lost = test[["id", "path"]].assign(error=facts["error"])[~readable]
+    say_unreadable(lost.to_dict("records"), "test", "get a row of class priors", log)
+    return test.assign(readable=readable)
 
 
 def _predict(
