@@ -34,14 +34,17 @@ def extremes(values: np.ndarray) -> Range:
 def range_of(sort: str, low: float, high: float) -> Range:
     """What becomes 0 and 255, where a set's values lie between `low` and `high`.
 
-    As they are found where some are negative. Else from 0: to 1 for floats up to it, to 255 for what is up to that,
-    and else to the greatest number of as few bits as hold it (4,095, 65,535).
+    Whole numbers from 0 to the greatest of as few bits as hold them, of 8 at least (255, 4,095, 65,535). Floats from 0
+    to 1 or to 255, where they lie within and come beyond half of that. All others, and where some are negative, from
+    the least to the greatest that is found.
     """
-    if low < 0:
-        return low, high
-    if sort == "F" and high <= 1:
+    if low >= 0 and sort == "I":
+        return 0.0, float((1 << max(8, int(high).bit_length())) - 1)
+    if low >= 0 and high <= 1:
         return 0.0, 1.0
-    return 0.0, float((1 << max(8, int(np.ceil(high)).bit_length())) - 1)
+    if low >= 0 and BYTE[1] / 2 < high <= BYTE[1]:
+        return BYTE
+    return low, high
 
 
 def levels_of(facts: pd.DataFrame, train: np.ndarray) -> Levels:
@@ -70,14 +73,14 @@ def beyond(facts: pd.DataFrame, levels: Levels) -> np.ndarray:
 def to_rgb(image: Image.Image, levels: Levels | None) -> Image.Image:
     """An image of more than 8 bits in RGB. Without `levels` it is a set of its own. Raises ValueError without a number.
 
-    Where 255 is white already it is Pillow's conversion, as for all else.
+    Where 255 is white already it is Pillow's conversion, as for all else. What is no number is black.
     """
     values, sort = np.asarray(image), sort_of(image.mode) or ""
     low, high = (levels or {}).get(sort) or range_of(sort, *extremes(values))
     if (low, high) == BYTE:
         return image.convert("RGB")
-    scale = 255 / max(high - low, np.finfo(np.float32).tiny)
-    scaled = np.nan_to_num((np.clip(values, low, high).astype(np.float32) - np.float32(low)) * np.float32(scale))
+    inside = np.nan_to_num(values.astype(np.float64), nan=low, posinf=high, neginf=low).clip(low, high)
+    scaled = (inside - low) * (255 / (high - low) if high > low else 0.0)
     return Image.fromarray((scaled + 0.5).astype(np.uint8)).convert("RGB")
 
 

@@ -189,7 +189,7 @@ def _build(wanted: Wanted, form: str, images: pd.DataFrame, workspace: Workspace
 def _sources(images: pd.DataFrame, levels: Levels | None = None) -> "list[Source]":
     from pipeline.vision.build import Source
 
-    return [Source(*row, levels) for row in images.itertuples(index=False, name=None)]
+    return [Source(*row, levels=levels) for row in images.itertuples(index=False, name=None)]
 
 
 def _verify(wanted: Sequence[Wanted], workspace: Workspace, log: Log) -> None:

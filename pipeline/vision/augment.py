@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -48,8 +49,8 @@ def stock_augmentations(augment: Augment, size: Size) -> list[Transform]:
 
     fastai flips nothing at all without `flip`; here `flip_vert` alone turns half of the images upside down.
     """
-    whole = size if augment.min_scale == 1 else None
-    upside_down = [] if augment.flip or not augment.flip_vert else [Dihedral(p=0.5, draw=UPSIDE_DOWN, size=whole)]
+    sized: dict[str, Any] = {"size": size} if augment.min_scale == 1 else {}  # else the crop comes to that size
+    upside_down = [Dihedral(p=0.5, draw=UPSIDE_DOWN, **sized)] if augment.flip_vert and not augment.flip else []
     return aug_transforms(
         size=size,
         do_flip=augment.flip,

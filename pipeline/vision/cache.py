@@ -53,12 +53,7 @@ class Cache:
             self.bytes, index = about["bytes"], about["index_sha256"]
             self.levels: Levels | None = _ranges(about.get("levels"))
             whole = about["version"] == CACHE_VERSION and self.form in get_args(Form) and isinstance(self.bytes, int)
-        except (
-            KeyError,
-            TypeError,
-            ValueError,
-            AttributeError,
-        ):  # none, or changed by something else than the pipeline
+        except (KeyError, TypeError, ValueError, AttributeError):  # none, or not as the pipeline wrote it
             whole = False
         if not whole:
             raise DamagedCache(f"no finished presize cache in {self.folder}; run `pipeline presize`")

@@ -163,11 +163,8 @@ class PixelSource:
             if row >= 0:
                 self.cache.read(row, place, window, scratch)
             else:
-                pixels = image if isinstance(image, np.ndarray) else self._decoded(image)
+                pixels = image if isinstance(image, np.ndarray) else read_pixels(read_bytes(image), image, self.levels)
                 self._cut(pixels, self.resize, place, window)
-
-    def _decoded(self, path: Path) -> Pixels:
-        return read_pixels(read_bytes(path), path, self.levels)
 
     def _augment(self, windows: Pixels, seeds: Sequence[int]) -> None:
         """Each window by a generator of its own: neither threads nor the others in the batch change what it gets."""

@@ -61,8 +61,8 @@ class HeadMetadata(Section):
 class Metadata(Section):
     """A trained fold: the network, its input, its heads, how it was trained.
 
-    `stats` is None for the architecture's own; `levels` are those of training images of more than 8 bits; `seed` names the fold, and what TTA draws; `versions` are those of the
-    libraries that trained it.
+    `stats` is None for the architecture's own; `seed` names the fold, and what TTA draws; `versions` are those of the
+    libraries that trained it; by `levels` images of more than 8 bits are read.
     """
 
     format: Literal[1] = 1
