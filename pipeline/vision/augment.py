@@ -90,7 +90,8 @@ class FusedAugment(RandTransform):
         if self.crop is not None:
             # fastai crops squares, whatever the window: a whole rectangle would never be seen. A crop in the window's
             # own shape is distorted as prediction distorts the window: not at all, where `size` has that shape too.
-            self.crop.ratio = (image.shape[-1] / image.shape[-2],) * 2
+            shape = image.shape[-1] / image.shape[-2]
+            self.crop.ratio = shape, shape  # pyright: ignore[reportAttributeAccessIssue] - fastai's store_attr
         if self.training:
             blank = TensorImage(torch.empty(1).expand(image.shape))
             for transform in (self.affine, self.crop, self.lighting):
