@@ -7,15 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from pipeline.config import Competition
 from pipeline.data.labels import specs_of
+from pipeline.data.levels import Levels, sort_of
 from pipeline.data.readers import codes_for, own_readers
 from pipeline.data.tables import read_table
 from pipeline.errors import RequestError
 from pipeline.freshness import digest
 from pipeline.predictions import TargetSpec
-from pipeline.workspace import Workspace
+from pipeline.workspace import Workspace, read_json
 
 FOUND = ("readable", "sha256", "group")  # which no target may be called
 ALONE = -1  # the group of an image that resembles no other
@@ -55,6 +57,30 @@ def reader_codes(workspace: Workspace) -> dict[str, Any]:
         return {}
     codes = codes_for(pd.read_parquet(workspace.manifest, columns=["path"])["path"])
     return {"readers": codes} if codes else {}
+
+
+def levels_of(workspace: Workspace) -> Levels | None:
+    """By which ranges images of more than 8 bits are read, as the audit found them; None where there are none."""
+    return _levels_of(workspace, digest(workspace.audit))
+
+
+@functools.lru_cache(maxsize=8)
+def _levels_of(workspace: Workspace, _: str | None) -> Levels | None:
+    said = (read_json(workspace.audit) or {}).get("levels")
+    return {sort: (float(low), float(high)) for sort, (low, high) in said.items()} if said else None
+
+
+def has_deep_images(workspace: Workspace) -> bool:
+    """Whether the audit met readable images of more than 8 bits."""
+    return workspace.facts.is_file() and _has_deep_images(workspace, digest(workspace.facts))
+
+
+@functools.lru_cache(maxsize=8)
+def _has_deep_images(workspace: Workspace, _: str | None) -> bool:
+    if "mode" not in pq.read_schema(workspace.facts).names:
+        return False
+    facts = pd.read_parquet(workspace.facts, columns=["mode", "readable"])
+    return any(sort_of(mode) for mode in facts["mode"][facts["readable"]].unique())
 
 
 def content_digest(workspace: Workspace) -> str | None:

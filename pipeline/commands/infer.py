@@ -22,6 +22,7 @@ from pipeline.stages.predict import with_priors
 from pipeline.stages.submit import check_submission
 from pipeline.submission import columns_of, fill_in, read_sample
 from pipeline.vision.config import ImageCompetition, ImageModel
+from pipeline.vision.kind import say_unreadable
 from pipeline.vision.manifest import find_test_rows
 from pipeline.workspace import WEIGHTS, Workspace, read_json, write_text
 
@@ -74,7 +75,10 @@ def _test_rows(comp: ImageCompetition, workspace: Workspace, log: Log) -> pd.Dat
     test = find_test_rows(workspace.raw, comp.data, sample).sort_values("id", ignore_index=True)
     with log.bar("check test images") as progress:
         facts = inspect_images([workspace.raw / path for path in test["path"]], workers=4, progress=progress)
-    return test.assign(readable=facts["readable"].to_numpy())
+    readable = facts["readable"].to_numpy()
+    lost = test[["id", "path"]].assign(error=facts["error"])[~readable]
+    say_unreadable(lost.to_dict("records"), "test", "get a row of class priors", log)
+    return test.assign(readable=readable)
 
 
 def _predict(

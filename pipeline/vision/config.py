@@ -65,7 +65,8 @@ class Resize(Section, frozen=True):
 
 
 class Augment(Section, frozen=True):
-    """fastai's `aug_transforms`, with its defaults; `min_scale` below 1 adds its random resized crop."""
+    """fastai's `aug_transforms`, with its defaults; `min_scale` below 1 adds its random resized crop, in the shape of
+    the presized window; `flip_vert` without `flip` turns half of the images upside down."""
 
     flip: bool = True
     flip_vert: bool = False
@@ -150,6 +151,17 @@ class ImageModel(Model, frozen=True):
         if self.schedule_name == "one_cycle":
             return 0
         return 1 if self.freeze_epochs is None else self.freeze_epochs
+
+    @property
+    def corrected(self) -> dict[str, str]:
+        """What earlier versions did otherwise in the training of this model, and what is done now; empty for most."""
+        height, width = self.presize.size
+        found = {}
+        if self.augment.min_scale < 1 and height != width:
+            found["random crop of a rectangle"] = "keeps its shape"
+        if self.augment.flip_vert and not self.augment.flip:
+            found["vertical flips without flip"] = "half of the images"
+        return found
 
     def resolved(self, within: Any = None) -> Self:
         """With the schedule, its frozen epochs, and the presize."""

@@ -11,6 +11,7 @@ import pandas as pd
 
 from pipeline.data.audit import audit, inspect_images
 from pipeline.data.duplicates import near_duplicate_groups
+from pipeline.data.levels import in_words, said_of, sort_of
 from pipeline.data.readers import image_endings
 from pipeline.errors import RequestError
 from pipeline.fold import Fold
@@ -18,7 +19,7 @@ from pipeline.kinds import Audit, Kind
 from pipeline.log import Log
 from pipeline.machine import cores, device_in_words
 from pipeline.predictions import Predictions
-from pipeline.rows import ALONE, content_digest, reader_codes
+from pipeline.rows import ALONE, content_digest, has_deep_images, levels_of, reader_codes
 from pipeline.vision.config import ImageCompetition, ImageData, ImageModel, Resize
 from pipeline.vision.manifest import build_manifest, empty_class_folders
 from pipeline.vision.splits import split_images
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 PLAIN = "plain"  # the folder of predictions without TTA
 Images = Fold[ImageCompetition, ImageModel]
+DEEP = "reading of images of more than 8 bits"
 # What the audit keeps of an image.
 KEPT = ["readable", "error", "format", "mode", "width", "height", "orientation", "sha256"]
 
@@ -79,7 +81,8 @@ class ImageKind:
         return Audit(kept, summary, partial(_say_audit, summary))
 
     def audit_inputs(self, workspace: Workspace) -> dict[str, Any]:
-        return reader_codes(workspace)
+        deep = {DEEP: "the set's range becomes 0 to 255"} if has_deep_images(workspace) else {}
+        return {**reader_codes(workspace), **deep}
 
     def split(
         self, comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame, log: Log
@@ -103,7 +106,9 @@ class ImageKind:
         return model.presize
 
     def training_inputs(self, comp: ImageCompetition, workspace: Workspace, model: ImageModel) -> dict[str, Any]:
-        return {"images": content_digest(workspace), **reader_codes(workspace)}
+        levels = levels_of(workspace)
+        deep = {DEEP: words} if levels and (words := in_words(levels)) else {}
+        return {"images": content_digest(workspace), **reader_codes(workspace), **deep, **model.corrected}
 
     def train_fold(self, fold: Images, log: Log, deadline: float = math.inf) -> None:
         from pipeline.vision.cache import open_cache
@@ -186,6 +191,14 @@ def _refuse_hopeless(manifest: pd.DataFrame, facts: pd.DataFrame, workspace: Wor
             )
 
 
+def say_unreadable(rows: Sequence[Mapping[str, str]], split: str, consequence: str, log: Log) -> None:
+    """Warn of images that cannot be read, with the reason of the first. `rows`: id, path and error."""
+    if rows:
+        shown = ", ".join(row["id"] for row in rows[:5]) + (", ..." if len(rows) > 5 else "")
+        first = f"{rows[0]['path']} {rows[0]['error']}"
+        log.warn(f"{len(rows)} unreadable {split} image(s) {consequence}: {shown} ({first})")
+
+
 def _say_audit(summary: dict[str, Any], log: Log) -> None:
     counts = summary["counts"]
     log.say(
@@ -193,17 +206,15 @@ def _say_audit(summary: dict[str, Any], log: Log) -> None:
         "details in audit.json"
     )
     for split, consequence in (("train", "left out"), ("test", "get a row of class priors")):
-        ids = [row["id"] for row in summary["unreadable"] if row["split"] == split]
-        if ids:
-            shown = ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
-            log.warn(f"{len(ids)} unreadable {split} image(s) {consequence}: {shown}")
+        say_unreadable([row for row in summary["unreadable"] if row["split"] == split], split, consequence, log)
     findings = [
         (len(summary["mislabelled"]), "files whose ending is not their format"),
         (len(summary["modes"]), "images that are not RGB (read as RGB)"),
         (
-            sum(row["mode"][0] in "IF" for row in summary["modes"]),
-            "of them with 16 or 32 bits (what is above 255 is clipped, as by fastai)",
+            sum(sort_of(row["mode"]) is not None for row in summary["modes"]),
+            f"of them with more than 8 bits ({said_of(summary.get('levels') or {})})",
         ),
+        (len(summary.get("beyond_levels", [])), "of these with values beyond (clipped)"),
         (len(summary["rotated"]), "images with an EXIF rotation (turned upright)"),
         (len(summary["exact_duplicates"]), "groups of identical files"),
         (len(summary["near_duplicates"]), "groups of near-duplicates (kept in one fold)"),

@@ -10,6 +10,7 @@ from fastai.callback.mixup import MixUp
 from fastai.learner import AvgMetric, Learner
 from fastai.vision.learner import default_split
 
+from pipeline.data.levels import Levels
 from pipeline.errors import RequestError
 from pipeline.vision.augmentations import read_augmentation
 from pipeline.vision.blocks import Sample, build_loaders
@@ -81,10 +82,12 @@ def network_of(learn: Learner) -> BodyAndHeads:
     return cast(BodyAndHeads, learn.model)
 
 
-def pixels_of(model: ImageModel, cache: Cache | None = None, exact: bool = False) -> PixelSource:
+def pixels_of(
+    model: ImageModel, cache: Cache | None = None, exact: bool = False, levels: Levels | None = None
+) -> PixelSource:
     """Where a model's images come from: presized as it says, with the augmentations of its own."""
     own = [read_augmentation(said) for said in model.augment.own]
-    return PixelSource(model.presize, cache, exact=exact, augmentations=own)
+    return PixelSource(model.presize, cache, exact=exact, augmentations=own, levels=levels)
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:

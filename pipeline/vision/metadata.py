@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 
+from pipeline.data.levels import Levels
 from pipeline.errors import WorkFailed
 from pipeline.losses import LOSSES
 from pipeline.settings import Section
@@ -61,7 +62,7 @@ class Metadata(Section, frozen=True):
     """A trained fold: the network, its input, its heads, how it was trained.
 
     `stats` is None for the architecture's own; `seed` names the fold, and what TTA draws; `versions` are those of the
-    libraries that trained it.
+    libraries that trained it; by `levels` images of more than 8 bits are read.
     """
 
     format: Literal[1] = 1
@@ -73,6 +74,7 @@ class Metadata(Section, frozen=True):
     model: ImageModel
     seed: tuple[int | str, ...]
     versions: dict[str, str]
+    levels: dict[str, tuple[float, float]] | None = None
 
     @classmethod
     def of(
@@ -82,6 +84,7 @@ class Metadata(Section, frozen=True):
         seed: Sequence[int | str],
         stats: tuple[Sequence[float], Sequence[float]] | None = None,
         versions: Mapping[str, str] | None = None,
+        levels: Levels | None = None,
     ) -> "Metadata":
         """What is known from a model's settings and a fold's heads; without `versions` nobody knows them."""
         return cls(
@@ -93,11 +96,13 @@ class Metadata(Section, frozen=True):
             model=model,
             seed=tuple(seed),
             versions=dict(versions or {}),
+            levels=dict(levels) if levels else None,
         )
 
     def header(self) -> dict[str, str]:
-        """What the header of the weights holds."""
-        return {"arch": self.arch, "metadata": self.model_dump_json()}
+        """What the header of the weights holds; of levels nothing where there are none, as earlier versions expect."""
+        text = self.model_dump_json(exclude=None if self.levels else {"levels"})
+        return {"arch": self.arch, "metadata": text}
 
 
 def read_metadata(path: Path) -> Metadata | None:
