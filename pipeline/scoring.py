@@ -13,9 +13,11 @@ from pipeline.predictions import Predictions
 from pipeline.rows import training_rows
 from pipeline.workspace import Workspace
 
+ONE_FOLD = "one fold, not comparable with cross-validation"  # of scores where folds.n = 1
+
 
 def cross_validate(comp: Competition, workspace: Workspace, oof: Predictions) -> dict[str, dict[str, float]]:
-    """Each target's metrics over all out-of-fold rows: {target: {metric: value}}."""
+    """Each target's metrics over all out-of-fold rows, which may be a part of train: {target: {metric: value}}."""
     rows = training_rows(workspace).set_index("id").loc[list(oof.ids)]
     scores = {}
     for spec in oof.specs:
@@ -29,6 +31,11 @@ def cv_in_words(cv: Mapping[str, Mapping[str, float]]) -> str:
     """The first metric of each target."""
     firsts = [(target, *next(iter(values.items()))) for target, values in cv.items()]
     return ", ".join(f"{target} {metric} {value:.4f}" for target, metric, value in firsts)
+
+
+def reserve_in_words(comp: Competition) -> str:
+    """What must be known to read its scores; empty for cross-validation."""
+    return f" ({ONE_FOLD})" if comp.folds.n == 1 else ""
 
 
 def gain_on(comp: Competition, rows: pd.DataFrame, scored: Sequence[str], first: Predictions) -> Gain:

@@ -10,7 +10,7 @@ from pipeline.log import Log
 from pipeline.metrics import METRICS
 from pipeline.registry import code_in
 from pipeline.rows import training_rows
-from pipeline.scoring import cross_validate, cv_in_words, gain_on
+from pipeline.scoring import cross_validate, cv_in_words, gain_on, reserve_in_words
 from pipeline.settings import Settings
 from pipeline.stage import Stage
 from pipeline.submission import columns_meant, scored_targets
@@ -42,7 +42,7 @@ def ensemble(comp: Competition, workspace: Workspace, log: Log, force: bool = Fa
     write_json(workspace.metrics(ENSEMBLE), {"cv": cv, "method": method})
     step(comp, workspace).record()
     shares = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
-    log.say(f"ensemble: {cv_in_words(cv)} ({method}: {shares})")
+    log.say(f"ensemble: {cv_in_words(cv)} ({method}: {shares}){reserve_in_words(comp)}")
     return True
 
 

@@ -19,7 +19,7 @@ from pipeline.metrics import METRICS
 from pipeline.predictions import NO_FOLD, Predictions
 from pipeline.registry import code_in
 from pipeline.rows import Loaded, load_rows, test_rows
-from pipeline.scoring import cross_validate, cv_in_words
+from pipeline.scoring import cross_validate, cv_in_words, reserve_in_words
 from pipeline.stage import Part, Stage, worst
 from pipeline.stages import presize
 from pipeline.stages import train as training
@@ -152,7 +152,8 @@ def _join_folds(comp: Competition, workspace: Workspace, model: Model, log: Log)
     write_json(workspace.metrics(model.name), scores)
     step(comp, workspace, model).record()
     shown = {"cv": "", "tta_cv": " with TTA"}
-    log.say(f"predict {model.name}: {', '.join(cv_in_words(scores[kind]) + shown[kind] for kind, _ in passes)}")
+    said = ", ".join(cv_in_words(scores[kind]) + shown[kind] for kind, _ in passes)
+    log.say(f"predict {model.name}: {said}{reserve_in_words(comp)}")
 
 
 def seconds_of(comp: Competition, workspace: Workspace, model: Model) -> float:

@@ -15,12 +15,15 @@ from pipeline.data.manifest import build_manifest, empty_class_folders
 from pipeline.data.readers import image_endings
 from pipeline.errors import RequestError
 from pipeline.fold import Fold
+from pipeline.freshness import digest
 from pipeline.kinds import Audit, Kind
 from pipeline.log import Log
 from pipeline.machine import cores, device_in_words
 from pipeline.predictions import Predictions
 from pipeline.rows import ALONE, content_digest, reader_codes
+from pipeline.settings import Settings
 from pipeline.vision.config import ImageCompetition, ImageData, ImageModel, Resize
+from pipeline.vision.groups import table_of
 from pipeline.vision.splits import split_images
 from pipeline.workspace import WEIGHTS, Workspace
 
@@ -85,8 +88,13 @@ class ImageKind:
     ) -> tuple[np.ndarray, str]:
         return split_images(comp, workspace, rows, log)
 
-    def split_inputs(self, comp: ImageCompetition, workspace: Workspace) -> dict[str, Any]:
-        return {}
+    def split_inputs(self, comp: ImageCompetition, workspace: Workspace) -> Settings:
+        """The table of the column that folds are made by. Folds from before this was recorded stay as they are."""
+        table = table_of(comp)
+        if table is None or not (comp.folds.by_column or comp.folds.column or comp.folds.time):
+            return Settings({}, {})
+        found = {"table": digest(workspace.raw / table)}
+        return Settings(found, found)
 
     def check_models(self, models: Sequence[ImageModel]) -> None:
         """Refuse an architecture that timm does not know."""
