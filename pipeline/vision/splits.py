@@ -122,8 +122,8 @@ def _times(cells: pd.Series, ids: pd.Series, column: str) -> np.ndarray:
     odd = dates.isna()
     if odd.any():
         raise RequestError(
-            f"folds.time: {int(odd.sum())} cells of column {column!r} are neither numbers nor dates such as 2020-02-13: "
-            f"{cells[odd].iloc[0]!r} (id {ids[odd.to_numpy()].iloc[0]})"
+            f"folds.time: {int(odd.sum())} cells of column {column!r} are neither numbers nor dates such as "
+            f"2020-02-13: {cells[odd].iloc[0]!r} (id {ids[odd.to_numpy()].iloc[0]})"
         )
     return dates.astype("int64").to_numpy()
 
