@@ -1,7 +1,9 @@
 """Stratification: rows shared out to folds so that every label is spread as evenly as whole groups allow."""
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,21 +12,16 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 TIE = 1e-12  # needs that differ by less are equal
+FINEST = 20  # folds that a share is put together of, unless it is smaller than one of them
 CHUNK = 1 << 16  # groups at a time: as Python's numbers they are some 20 MB
 
 
-def assign_folds(
-    labels: "Sequence[np.ndarray | csr_array]",
-    groups: np.ndarray,
-    n: int,
-    seed: int,
-    shares: Sequence[float] | None = None,
-) -> np.ndarray:
+def assign_folds(labels: "Sequence[np.ndarray | csr_array]", groups: np.ndarray, n: int, seed: int) -> np.ndarray:
     """Fold numbers (rows,) in 0..n-1, stratified over all labels at once, whole groups together.
 
     `labels` holds strata a target: int codes (rows,), or 0/1 (rows, tags), sparse. `groups` (rows,) is a group number
-    each. `shares` (n,) of all rows that each fold takes; even ones by default. Iterative stratification (Sechidis et
-    al. 2011) on groups: the group with the rarest label goes first, to the fold that lacks most of its labels.
+    each. Iterative stratification (Sechidis et al. 2011) on groups: the group with the rarest label goes first, to the
+    fold that lacks most of its labels.
 
     Memory and time grow with rows and their labels, not with rows x classes: a count is kept where it is not 0.
     The iterative-stratification package does so for single rows, without groups. On 20 drawn sets of 1,000 rows with
@@ -35,10 +32,7 @@ def assign_folds(
     counts = _counts(labels, group_of, len(members))
     totals, sizes = np.asarray(counts.sum(axis=0)).ravel(), np.bincount(group_of)
     weight = 1 / np.maximum(totals, 1)  # a lacking row of a rare class weighs more
-    if shares is None:
-        lacking, room = np.repeat(totals[:, None] / n, n, axis=1).tolist(), [len(groups) / n] * n
-    else:
-        lacking, room = np.outer(totals, shares).tolist(), [len(groups) * share for share in shares]
+    lacking, room = np.repeat(totals[:, None] / n, n, axis=1).tolist(), [len(groups) / n] * n
     fold_of = np.zeros(len(members), dtype=int)
     for group, strata, held, weights in _by_group(counts, _rarest_first(counts, totals, sizes, seed), weight):
         need = [0.0] * n
@@ -51,6 +45,18 @@ def assign_folds(
             lacking[stratum][fold] -= rows
         room[fold] -= sizes[group]
     return fold_of[group_of]
+
+
+def choose_share(labels: "Sequence[np.ndarray | csr_array]", groups: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Which rows (rows,) bool make up a `share` of all, stratified, whole groups together: 0.4 is two folds of five.
+
+    Between two uneven parts the rows of each rare class would all be rounded the same way; folds share them out. Of
+    folds that groups make uneven, the smaller ones are taken: a large group stays on the other side.
+    """
+    parts = Fraction(share).limit_denominator(max(FINEST, math.ceil(1 / min(share, 1 - share))))
+    numbers = assign_folds(labels, groups, parts.denominator, seed)
+    sizes = np.bincount(numbers, minlength=parts.denominator)
+    return np.isin(numbers, np.argsort(sizes, kind="stable")[: parts.numerator])
 
 
 def _counts(labels: "Sequence[np.ndarray | csr_array]", group_of: np.ndarray, groups: int) -> "csr_array":

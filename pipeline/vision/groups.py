@@ -19,7 +19,7 @@ def groups_of(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame) 
     alike = np.where(rows["group"] == ALONE, alone, len(rows) + rows["group"])
     if not comp.folds.by_column:
         return alike
-    also = "or 'near-duplicates', or 'none'"
+    also = "or 'near-duplicates', or 'none'" + ("" if comp.folds.table else "; folds.table names another table")
     cells = cells_of(comp, workspace, rows, comp.folds.group, "folds.group", also)
     codes = pd.factorize(cells)[0]
     return _joined(np.where(cells == "", len(codes) + alone, codes), alike)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.data.labels import specs_of
-from pipeline.data.stratify import assign_folds
+from pipeline.data.stratify import assign_folds, choose_share
 from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.predictions import NO_FOLD, TargetSpec
@@ -49,8 +49,7 @@ def _stratified(
     strata = {name: found for name, found in each.items() if found is not None}
     labels = list(strata.values()) or [np.zeros(len(rows), dtype=int)]
     if share is not None:
-        parts = assign_folds(labels, groups, 2, comp.seed, (share, 1 - share))
-        numbers = np.where(parts == 0, 0, NO_FOLD)
+        numbers = np.where(choose_share(labels, groups, share, comp.seed), 0, NO_FOLD)
     else:
         numbers = assign_folds(labels, groups, n, comp.seed)
     return numbers, f"stratified by {', '.join(strata) or 'nothing'}"
