@@ -32,6 +32,7 @@ LEARNED = ("loss", "weight")  # settings of a target that its labels do not depe
 
 def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False) -> bool:
     """Fetch the raw files if they are not here; read them into the manifest. Returns whether it did any."""
+    before = step(comp, workspace).facts()  # a new download takes the stamp away
     fetched = fetch_if_needed(comp, workspace, log, force)
     making = step(comp, workspace)
     if making.done() and not force and not fetched:
@@ -39,7 +40,7 @@ def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False)
     kind = kind_of(comp)
     manifest, about = kind.build_manifest(comp, workspace.raw), {}
     if comp.data.held_back is not None:
-        tags = _tags(manifest, comp) if _may_hold_back_by_tags(making.facts()) else None
+        tags = _tags(manifest, comp) if _may_hold_back_by_tags(before) else None
         manifest = _hold_back(manifest, comp, workspace, tags)
         about = {} if tags is None else {BY_TAGS: True}
     own = kind.own_sample(comp, manifest)

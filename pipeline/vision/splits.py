@@ -106,10 +106,10 @@ def _by_time(
     times = _times(pd.Series(cells_of(comp, workspace, rows, column, "folds.time")), rows["id"], column)
     last = pd.Series(times).groupby(groups).transform("max").to_numpy()
     _, code, counts = np.unique(last, return_inverse=True, return_counts=True)
-    before = (np.cumsum(counts) - counts)[code]  # rows that are earlier
+    place = (np.cumsum(counts) - counts / 2)[code] / len(rows)  # in time, from 0 to 1: the middle of rows of one time
     if share is not None:
-        return np.where(before >= round(len(rows) * (1 - share)), 0, NO_FOLD), f"the last by {column!r}"
-    return before * (n + 1) // len(rows) - 1, f"by {column!r}: each is predicted from the rows before it"
+        return np.where(place > 1 - share, 0, NO_FOLD), f"the last by {column!r}"
+    return (place * (n + 1)).astype(int) - 1, f"by {column!r}: each is predicted from the rows before it"
 
 
 def _times(cells: pd.Series, ids: pd.Series, column: str) -> np.ndarray:
