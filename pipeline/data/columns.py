@@ -41,5 +41,5 @@ def column_of(
 
 
 def _some(values: pd.Series | pd.Index) -> str:
-    values = list(dict.fromkeys(values))
-    return ", ".join(map(str, values[:3])) + (", ..." if len(values) > 3 else "")
+    shown = list(dict.fromkeys(values))
+    return ", ".join(map(str, shown[:3])) + (", ..." if len(shown) > 3 else "")

@@ -70,10 +70,10 @@ def _counts(labels: "Sequence[np.ndarray | csr_array]", group_of: np.ndarray, gr
             columns.append(each + width)
             width += int(each.max()) + 1
         else:
-            tags = each.tocoo()
-            rows.append(group_of[tags.row])
-            columns.append(tags.col + width)
-            width += tags.shape[1]
+            row, column = each.nonzero()
+            rows.append(group_of[row])
+            columns.append(column + width)
+            width += np.asarray(each.sum(axis=0)).size
     places = (np.concatenate(rows), np.concatenate(columns))
     counts = coo_array((np.ones(len(places[0])), places), shape=(groups, width)).tocsr()
     counts.sum_duplicates()

@@ -67,7 +67,7 @@ def _as_said(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame) -
             f"folds.column: {len(blank)} training rows have no fold in column {column!r}, for example "
             f"{blank.iloc[0]}; -1 there means that a row is held out in no fold"
         )
-    found = in_order("folds.column", set(cells) - {str(NO_FOLD)}, at_least=0)
+    found = in_order("folds.column", set(map(str, cells)) - {str(NO_FOLD)}, at_least=0)
     said = ", ".join(found[:6]) + (", ..." if len(found) > 6 else "")
     if valid is not None:
         if valid not in found:
