@@ -161,6 +161,16 @@ class Folds(Section, frozen=True):
 
     n: Annotated[int, Field(ge=2)] = 5
 
+    @property
+    def leaves_out(self) -> bool:
+        """Whether rows may be held out in no fold: their fold is -1."""
+        return False
+
+    @property
+    def by_time(self) -> bool:
+        """Whether folds follow each other in time: each is trained on the rows before it alone."""
+        return False
+
 
 class Model(Section, frozen=True):
     """One member of the ensemble."""

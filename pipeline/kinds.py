@@ -101,11 +101,14 @@ class Kind(Protocol[C_contra, D_contra, M_contra]):
         ...
 
     def split(self, comp: C_contra, workspace: Workspace, rows: pd.DataFrame, log: Log) -> tuple[np.ndarray, str]:
-        """Fold numbers (rows,) from 0, and in words how they were made."""
+        """Fold numbers (rows,) from 0, -1 for rows that no fold holds out, and in words how they were made."""
         ...
 
     def split_inputs(self, comp: C_contra, workspace: Workspace) -> dict[str, Any]:
-        """What folds depend on besides [folds], the seed, the manifest and the audit."""
+        """What folds depend on besides [folds], the seed, the manifest and the audit.
+
+        `Settings`, where some of it is newer than folds that are good without.
+        """
         ...
 
     def check_models(self, models: Sequence[M_contra]) -> None:

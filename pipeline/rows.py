@@ -100,17 +100,28 @@ def _content_digest(workspace: Workspace, *_: str | None) -> str:
 
 
 def read_folds(workspace: Workspace) -> pd.Series:
-    """Fold numbers (from 0) by id. Raises RequestError for a file that holds something else."""
+    """Fold numbers (from 0; -1 for a row that no fold holds out) by id.
+
+    Raises RequestError for a file that holds something else.
+    """
     table = read_table(workspace.folds, "folds")
     if not {"id", "fold"} <= set(table.columns):
         raise RequestError(f"{workspace.folds} needs the columns id and fold; it has {', '.join(table.columns)}")
-    odd = table[~table["fold"].str.fullmatch(r"\d{1,4}")]
+    odd = table[~table["fold"].str.fullmatch(r"\d{1,4}|-1")]
     if len(odd):
         raise RequestError(
             f"{workspace.folds}: fold {odd['fold'].iloc[0]!r} of id {odd['id'].iloc[0]!r} is no fold number; "
             "they are whole numbers from 0"
         )
     return table.set_index("id")["fold"].astype(int)
+
+
+def trained_on(numbers: np.ndarray, fold: int, by_time: bool = False) -> np.ndarray:
+    """Which rows (rows,), by their fold numbers, the models of a fold are trained on: all others, or the earlier ones.
+
+    Rows that no fold holds out (-1) are trained on in every fold.
+    """
+    return numbers < fold if by_time else numbers != fold
 
 
 class Loaded(NamedTuple):

@@ -25,9 +25,13 @@ FoldScores = dict[str, list[float | None]]  # the leaderboard's metric of each t
 SHOWN = 3  # targets that a line has a number each of, beside the mean
 SMALL = 2 << 20  # bytes of predictions that are read to show what an older metrics.json lacks
 
+ONE_FOLD = "one fold, not comparable with cross-validation"  # of scores where folds.n = 1
+
 
 def cross_validate(comp: Competition, workspace: Workspace, oof: Predictions) -> CV:
-    """Each target's metrics over all out-of-fold rows: {target: {metric: value}}, the leaderboard's first."""
+    """Each target's metrics over all out-of-fold rows, which may be a part of train: {target: {metric: value}}, the
+    leaderboard's first.
+    """
     scores = {}
     for spec, truth, preds in _compared(workspace, oof):
         names = reported(spec.kind, comp.metric)
@@ -106,6 +110,11 @@ def cv_in_words(cv: CV, mean: Mapping[str, Any]) -> str:
         said += f" ± {mean['spread']:.4f} over {len(mean['folds'])} folds"
     others = [f"{name} {metric} {value:.4f}" for name, (metric, value) in firsts.items() if name != alone]
     return f"{said} ({', '.join(others)})" if 0 < len(others) <= SHOWN else said
+
+
+def reserve_in_words(comp: Competition) -> str:
+    """What must be known to read its scores; empty for cross-validation."""
+    return f" ({ONE_FOLD})" if comp.folds.n == 1 else ""
 
 
 def gain_on(comp: Competition, rows: pd.DataFrame, scored: Sequence[str], first: Predictions) -> Gain:

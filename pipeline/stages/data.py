@@ -2,13 +2,17 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from pipeline.config import Competition
 from pipeline.data.fetch import fetch, identity
+from pipeline.data.labels import specs_of
+from pipeline.data.stratify import choose_share
 from pipeline.data.tables import read_table
 from pipeline.errors import RequestError
 from pipeline.freshness import Step
@@ -18,26 +22,33 @@ from pipeline.stage import Stage
 from pipeline.submission import sample_path
 from pipeline.workspace import Workspace, read_json, write_json, write_text, write_with
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
 VERSION = 1
+BY_TAGS = "held_back_by_tags"  # in the stamp: how the test set was chosen
 LEARNED = ("loss", "weight")  # settings of a target that its labels do not depend on
 
 
 def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False) -> bool:
     """Fetch the raw files if they are not here; read them into the manifest. Returns whether it did any."""
+    before = step(comp, workspace).facts()  # a new download takes the stamp away
     fetched = fetch_if_needed(comp, workspace, log, force)
     making = step(comp, workspace)
     if making.done() and not force and not fetched:
         return False
     kind = kind_of(comp)
-    manifest = kind.build_manifest(comp, workspace.raw)
+    manifest, about = kind.build_manifest(comp, workspace.raw), {}
     if comp.data.held_back is not None:
-        manifest = _hold_back(manifest, comp, workspace, comp.data.held_back)
+        tags = _tags(manifest, comp) if _may_hold_back_by_tags(before) else None
+        manifest = _hold_back(manifest, comp, workspace, tags)
+        about = {} if tags is None else {BY_TAGS: True}
     own = kind.own_sample(comp, manifest)
     if own is not None:
         write_text(workspace.held_back_sample, own.to_csv(index=False, lineterminator="\n"))
     _refuse_other_ids(comp, workspace, manifest)
     write_with(workspace.manifest, lambda file: manifest.to_parquet(file, index=False))
-    step(comp, workspace).record()
+    step(comp, workspace).record(**about)
     counts = manifest["split"].value_counts()
     log.say(
         f"data: {counts.get('train', 0):,} training and {counts.get('test', 0):,} test {kind.rows} in {workspace.raw}"
@@ -118,15 +129,32 @@ def _refuse_other_ids(comp: Competition, workspace: Workspace, manifest: pd.Data
         )
 
 
-def _hold_back(manifest: pd.DataFrame, comp: Competition, workspace: Workspace, share: float) -> pd.DataFrame:
-    """Make a share of train the test set, class by class of the first target; keep the answers apart."""
-    generator = np.random.Generator(np.random.PCG64(comp.seed))
-    first = comp.targets[0]
-    strata = manifest[first.name] if first.target_kind.exclusive else np.zeros(len(manifest), int)
+def _may_hold_back_by_tags(recorded: Mapping[str, Any]) -> bool:
+    """Not where rows were held back at random before tags took part: they stay so, models were trained without them."""
+    return not recorded or BY_TAGS in recorded
+
+
+def _tags(manifest: pd.DataFrame, comp: Competition) -> "csr_array | None":
+    """Tags of the first target as 0/1 (rows, tags), if it has such."""
+    spec = specs_of(comp.targets[:1], manifest)[0]
+    strata = None if spec.exclusive else spec.target_kind.strata(spec, manifest[spec.name])
+    return None if strata is None or isinstance(strata, np.ndarray) else strata
+
+
+def _hold_back(
+    manifest: pd.DataFrame, comp: Competition, workspace: Workspace, tags: "csr_array | None"
+) -> pd.DataFrame:
+    """Make a share of train the test set, even over the first target's classes or `tags`; keep the answers apart."""
+    share, first = float(comp.data.held_back or 0), comp.targets[0]
     chosen: list[int] = []
-    for _, rows in manifest.groupby(strata, sort=True):
-        take = round(len(rows) * share)
-        chosen += sorted(generator.permutation(rows.index.to_numpy())[:take].tolist())
+    if tags is not None:
+        chosen = np.flatnonzero(choose_share([tags], np.arange(len(manifest)), share, comp.seed)).tolist()
+    else:
+        generator = np.random.Generator(np.random.PCG64(comp.seed))
+        strata = manifest[first.name] if first.target_kind.exclusive else np.zeros(len(manifest), int)
+        for _, rows in manifest.groupby(strata, sort=True):
+            take = round(len(rows) * share)
+            chosen += sorted(generator.permutation(rows.index.to_numpy())[:take].tolist())
     chosen = _leave_one_of_each(manifest, comp, chosen)
     if not chosen:
         raise RequestError(f"data.holdout = {share} of {len(manifest)} images holds none back")

@@ -10,7 +10,15 @@ from pipeline.log import Log
 from pipeline.metrics import METRICS
 from pipeline.registry import code_in
 from pipeline.rows import training_rows
-from pipeline.scoring import cross_validate, cv_in_words, gain_on, mean_of, score_folds, scored_by
+from pipeline.scoring import (
+    cross_validate,
+    cv_in_words,
+    gain_on,
+    mean_of,
+    reserve_in_words,
+    score_folds,
+    scored_by,
+)
 from pipeline.settings import Settings
 from pipeline.stage import Stage
 from pipeline.submission import columns_meant, scored_targets
@@ -44,7 +52,7 @@ def ensemble(comp: Competition, workspace: Workspace, log: Log, force: bool = Fa
     step(comp, workspace).record()
     shares = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
     mean = mean_of(comp.metric, scored_by(comp, workspace), cv, folds)
-    log.say(f"ensemble: {cv_in_words(cv, mean)} ({method}: {shares})")
+    log.say(f"ensemble: {cv_in_words(cv, mean)} ({method}: {shares}){reserve_in_words(comp)}")
     return True
 
 

@@ -19,7 +19,7 @@ from pipeline.metrics import METRICS
 from pipeline.predictions import NO_FOLD, Predictions
 from pipeline.registry import code_in
 from pipeline.rows import Loaded, load_rows, test_rows
-from pipeline.scoring import cross_validate, cv_in_words, mean_of, score_folds, scored_by
+from pipeline.scoring import cross_validate, cv_in_words, mean_of, reserve_in_words, score_folds, scored_by
 from pipeline.stage import Part, Stage, worst
 from pipeline.stages import presize
 from pipeline.stages import train as training
@@ -155,7 +155,7 @@ def _join_folds(comp: Competition, workspace: Workspace, model: Model, log: Log)
     shown, scored = {"cv": "", "tta_cv": "with TTA "}, scored_by(comp, workspace)
     means = {kind: mean_of(comp.metric, scored, scores[kind], by_fold[kind]) for kind, _ in passes}
     said = [shown[kind] + cv_in_words(scores[kind], mean) for kind, mean in means.items()]
-    log.say(f"predict {model.name}: {'; '.join(said)}")
+    log.say(f"predict {model.name}: {'; '.join(said)}{reserve_in_words(comp)}")
 
 
 def seconds_of(comp: Competition, workspace: Workspace, model: Model) -> float:

@@ -16,6 +16,7 @@ from pipeline.registry import Registry
 
 if TYPE_CHECKING:
     import pandas as pd
+    from scipy.sparse import csr_array
     from torch import Tensor
 
 Label = str | float | tuple[str, ...]  # what a sample is labelled with
@@ -85,8 +86,8 @@ class TargetKind(ABC, Generic[Cell, OwnLabel]):
         """What to predict without looking (width,)."""
 
     @abstractmethod
-    def strata(self, spec: TargetSpec, labels: Collection[Cell]) -> np.ndarray | None:
-        """Codes (n,) to stratify folds by; None for a kind that takes no part."""
+    def strata(self, spec: TargetSpec, labels: Collection[Cell]) -> "np.ndarray | csr_array | None":
+        """Codes (n,) to stratify folds by, or 0/1 (n, classes), sparse; None for a kind that takes no part."""
 
     # Predictions
 

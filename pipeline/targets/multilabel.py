@@ -1,5 +1,6 @@
 """multilabel: any number of tags a row, separated by spaces; a row may have none."""
 
+import itertools
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from pipeline.targets.classes import Classes, in_order, ranks_by_column, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
+    from scipy.sparse import csr_array
     from torch import Tensor
 
 
@@ -29,14 +31,21 @@ class Multilabel(Classes[tuple[str, ...]]):
 
     def truth_of(self, spec: TargetSpec, labels: Collection[str]) -> np.ndarray:
         """A word that is no class, such as one of a solution's, says nothing."""
-        return np.array([[name in label.split() for name in spec.vocab] for label in labels], dtype=np.float64)
+        return self.strata(spec, labels).toarray()
 
     def priors(self, spec: TargetSpec, truth: np.ndarray) -> np.ndarray:
         """Each tag's share in train."""
         return truth.mean(axis=0)
 
-    def strata(self, spec: TargetSpec, labels: Collection[str]) -> None:
-        return None
+    def strata(self, spec: TargetSpec, labels: Collection[str]) -> "csr_array":
+        """1 for each tag of a row (n, classes)."""
+        from scipy.sparse import csr_array
+
+        codes = {name: code for code, name in enumerate(spec.vocab)}
+        tags = [sorted({codes[name] for name in label.split() if name in codes}) for label in labels]
+        bounds = np.cumsum([0, *map(len, tags)])
+        columns = np.fromiter(itertools.chain.from_iterable(tags), dtype=np.int64, count=int(bounds[-1]))
+        return csr_array((np.ones(len(columns)), columns, bounds), shape=(len(tags), len(codes)))
 
     def ranks(self, values: np.ndarray) -> np.ndarray:
         return ranks_by_column(values)

@@ -4,23 +4,26 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from pipeline.data.audit import audit, inspect_images
-from pipeline.data.duplicates import near_duplicate_groups
+from pipeline.data.duplicates import alike
 from pipeline.data.levels import in_words, said_of, sort_of
 from pipeline.data.readers import image_endings
 from pipeline.errors import RequestError
 from pipeline.fold import Fold
+from pipeline.freshness import digest
 from pipeline.kinds import Audit, Kind
 from pipeline.log import Log
 from pipeline.machine import cores, device_in_words
 from pipeline.predictions import Predictions
 from pipeline.rows import ALONE, content_digest, has_deep_images, levels_of, reader_codes
+from pipeline.settings import Settings
 from pipeline.vision.config import ImageCompetition, ImageData, ImageModel, Resize
+from pipeline.vision.groups import table_of
 from pipeline.vision.manifest import build_manifest, empty_class_folders
 from pipeline.vision.splits import split_images
 from pipeline.vision.start import start_file
@@ -74,11 +77,14 @@ class ImageKind:
         paths = [workspace.raw / path for path in manifest["path"]]
         with log.bar("check images") as progress:
             facts = inspect_images(paths, workers=cores(), progress=progress)
-        groups = near_duplicate_groups(facts)
+        counted = ((manifest["split"] == "train") & facts["readable"]).to_numpy(bool)
+        fold = max(1, round(comp.folds.part * counted.sum()))
+        groups, chains = alike(facts, counted, fold)
+        large = _Large(int(counted.sum()), fold, chains, sorted(int(counted[rows].sum()) for rows in groups)[::-1])
         summary = audit(manifest, facts, groups, [target.name for target in comp.targets])
         _refuse_hopeless(manifest, facts, workspace)
         kept = pd.concat([manifest[["id", "split"]], facts[KEPT]], axis=1).assign(group=_numbered(groups, len(facts)))
-        return Audit(kept, summary, partial(_say_audit, summary))
+        return Audit(kept, summary, partial(_say_audit, summary, large))
 
     def audit_inputs(self, workspace: Workspace) -> dict[str, Any]:
         deep = {DEEP: "the set's range becomes 0 to 255"} if has_deep_images(workspace) else {}
@@ -89,8 +95,13 @@ class ImageKind:
     ) -> tuple[np.ndarray, str]:
         return split_images(comp, workspace, rows, log)
 
-    def split_inputs(self, comp: ImageCompetition, workspace: Workspace) -> dict[str, Any]:
-        return {}
+    def split_inputs(self, comp: ImageCompetition, workspace: Workspace) -> Settings:
+        """The table of the column that folds are made by. Folds from before this was recorded stay as they are."""
+        table = table_of(comp)
+        if table is None or not (comp.folds.by_column or comp.folds.column or comp.folds.time):
+            return Settings({}, {})
+        found = {"table": digest(workspace.raw / table)}
+        return Settings(found, found)
 
     def check_models(self, models: Sequence[ImageModel]) -> None:
         """Refuse an architecture that timm does not know, and a file of weights that does not fit."""
@@ -199,7 +210,30 @@ def say_unreadable(rows: Sequence[Mapping[str, str]], split: str, consequence: s
         log.warn(f"{len(rows)} unreadable {split} image(s) {consequence}: {shown} ({first})")
 
 
-def _say_audit(summary: dict[str, Any], log: Log) -> None:
+class _Large(NamedTuple):
+    """Training images: all, those of a fold, of each chain of look-alikes, and of each group."""
+
+    images: int
+    fold: int
+    chains: list[int]
+    groups: list[int]
+
+
+def _say_large(large: _Large, log: Log) -> None:
+    """Near-duplicates that fill more than a fold."""
+    if large.chains:
+        log.warn(
+            f"{large.chains[0]:,} of {large.images:,} images are near-duplicates in a chain, each of the next: more "
+            f"than a fold ({large.fold:,}); only the most alike among them are kept together"
+        )
+    if large.groups and large.groups[0] > large.fold:
+        log.warn(
+            f"a group of {large.groups[0]:,} of {large.images:,} images (near-duplicates) is larger than a fold "
+            f"({large.fold:,})"
+        )
+
+
+def _say_audit(summary: dict[str, Any], large: _Large, log: Log) -> None:
     counts = summary["counts"]
     log.say(
         f"check: {counts['readable']:,} of {counts['train'] + counts['test']:,} images can be read; "
@@ -224,3 +258,4 @@ def _say_audit(summary: dict[str, Any], log: Log) -> None:
     for count, what in findings:
         if count:
             log.say(f"  {count:>5} {what}")
+    _say_large(large, log)
