@@ -23,7 +23,6 @@ from pipeline.workspace import ENSEMBLE, OOF, Workspace, read_json
 CV = dict[str, dict[str, float]]  # {target: {metric: value}}, the leaderboard's metric first
 FoldScores = dict[str, list[float | None]]  # the leaderboard's metric of each target it fits, a value a fold
 SHOWN = 3  # targets that a line has a number each of, beside the mean
-SMALL = 2 << 20  # bytes of predictions that are read to show what an older metrics.json lacks
 
 ONE_FOLD = "one fold, not comparable with cross-validation"  # of scores where folds.n = 1
 
@@ -79,12 +78,12 @@ def mean_of(metric: str, targets: Sequence[str], cv: CV, folds: FoldScores) -> d
 
 
 def read_scores(
-    comp: Competition, workspace: Workspace, member: str, targets: Sequence[str], done: bool
+    comp: Competition, workspace: Workspace, member: str, targets: Sequence[str], read_up_to: int
 ) -> dict[str, Any]:
     """What is known of a model or the ensemble: "cv" and "mean" of each pass, as {"cv", "mean", "tta_cv", "tta_mean"}.
 
-    `targets` from `scored_by`. An older metrics.json has no folds: where they are `done` and small, they come from
-    the predictions.
+    `targets` from `scored_by`. An older metrics.json has no scores of folds: they come from the predictions, where
+    those are no more than `read_up_to` bytes.
     """
     metrics = read_json(workspace.metrics(member)) or {}
     passes = {"cv": ""} if member == ENSEMBLE else dict(kind_of(comp).passes)
@@ -93,8 +92,8 @@ def read_scores(
     for kind in ("cv", "tta_cv"):
         cv = {target: _leading(comp.metric, values) for target, values in metrics.get(kind, {}).items()}
         folds = kept.get(kind, {}) if kept.get("metric") == comp.metric else {}
-        if not kept and done and cv and kind in passes:
-            folds = _from_predictions(comp, workspace, member, passes[kind])
+        if not kept and cv and kind in passes:
+            folds = _from_predictions(comp, workspace, member, passes[kind], read_up_to)
         found |= {kind: cv, kind.replace("cv", "mean"): mean_of(comp.metric, targets, cv, folds)}
     return found
 
@@ -140,13 +139,13 @@ def gain_on(comp: Competition, rows: pd.DataFrame, scored: Sequence[str], first:
     return gain
 
 
-def _from_predictions(comp: Competition, workspace: Workspace, member: str, within: str) -> FoldScores:
+def _from_predictions(comp: Competition, workspace: Workspace, member: str, within: str, read_up_to: int) -> FoldScores:
     """Fold scores of what lies there; empty where that would take long."""
     paths = [workspace.oof(member)]
     if within:
         paths = [job.folder(workspace) / within / OOF for job in jobs_of(comp, member)]
     try:
-        if sum(path.stat().st_size for path in paths) > SMALL:
+        if sum(path.stat().st_size for path in paths) > read_up_to:
             return {}
         return score_folds(comp, workspace, predictions.join([predictions.load(path) for path in paths]))
     except (OSError, PipelineError):

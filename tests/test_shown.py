@@ -10,7 +10,8 @@ import pytest
 import torch
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
-from pipeline import freshness, scoring, tables
+from pipeline import freshness, tables
+from pipeline.commands import status as status_command
 from pipeline.log import Log
 from pipeline.metrics import value_or_none
 from pipeline.predictions import TargetSpec
@@ -181,7 +182,7 @@ def test_older_metrics_are_read_without_predicting_again(kappa, monkeypatch, tmp
     again = pipeline("run", older["comp"], "--root", older["root"])
     assert "everything is up to date" in again.err
     assert again.out.replace(str(tmp_path), "") == table.replace(str(kappa["root"].parent), "")
-    monkeypatch.setattr(scoring, "SMALL", 100)  # large predictions are left where they are
+    monkeypatch.setattr(status_command, "READ_UP_TO", 100)  # large predictions are left where they are
     mean = status(older)["models"][0]["mean"]
     assert (mean["value"], mean["spread"], mean["folds"]) == (before["models"][0]["mean"]["value"], None, [])
     assert "±" not in pipeline("status", older["comp"], "--root", older["root"]).out
