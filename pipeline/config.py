@@ -65,13 +65,14 @@ class Target(Section, frozen=True):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
     column: str | None = None
-    regex: str | None = None
-    folder: bool = False
+    regex: str | None = None  # on the file's name
+    path_regex: str | None = None  # on its path below the raw folder
+    folder: bool | Annotated[int, Field(ge=1)] = False  # its own folder, or one counted from data.images
     kind: Annotated[str, BeforeValidator(_known_kind)] = "category"
     loss: Annotated[str | dict[str, Any], BeforeValidator(_loss_settings)] = ""
     weight: Annotated[float, Field(gt=0)] = 1.0
 
-    @field_validator("regex")
+    @field_validator("regex", "path_regex")
     @classmethod
     def _label_group(cls, pattern: str | None) -> str | None:
         """One group holds the label; several are all named, and the name of the one that matched is it."""
@@ -89,10 +90,20 @@ class Target(Section, frozen=True):
     def _consistent(self) -> "Target":
         if self.name in RESERVED_TARGET_NAMES:
             raise ValueError(f"name {self.name!r} is taken: tables of the pipeline have a column of that name")
-        if sum([self.column is not None, self.regex is not None, self.folder]) > 1:
-            raise ValueError("give one of column, regex, folder = true, not several")
+        if sum(map(bool, (self.column is not None, *self._elsewhere))) > 1:
+            raise ValueError("give one of column, regex, folder = true, path_regex, not several")
         self._check_loss()
         return self
+
+    @property
+    def _elsewhere(self) -> tuple[bool, ...]:
+        """Whether its label is in the file's name, its path, or a folder: no column of a table."""
+        return self.regex is not None, self.path_regex is not None, self.folder is not False
+
+    @property
+    def in_table(self) -> bool:
+        """Whether its label is in a table."""
+        return not any(self._elsewhere)
 
     def _check_loss(self) -> None:
         """Raise ValueError unless the loss serves the kind and has the options that are given."""
@@ -130,9 +141,8 @@ class Target(Section, frozen=True):
 
     def resolved(self, within: Any = None) -> Self:
         """With its loss, and the column that its label is in."""
-        in_table = self.regex is None and not self.folder
         loss = self.loss_settings if len(self.loss_settings) > 1 else self.loss_name
-        return self.model_copy(update={"loss": loss, "column": self.column or (self.name if in_table else None)})
+        return self.model_copy(update={"loss": loss, "column": self.column or (self.name if self.in_table else None)})
 
     def settings(self, within: Any = None, leave_out: Collection[str] = ()) -> Settings:
         """With the loss's options, and the code of what a plug-in brings, whose change changes the meaning."""

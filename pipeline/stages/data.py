@@ -8,8 +8,11 @@ import numpy as np
 import pandas as pd
 
 from pipeline.config import Competition
+from pipeline.data.classes import classes_in_words, doubts_about
 from pipeline.data.fetch import fetch, identity
+from pipeline.data.labels import specs_of
 from pipeline.data.tables import read_table
+from pipeline.data.walk import without_circles
 from pipeline.errors import RequestError
 from pipeline.freshness import Step
 from pipeline.kinds import kind_of
@@ -29,7 +32,7 @@ def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False)
     if making.done() and not force and not fetched:
         return False
     kind = kind_of(comp)
-    manifest = kind.build_manifest(comp, workspace.raw)
+    manifest = kind.build_manifest(comp, workspace.raw, log)
     if comp.data.held_back is not None:
         manifest = _hold_back(manifest, comp, workspace, comp.data.held_back)
     own = kind.own_sample(comp, manifest)
@@ -38,6 +41,7 @@ def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False)
     _refuse_other_ids(comp, workspace, manifest)
     write_with(workspace.manifest, lambda file: manifest.to_parquet(file, index=False))
     step(comp, workspace).record()
+    _tell_classes(comp, manifest, log)
     counts = manifest["split"].value_counts()
     log.say(
         f"data: {counts.get('train', 0):,} training and {counts.get('test', 0):,} test {kind.rows} in {workspace.raw}"
@@ -94,7 +98,7 @@ def _listing(raw: Path) -> str | None:
         return None
     lines = []
     for folder, names, files in os.walk(raw, followlinks=True):
-        names[:] = [name for name in names if not name.startswith(".")]
+        names[:] = without_circles(folder, (name for name in names if not name.startswith(".")))
         for path in (os.path.join(folder, file) for file in files):
             size = os.path.getsize(path) if os.path.exists(path) else None  # None: a broken link
             lines.append(f"{path[len(str(raw)) :]}\t{size}")
@@ -116,6 +120,18 @@ def _refuse_other_ids(comp: Competition, workspace: Workspace, manifest: pd.Data
             f"{len(ids - test)} only in the sample ({', '.join(only_sample) or 'none'}), "
             f"{len(test - ids)} only in {comp.data.test!r} ({', '.join(only_test) or 'none'}); {kind.hint_on_ids(comp)}"
         )
+
+
+def _tell_classes(comp: Competition, manifest: pd.DataFrame, log: Log) -> None:
+    """Say which classes the training rows have, and what in them might not be meant."""
+    train, rows = manifest[manifest["split"] == "train"], kind_of(comp).rows
+    for target, spec in zip(comp.targets, specs_of(comp.targets, manifest), strict=True):
+        counts = target.target_kind.class_counts(spec, train[target.name])
+        if counts is None:
+            continue
+        log.say(f"data: {classes_in_words(target.name, counts, rows)}")
+        for doubt in doubts_about(target.name, counts, rows):
+            log.warn(doubt)
 
 
 def _hold_back(manifest: pd.DataFrame, comp: Competition, workspace: Workspace, share: float) -> pd.DataFrame:

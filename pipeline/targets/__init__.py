@@ -88,6 +88,10 @@ class TargetKind(ABC, Generic[Cell, OwnLabel]):
     def strata(self, spec: TargetSpec, labels: Collection[Cell]) -> np.ndarray | None:
         """Codes (n,) to stratify folds by; None for a kind that takes no part."""
 
+    def class_counts(self, spec: TargetSpec, labels: Collection[Cell]) -> dict[str, int] | None:
+        """How many of the rows have each class, in the order of the classes; None for a kind without any."""
+        return None
+
     # Predictions
 
     def width(self, spec: TargetSpec) -> int:

@@ -1,6 +1,7 @@
 """What kinds of target with classes have in common, and those whose classes exclude each other more."""
 
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,14 @@ class Classes(TargetKind[str, OwnLabel]):
 
     def columns(self, spec: TargetSpec) -> list[str]:
         return [f"{spec.name}/{label}" for label in spec.vocab]
+
+    def class_counts(self, spec: TargetSpec, labels: Collection[str]) -> dict[str, int]:
+        counts = dict.fromkeys(spec.vocab, 0)
+        for label, rows in Counter(labels).items():
+            named = self.sample_label(label)
+            for name in set(named) if isinstance(named, tuple) else {str(named)}:
+                counts[name] += rows
+        return counts
 
 
 class ExclusiveClasses(Classes[str]):

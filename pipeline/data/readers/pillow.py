@@ -8,7 +8,11 @@ from PIL import Image
 from pipeline.data.orientation import orientation_of, upright
 from pipeline.data.readers import Reader
 
-ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+ENDINGS = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".pcx", ".tga", ".sgi", ".ras", ".qoi", ".dds", ".mpo",
+    ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".avif",
+)  # fmt: skip
 
 
 def read(content: bytes) -> np.ndarray:

@@ -1,0 +1,89 @@
+"""The label of each image: from a column of its row, from its name or path, or from a folder that it lies in."""
+
+import difflib
+import re
+
+import pandas as pd
+
+from pipeline.config import Target
+from pipeline.errors import RequestError
+from pipeline.log import Log
+from pipeline.targets.classes import some
+from pipeline.vision.config import ImageData
+
+
+def labels_of(
+    target: Target, rows: pd.DataFrame, table: pd.DataFrame, data: ImageData, log: Log | None = None
+) -> pd.Series:
+    """A target's labels of `rows` (columns id and path), as the manifest holds them; `table` is row for row with them.
+
+    Raises RequestError for a column that is not there, names that do not match, and cells that are no labels.
+    """
+    if target.regex is not None:
+        labels = _matched(target.name, "regex", target.regex, rows["path"].str.rsplit("/", n=1).str[-1], "file names")
+    elif target.path_regex is not None:
+        labels = _matched(target.name, "path_regex", target.path_regex, rows["path"], "paths")
+    elif target.folder:
+        labels = _from_folders(target, rows["path"], data.images, log)
+    else:
+        column = target.column or target.name
+        need_column(table, column, str(data.table), f"targets {target.name!r}: column")
+        labels = table[column].str.strip()
+    return target.target_kind.parse_labels(target.name, labels, rows["id"])
+
+
+def need_column(table: pd.DataFrame, column: str, where: str, key: str) -> None:
+    """Raise RequestError, with the columns that there are, unless the table has this one."""
+    if column not in table.columns:
+        near = difflib.get_close_matches(column, list(table.columns), 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise RequestError(f"{key}: {where} has no column {column!r}; it has {', '.join(table.columns)}{hint}")
+
+
+def _matched(target: str, key: str, regex: str, texts: pd.Series, what: str) -> pd.Series:
+    pattern = re.compile(regex)
+    matches = [pattern.search(text) for text in texts]
+    unmatched = [text for text, match in zip(texts, matches, strict=True) if match is None]
+    if unmatched:
+        raise RequestError(
+            f"target {target!r}: {key} {regex!r} does not match {len(unmatched)} of {len(texts)} "
+            f"{what}, for example {some(unmatched)}"
+        )
+    labels = [match.group(1) if pattern.groups == 1 else match.lastgroup for match in matches if match]
+    return pd.Series(["" if label is None else label for label in labels], index=texts.index, dtype=str)
+
+
+def _from_folders(target: Target, paths: pd.Series, images: str, log: Log | None) -> pd.Series:
+    # The folders that `data.images` itself names are no classes.
+    fixed = images.split("{", 1)[0] if "{" in images else f"{images.rstrip('/')}/"
+    folders = paths.str.split("/").str[fixed.count("/") : -1]
+    depths = folders.str.len()
+    if target.folder is True:
+        flat = paths[depths < 1]
+        if len(flat):
+            raise RequestError(
+                f"target {target.name!r}: folder = true, but images lie outside of class folders: {some(flat)}"
+            )
+        _tell_depths(target.name, depths, log)
+        return folders.str[-1]
+    level = int(target.folder)
+    shallow = paths[depths < level]
+    if len(shallow):
+        raise RequestError(
+            f"target {target.name!r}: folder = {level}, but {len(shallow)} images lie in fewer folders below "
+            f"{fixed.rstrip('/') or '.'!r}: {some(shallow)}"
+        )
+    return folders.str[level - 1]
+
+
+def _tell_depths(target: str, depths: pd.Series, log: Log | None) -> None:
+    """Say which folder was taken where it is not the only one."""
+    least, most = depths.min(), depths.max()
+    if log is None or most == 1:
+        return
+    where = f"in {most} folders" if least == most else f"in {least} to {most} folders"
+    text = f"target {target!r}: images lie {where}, and folder = true is the innermost; folder = 1 is the outermost"
+    if least == most:
+        log.say(f"data: {text}")
+    else:
+        log.warn(text)
