@@ -15,6 +15,7 @@ from pipeline.log import Log
 from pipeline.targets.classes import some
 from pipeline.vision.apart import fixed_folder, keep_apart, real_folder
 from pipeline.vision.config import ImageData
+from pipeline.vision.endings import did_you_mean, with_endings
 from pipeline.vision.labels import labels_of, need_column
 
 
@@ -62,7 +63,7 @@ def _train_rows(raw: Path, data: ImageData, log: Log | None) -> tuple[pd.DataFra
     table = read_table(raw / data.table, "data.table")
     need_column(table, data.id, data.table, "data.id")
     _refuse_repeats(table[data.id], data.table, data.id)
-    paths = _paths(table, data.id, data.images, data.table, "data.images")
+    paths = _paths(raw, table, data.id, data.images, data.table, "data.images")
     return pd.DataFrame({"id": table[data.id], "path": paths}), table
 
 
@@ -78,7 +79,7 @@ def find_test_rows(raw: Path, data: ImageData, sample: Path | None, log: Log | N
         table = read_table(sample, "submission.sample")
         need_column(table, data.id, sample.name, "data.id")
         _refuse_repeats(table[data.id], sample.name, data.id)
-        paths = _paths(table, data.id, data.test, sample.name, "data.test")
+        paths = _paths(raw, table, data.id, data.test, sample.name, "data.test")
         rows = pd.DataFrame({"id": table[data.id], "path": paths})
     return rows
 
@@ -105,8 +106,15 @@ def _walk(raw: Path, folder: str, key: str, other: str | None, log: Log | None) 
     return pd.DataFrame({"id": names, "path": [f"{folder.rstrip('/')}/{name}" for name in names]})
 
 
-def _paths(table: pd.DataFrame, id_column: str, pattern: str, table_name: str, key: str) -> list[str]:
-    """Fill `train_images/{label}/{image_id}` from each row; a plain folder gets the id put behind it."""
+def _paths(raw: Path, table: pd.DataFrame, id_column: str, pattern: str, table_name: str, key: str) -> list[str]:
+    """Fill `train_images/{label}/{image_id}` from each row; a plain folder gets the id put behind it.
+
+    An ending that the pattern leaves open is looked up.
+    """
+    return with_endings(raw, _filled(table, id_column, pattern, table_name, key), pattern, key)
+
+
+def _filled(table: pd.DataFrame, id_column: str, pattern: str, table_name: str, key: str) -> list[str]:
     if "{" not in pattern:
         return [f"{pattern.rstrip('/')}/{name}" for name in table[id_column]]
     try:
@@ -138,13 +146,18 @@ def _size(raw: Path, path: str) -> int:
 
 
 def _refuse_missing(manifest: pd.DataFrame, raw: Path, data: ImageData) -> None:
-    gone = manifest["path"][manifest["bytes"] < 0]
-    if len(gone):
-        folder = str(Path(gone.iloc[0]).parent)
-        known = (raw / folder).is_dir()
-        hint = "" if known else f"; there is no folder {folder!r}{neighbours(raw / folder)}"
+    missing = manifest[manifest["bytes"] < 0]
+    if len(missing):
+        side = missing["split"].iloc[0]
+        key, pattern = ("data.images", data.images) if side == "train" else ("data.test", str(data.test))
+        gone = missing["path"][missing["split"] == side].tolist()
+        folder = str(Path(gone[0]).parent)
+        if (raw / folder).is_dir():
+            hint = did_you_mean(raw, key, pattern, data.id, gone, int((manifest["split"] == side).sum()))
+        else:
+            hint = f"; there is no folder {folder!r}{neighbours(raw / folder)}"
         raise RequestError(
-            f"data.images: {len(gone)} of {len(manifest)} image files are missing below {raw}: {some(gone)}{hint}"
+            f"{key}: {len(gone)} of {len(manifest)} image files are missing below {raw}: {some(gone)}{hint}"
         )
     escaped = [path for path in manifest["path"] if ".." in Path(path).parts or Path(path).is_absolute()]
     if escaped:
