@@ -1,6 +1,7 @@
 """What a submission says: which column holds which prediction, in the rows and order of the sample."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,7 @@ def form_codes(comp: Competition) -> dict[str, str]:
 
 def _by_name(comp: Competition, sample_columns: Sequence[str]) -> dict[str, str]:
     """Columns of the sample that are called as a target, or as the column that its label is from."""
-    known = {target.column: target.name for target in comp.targets if target.column}
+    known = {column: source for target in comp.targets for column, source in target.known_columns.items()}
     known |= {target.name: target.name for target in comp.targets}
     return {column: known[column] for column in sample_columns if column in known}
 
@@ -160,8 +161,9 @@ def truth_from(comp: Competition, specs: tuple[TargetSpec, ...], solution: pd.Da
         own = [column for column in columns if column.target == target.name]
         submitted = [column.name for column in own if column.label is None]
         asked = (*submitted, target.column, target.name)
-        names = [name for name in asked if name is not None and name in solution.columns]
-        by_class = {column.label: column.name for column in own if column.name in solution.columns}
+        names = [name for name in asked if isinstance(name, str) and name in solution.columns]
+        by_class = {name: name for name in target.class_columns or () if name in solution.columns}
+        by_class |= {column.label: column.name for column in own if column.name in solution.columns}
         if names:
             labels = spec.target_kind.parse_cells(names[0], solution[names[0]])
             truth[spec.name] = truth_of(spec, labels)
@@ -174,3 +176,21 @@ def truth_from(comp: Competition, specs: tuple[TargetSpec, ...], solution: pd.Da
             f"targets are {', '.join(spec.name for spec in specs)}"
         )
     return truth
+
+
+def decided(comp: Competition, workspace: Workspace, preds: Predictions) -> Predictions:
+    """Predictions whose targets know what a cell says that no class is decided for."""
+    said = none_meant(comp, workspace)
+    specs = [replace(spec, options=(*spec.options, *said.get(spec.name, {}).items())) for spec in preds.specs]
+    return replace(preds, specs=tuple(specs))
+
+
+def none_meant(comp: Competition, workspace: Workspace) -> dict[str, dict[str, str]]:
+    """What a decision needs besides the predictions, by target: nothing for most of them."""
+    asked = [target for target in comp.targets if "none" in target.target_kind.takes]
+    if not asked or not workspace.manifest.is_file():
+        return {}
+    manifest = pd.read_parquet(workspace.manifest, columns=["split", *[target.name for target in asked]])
+    train = manifest[manifest["split"] == "train"]
+    found = {t.name: t.target_kind.decision_options(t.none, train[t.name]) for t in asked}
+    return {name: options for name, options in found.items() if options}

@@ -12,10 +12,13 @@ from pipeline.targets import Labels, TargetSpec
 def specs_of(targets: Sequence[Target], manifest: pd.DataFrame) -> tuple[TargetSpec, ...]:
     """Each target with its classes, from the training rows. Raises RequestError for one without classes."""
     train = manifest[manifest["split"] == "train"]
-    return tuple(
-        TargetSpec(target.name, target.kind, target.target_kind.vocabulary(target.name, train[target.name]))
-        for target in targets
-    )
+    return tuple(_spec_of(target, train[target.name]) for target in targets)
+
+
+def _spec_of(target: Target, labels: pd.Series) -> TargetSpec:
+    found = target.target_kind.vocabulary(target.name, labels)
+    classes = found if target.class_columns is None else tuple(target.class_columns)
+    return TargetSpec(target.name, target.kind, classes, target.options)
 
 
 def truth_of(spec: TargetSpec, labels: Labels) -> np.ndarray:

@@ -22,7 +22,7 @@ from pipeline.submission import sample_path
 from pipeline.workspace import Workspace, read_json, write_json, write_text, write_with
 
 VERSION = 1
-LEARNED = ("loss", "weight")  # settings of a target that its labels do not depend on
+LEARNED = ("loss", "weight", "none")  # settings of a target that its labels do not depend on
 
 
 def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False) -> bool:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class Classes(TargetKind[str, OwnLabel]):
     """A target with classes, a column of predictions for each."""
 
+    takes = frozenset({"columns"})
+
     def columns(self, spec: TargetSpec) -> list[str]:
         return [f"{spec.name}/{label}" for label in spec.vocab]
 
@@ -94,6 +96,16 @@ class ExclusiveClasses(Classes[str]):
 
     def certain(self, spec: TargetSpec, truth: np.ndarray) -> np.ndarray:
         return np.eye(spec.width)[truth]
+
+    def from_columns(self, target: str, names: list[str], marks: np.ndarray, ids: "pd.Series") -> list[str]:
+        count = marks.sum(axis=1)
+        for wrong, how in ((count > 1, "more than one"), (count < 1, "none")):
+            if wrong.any():
+                raise RequestError(
+                    f"target {target!r}: {int(wrong.sum())} rows have {how} of {some(names)}, for example "
+                    f"{some(ids[wrong])}; kind = 'multilabel' takes any number"
+                )
+        return np.asarray(names, dtype=object)[marks.argmax(axis=1)].tolist()
 
     def truth_from_columns(self, columns: np.ndarray) -> np.ndarray:
         return columns.argmax(axis=1)

@@ -11,6 +11,11 @@ from pipeline.log import Log
 from pipeline.targets.classes import some
 from pipeline.vision.config import ImageData
 
+YES, NO = (
+    ("1", "1.0", "true", "yes"),
+    ("0", "0.0", "false", "no"),
+)  # cells of a column that is a class, in small letters
+
 
 def labels_of(
     target: Target, rows: pd.DataFrame, table: pd.DataFrame, data: ImageData, log: Log | None = None
@@ -26,10 +31,32 @@ def labels_of(
     elif target.folder:
         labels = _from_folders(target, rows["path"], data.images, log)
     else:
-        column = target.column or target.name
-        need_column(table, column, str(data.table), f"targets {target.name!r}: column")
-        labels = table[column].str.strip()
+        columns = target.class_columns or [target.column or target.name]
+        for column in columns:
+            need_column(table, str(column), str(data.table), f"targets {target.name!r}: column")
+        if target.class_columns is not None:
+            labels = _from_columns(target, table[target.class_columns], rows["id"])
+        else:
+            labels = table[str(columns[0])].str.strip()
+    if target.class_columns is None:
+        target.target_kind.check_separator(target.name, labels, target.separator is not None)
     return target.target_kind.parse_labels(target.name, labels, rows["id"])
+
+
+def _from_columns(target: Target, cells: pd.DataFrame, ids: pd.Series) -> pd.Series:
+    """Labels out of a column of yes and no for each class."""
+    texts = cells.apply(lambda column: column.str.strip().str.lower())
+    yes, no = texts.isin(YES), texts.isin(NO)
+    bad = (~(yes | no)).to_numpy()
+    if bad.any():
+        rows, columns = bad.nonzero()
+        raise RequestError(
+            f"target {target.name!r}: {len(set(rows))} rows have cells that are neither 0 nor 1, for example "
+            f"{cells.iloc[rows[0], columns[0]]!r} in column {cells.columns[columns[0]]!r} of {ids.iloc[rows[0]]}"
+        )
+    names = [str(name) for name in cells.columns]
+    labels = target.target_kind.from_columns(target.name, names, yes.to_numpy(), ids)
+    return pd.Series(labels, index=cells.index, dtype=str)
 
 
 def need_column(table: pd.DataFrame, column: str, where: str, key: str) -> None:
