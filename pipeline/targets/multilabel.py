@@ -73,7 +73,7 @@ class Multilabel(Classes[tuple[str, ...]]):
             return
         if said and (self.separator == LISTS or any(self.separator.strip() in cell for cell in cells)):
             return
-        other = LISTS if cells and all(map(_is_list, cells)) else self._other_separator(cells)
+        other = LISTS if cells and all(map(_is_list, cells)) else self._other_separator(cells, said)
         if other is not None:
             shown = next(cell for cell in cells if other == LISTS or other in cell)
             how = f"not by {self.separator!r}" if said else f"or separator = '{BLANKS}' if blanks do separate them"
@@ -155,13 +155,17 @@ class Multilabel(Classes[tuple[str, ...]]):
             return self.join(chosen)
         return self.join([names[row.argmax()] if self.none == LIKELIEST else self.none])
 
-    def _other_separator(self, cells: Collection[str]) -> str | None:
-        """One that makes fewer names, or as many, out of the cells that hold it: the mark of what was meant."""
+    def _other_separator(self, cells: Collection[str], said: bool) -> str | None:
+        """One that makes fewer names, or as many, out of the cells that hold it: the mark of what was meant.
+
+        Cells without a single blank are enough where blanks are merely the default.
+        """
+        unused = not said and all(len(self.split(cell)) < 2 for cell in cells)
         mine = {name for cell in cells for name in self.split(cell)}
         for other in OTHERS:
             if other != self.separator.strip() and any(other in cell.strip(f"{other} ") for cell in cells):
                 theirs = {part.strip() for cell in cells for part in cell.split(other) if part.strip()}
-                if len(theirs) <= len(mine):
+                if unused or len(theirs) <= len(mine):
                     return other
         return None
 
