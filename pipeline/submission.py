@@ -1,14 +1,16 @@
 """What a submission says: which column holds which prediction, in the rows and order of the sample."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from pipeline.config import Competition
-from pipeline.data.labels import for_metric, truth_of
+from pipeline.data.labels import answered, for_metric, truth_of, with_gaps
 from pipeline.data.tables import read_table
 from pipeline.errors import RequestError
 from pipeline.forms import FORMS, Column
@@ -150,7 +152,8 @@ def grade(
     """The leaderboard's metric of each target that has values and truth, in the same order of rows."""
     metric = METRICS[comp.metric]
     chosen = [spec for spec in specs if spec.name in values and spec.name in truth and metric.scores(spec.kind)]
-    return {s.name: metric.compute(truth[s.name], for_metric(s, values[s.name])) for s in chosen}
+    pairs = {s.name: answered(truth[s.name], for_metric(s, values[s.name])) for s in chosen}
+    return {name: metric.compute(*pair) if len(pair[0]) else math.nan for name, pair in pairs.items()}
 
 
 def truth_from(comp: Competition, specs: tuple[TargetSpec, ...], solution: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -165,17 +168,35 @@ def truth_from(comp: Competition, specs: tuple[TargetSpec, ...], solution: pd.Da
         by_class = {name: name for name in target.class_columns or () if name in solution.columns}
         by_class |= {column.label: column.name for column in own if column.name in solution.columns}
         if names:
-            labels = spec.target_kind.parse_cells(names[0], solution[names[0]])
-            truth[spec.name] = truth_of(spec, labels)
+            truth[spec.name] = with_gaps(
+                _known(comp, spec, solution[names[:1]]), partial(_truth_in, spec, solution[names[0]])
+            )
         elif spec.vocab and by_class.keys() >= set(spec.vocab):
-            each = [numbers_in(by_class[label], solution[by_class[label]]) for label in spec.vocab]
-            truth[spec.name] = spec.target_kind.truth_from_columns(np.column_stack(each))
+            cells = solution[[by_class[label] for label in spec.vocab]]
+            known = _known(comp, spec, cells, blank_answers=False)
+            truth[spec.name] = with_gaps(known, partial(_truth_in_columns, spec, cells))
     if not truth:
         raise RequestError(
             f"the solution has no column of any target; it has {', '.join(solution.columns)}, "
             f"targets are {', '.join(spec.name for spec in specs)}"
         )
     return truth
+
+
+def _known(comp: Competition, spec: TargetSpec, cells: pd.DataFrame, blank_answers: bool | None = None) -> np.ndarray:
+    """Which rows (n,) answer a target: of several targets a solution, as the training table, may leave some blank."""
+    if len(comp.targets) == 1 or (spec.target_kind.blank_answers if blank_answers is None else blank_answers):
+        return np.ones(len(cells), dtype=bool)
+    return (cells.apply(lambda column: column.str.strip()) != "").any(axis=1).to_numpy()
+
+
+def _truth_in(spec: TargetSpec, cells: pd.Series, known: np.ndarray) -> np.ndarray:
+    return truth_of(spec, spec.target_kind.parse_cells(str(cells.name), cells[known]))
+
+
+def _truth_in_columns(spec: TargetSpec, cells: pd.DataFrame, known: np.ndarray) -> np.ndarray:
+    each = [numbers_in(str(name), cells.loc[known, name]) for name in cells.columns]
+    return spec.target_kind.truth_from_columns(np.column_stack(each))
 
 
 def decided(comp: Competition, workspace: Workspace, preds: Predictions) -> Predictions:
@@ -192,5 +213,5 @@ def none_meant(comp: Competition, workspace: Workspace) -> dict[str, dict[str, s
         return {}
     manifest = pd.read_parquet(workspace.manifest, columns=["split", *[target.name for target in asked]])
     train = manifest[manifest["split"] == "train"]
-    found = {t.name: t.target_kind.decision_options(t.none, train[t.name]) for t in asked}
+    found = {t.name: t.target_kind.decision_options(t.none, train[t.name].dropna()) for t in asked}
     return {name: options for name, options in found.items() if options}

@@ -126,7 +126,11 @@ def _tell_classes(comp: Competition, manifest: pd.DataFrame, log: Log) -> None:
     """Say which classes the training rows have, and what in them might not be meant."""
     train, rows = manifest[manifest["split"] == "train"], kind_of(comp).rows
     for target, spec in zip(comp.targets, specs_of(comp.targets, manifest), strict=True):
-        counts = target.target_kind.class_counts(spec, train[target.name])
+        labels = train[target.name].dropna()
+        counts = target.target_kind.class_counts(spec, labels)
+        if len(labels) < len(train):
+            without = len(train) - len(labels)
+            log.say(f"data: {without:,} of {len(train):,} {rows} have no {target.name!r}; they count for other targets")
         if counts is None:
             continue
         log.say(f"data: {classes_in_words(target.name, counts, rows)}")
@@ -140,7 +144,7 @@ def _hold_back(manifest: pd.DataFrame, comp: Competition, workspace: Workspace, 
     first = comp.targets[0]
     strata = manifest[first.name] if first.target_kind.exclusive else np.zeros(len(manifest), int)
     chosen: list[int] = []
-    for _, rows in manifest.groupby(strata, sort=True):
+    for _, rows in manifest.groupby(strata, sort=True, dropna=False):
         take = round(len(rows) * share)
         chosen += sorted(generator.permutation(rows.index.to_numpy())[:take].tolist())
     chosen = _leave_one_of_each(manifest, comp, chosen)

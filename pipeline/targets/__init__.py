@@ -65,6 +65,7 @@ class TargetKind(ABC, Generic[Cell, OwnLabel]):
     """
 
     takes: ClassVar[frozenset[str]] = frozenset()  # of the file's keys that not all kinds know
+    blank_answers: ClassVar[bool] = False  # a blank cell is a label; of other kinds it is no answer
     alike: ClassVar[tuple[str, ...]] = ()  # kinds whose labels have the same form: their losses and metrics serve it
     exclusive: ClassVar[bool] = False  # every row has exactly one class
     default_loss: ClassVar[str]

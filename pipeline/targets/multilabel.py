@@ -28,6 +28,7 @@ class Multilabel(Classes[tuple[str, ...]]):
     """
 
     takes = frozenset({"columns", "separator", "none"})
+    blank_answers = True
     default_loss = "cross_entropy"
     standard_metrics = ("label_accuracy", "micro_f1", "mean_log_loss")
     smooth_metric = "mean_log_loss"

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -18,11 +19,17 @@ YES, NO = (
 
 
 def labels_of(
-    target: Target, rows: pd.DataFrame, table: pd.DataFrame, data: ImageData, log: Log | None = None
+    target: Target,
+    rows: pd.DataFrame,
+    table: pd.DataFrame,
+    data: ImageData,
+    log: Log | None = None,
+    others: bool = False,
 ) -> pd.Series:
     """A target's labels of `rows` (columns id and path), as the manifest holds them; `table` is row for row with them.
 
-    Raises RequestError for a column that is not there, names that do not match, and cells that are no labels.
+    With `others` beside it, a blank cell of its column is no answer, which is missing in the manifest. Raises
+    RequestError for a column that is not there, names that do not match, and cells that are no labels.
     """
     if target.regex is not None:
         labels = _matched(target.name, "regex", target.regex, rows["path"].str.rsplit("/", n=1).str[-1], "file names")
@@ -31,21 +38,42 @@ def labels_of(
     elif target.folder:
         labels = _from_folders(target, rows["path"], data.images, log)
     else:
-        columns = target.class_columns or [target.column or target.name]
+        columns = target.class_columns or [str(target.column or target.name)]
         for column in columns:
-            need_column(table, str(column), str(data.table), f"targets {target.name!r}: column")
-        if target.class_columns is not None:
-            labels = _from_columns(target, table[target.class_columns], rows["id"])
-        else:
-            labels = table[str(columns[0])].str.strip()
-    if target.class_columns is None:
-        target.target_kind.check_separator(target.name, labels, target.separator is not None)
-    return target.target_kind.parse_labels(target.name, labels, rows["id"])
+            need_column(table, column, str(data.table), f"targets {target.name!r}: column")
+        cells = table[columns].apply(lambda column: column.str.strip())
+        known = (cells != "").any(axis=1)
+        if others and not known.all() and (len(columns) > 1 or not target.target_kind.blank_answers):
+            if not known.any():
+                raise RequestError(f"target {target.name!r}: no row of {data.table} has an answer in {some(columns)}")
+            return _parsed(target, cells[known], rows["id"][known]).reindex(rows.index)
+        return _parsed(target, cells, rows["id"])
+    return _parsed(target, labels.to_frame(), rows["id"])
+
+
+def refuse_silent(labels: Mapping[str, pd.Series], ids: pd.Series) -> None:
+    """Raise RequestError for rows that answer none of the targets."""
+    silent = ids[pd.DataFrame(labels).isna().all(axis=1)]
+    if len(silent):
+        raise RequestError(
+            f"targets: {len(silent)} training rows have no label of any target, for example {some(silent)}; "
+            "fill them in or take the rows out"
+        )
+
+
+def _parsed(target: Target, cells: pd.DataFrame, ids: pd.Series) -> pd.Series:
+    """Labels as the manifest holds them, from a column of them, or one for each class."""
+    kind, labels = target.target_kind, cells.iloc[:, 0]
+    if target.class_columns is not None:
+        labels = _from_columns(target, cells, ids)
+    else:
+        kind.check_separator(target.name, labels, target.separator is not None)
+    return kind.parse_labels(target.name, labels, ids)
 
 
 def _from_columns(target: Target, cells: pd.DataFrame, ids: pd.Series) -> pd.Series:
     """Labels out of a column of yes and no for each class."""
-    texts = cells.apply(lambda column: column.str.strip().str.lower())
+    texts = cells.apply(lambda column: column.str.lower())
     yes, no = texts.isin(YES), texts.isin(NO)
     bad = (~(yes | no)).to_numpy()
     if bad.any():

@@ -16,7 +16,7 @@ from pipeline.targets.classes import some
 from pipeline.vision.apart import fixed_folder, keep_apart, real_folder
 from pipeline.vision.config import ImageData
 from pipeline.vision.endings import did_you_mean, with_endings
-from pipeline.vision.labels import labels_of, need_column
+from pipeline.vision.labels import labels_of, need_column, refuse_silent
 
 
 def build_manifest(
@@ -34,7 +34,8 @@ def build_manifest(
     if test is not None:
         kept = keep_apart(raw, data, rows, test, log)
         rows, table = rows[kept].reset_index(drop=True), table[kept].reset_index(drop=True)
-    labels = {target.name: labels_of(target, rows, table, data, log) for target in targets}
+    labels = {target.name: labels_of(target, rows, table, data, log, len(targets) > 1) for target in targets}
+    refuse_silent(labels, rows["id"])
     parts = [rows.assign(split="train", **labels)]
     if test is not None:
         parts.append(test.assign(split="test"))

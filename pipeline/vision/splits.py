@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from pipeline.data.labels import specs_of
+from pipeline.data.labels import specs_of, strata_of
 from pipeline.data.tables import read_table
 from pipeline.errors import RequestError
 from pipeline.log import Log
@@ -19,7 +19,7 @@ def split_images(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFram
     """Fold numbers (rows,), and in words how they were made. Raises RequestError for more folds than groups."""
     specs = specs_of(comp.targets, pd.read_parquet(workspace.manifest))
     wanted = comp.folds.stratify if comp.folds.stratify is not None else [spec.name for spec in specs]
-    each = {spec.name: spec.target_kind.strata(spec, rows[spec.name]) for spec in specs if spec.name in wanted}
+    each = {spec.name: strata_of(spec, rows[spec.name]) for spec in specs if spec.name in wanted}
     strata = {name: codes for name, codes in each.items() if codes is not None}
     labels = list(strata.values()) or [np.zeros(len(rows), dtype=int)]
     numbers = assign_folds(labels, _groups(comp, workspace, rows), comp.folds.n, comp.seed)
