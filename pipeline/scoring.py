@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline import predictions
 from pipeline.blending import Gain
 from pipeline.config import Competition
-from pipeline.data.labels import for_metric, truth_of
+from pipeline.data.labels import answered, for_metric, known_in, truth_of
 from pipeline.errors import PipelineError, RequestError
 from pipeline.jobs import jobs_of
 from pipeline.kinds import kind_of
@@ -32,7 +32,8 @@ def cross_validate(comp: Competition, workspace: Workspace, oof: Predictions) ->
     leaderboard's first.
     """
     scores = {}
-    for spec, truth, preds in _compared(workspace, oof):
+    for spec, every_truth, every_preds in _compared(workspace, oof):
+        truth, preds = answered(every_truth, every_preds)
         names = reported(spec.kind, comp.metric)
         scores[spec.name] = {name: round(METRICS[name].compute(truth, preds), 6) for name in names}
     return scores
@@ -42,7 +43,7 @@ def score_folds(comp: Competition, workspace: Workspace, oof: Predictions) -> Fo
     """The leaderboard's metric of each target that it fits, of each fold's rows alone; None where it has no value."""
     folds = [oof.folds == fold for fold in np.unique(oof.folds)]
     return {
-        spec.name: [_rounded(value_or_none(comp.metric, truth[rows], preds[rows])) for rows in folds]
+        spec.name: [_value_of(comp.metric, *answered(truth[rows], preds[rows])) for rows in folds]
         for spec, truth, preds in _compared(workspace, oof)
         if METRICS[comp.metric].scores(spec.kind)
     }
@@ -122,6 +123,7 @@ def gain_on(comp: Competition, rows: pd.DataFrame, scored: Sequence[str], first:
     rows = rows.set_index("id")
     specs = [s for s in first.specs if s.name in scored and metric.scores(s.kind)]
     by_id = {s.name: truth_of(s, rows[s.name].loc[list(first.ids)]) for s in specs}
+    partial = {name for name, truth in by_id.items() if not known_in(truth).all()}
     known: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # blends of the same rows share one array of ids
 
     def gain(preds: Predictions) -> tuple[float, float]:
@@ -132,6 +134,10 @@ def gain_on(comp: Competition, rows: pd.DataFrame, scored: Sequence[str], first:
         main = smooth = 0.0
         for spec in specs:
             truth, values = by_id[spec.name][where], for_metric(spec, preds.values[spec.name])
+            if spec.name in partial:
+                truth, values = answered(truth, values)
+                if not len(truth):
+                    continue
             main += metric.gain(truth, values)
             smooth += METRICS[spec.target_kind.smooth_metric].gain(truth, values)
         return round(main, 9), smooth
@@ -157,6 +163,10 @@ def _compared(workspace: Workspace, oof: Predictions) -> Iterator[tuple[TargetSp
     rows = training_rows(workspace).set_index("id").loc[list(oof.ids)]
     for spec in oof.specs:
         yield spec, truth_of(spec, rows[spec.name]), for_metric(spec, oof.values[spec.name])
+
+
+def _value_of(metric: str, truth: np.ndarray, preds: np.ndarray) -> float | None:
+    return _rounded(value_or_none(metric, truth, preds)) if len(truth) else None
 
 
 def _leading(metric: str, values: Mapping[str, float]) -> dict[str, float]:

@@ -132,7 +132,7 @@ def differences(key: str, before: Any, now: Any) -> Iterator[str]:
                 name = new.get("name", number) if isinstance(new, dict) else number
                 yield from differences(f"{key}.{name}", old, new)
             return
-    if before != now:
+    if before != now or isinstance(before, bool) != isinstance(now, bool):  # JSON's true is no 1
         yield _changed(key, before, now)
 
 

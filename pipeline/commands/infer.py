@@ -20,7 +20,7 @@ from pipeline.rows import training_rows
 from pipeline.stages.data import fetch_if_needed
 from pipeline.stages.predict import with_priors
 from pipeline.stages.submit import check_submission
-from pipeline.submission import columns_of, fill_in, read_sample
+from pipeline.submission import columns_of, decided, fill_in, read_sample
 from pipeline.vision.config import ImageCompetition, ImageModel
 from pipeline.vision.kind import say_unreadable
 from pipeline.vision.manifest import find_test_rows
@@ -43,11 +43,11 @@ def infer(
         shutil.copyfile(files[path.relative_to(workspace.root).as_posix()], path)
     test = _test_rows(comp, workspace, log)
     members = {model.name: _predict(comp, workspace, model, weights[model.name], test, log) for model in comp.models}
-    specs = members[comp.models[0].name].specs
+    preds = decided(comp, workspace, _blend(comp, files, workspace, members))
     id_column, sample = read_sample(comp, workspace)
     columns = columns_of(comp, [name for name in sample.columns if name != id_column])
-    table = fill_in(id_column, sample, columns, _blend(comp, files, workspace, members))
-    check_submission(table, id_column, sample, columns, specs)
+    table = fill_in(id_column, sample, columns, preds)
+    check_submission(table, id_column, sample, columns, preds.specs)
     write_text(target, table.to_csv(index=False, lineterminator="\n"))
     log.say(f"infer: {target} ({len(table):,} rows, checked against {comp.submission.sample})")
 

@@ -16,7 +16,17 @@ from pipeline.freshness import Step, digest
 from pipeline.log import Log
 from pipeline.predictions import Predictions, TargetSpec
 from pipeline.stage import Stage
-from pipeline.submission import as_sent, columns_meant, columns_of, fill_in, form_codes, read_sample, sample_path
+from pipeline.submission import (
+    as_sent,
+    columns_meant,
+    columns_of,
+    decided,
+    fill_in,
+    form_codes,
+    none_meant,
+    read_sample,
+    sample_path,
+)
 from pipeline.workspace import Workspace, read_json, write_json, write_text
 
 VERSION = 1
@@ -37,6 +47,7 @@ def submit(comp: Competition, workspace: Workspace, log: Log, force: bool = Fals
     if not workspace.test(member).is_file():
         raise WorkFailed(f"no test predictions of {member!r} yet; run `pipeline predict` and `pipeline ensemble`")
     preds, oof = predictions.load(workspace.test(member)), predictions.load(workspace.oof(member))
+    preds = decided(comp, workspace, preds)
     id_column, sample = read_sample(comp, workspace)
     columns = columns_of(comp, [name for name in sample.columns if name != id_column])
     table = fill_in(id_column, sample, columns, preds)
@@ -68,6 +79,7 @@ def step(comp: Competition, workspace: Workspace, member: str = "ensemble") -> S
         "columns": columns_meant(comp, workspace),
         "sample": digest(sample) if sample else None,
         **form_codes(comp),
+        **_none(comp, workspace),
     }
     stamp = workspace.submitted(member)
     known = Step(stamp, inputs, ())
@@ -84,6 +96,15 @@ STAGE = Stage(
     needs=("ensemble",),
     applies=lambda comp: comp.has_test,
 )
+
+
+def _none(comp: Competition, workspace: Workspace) -> dict[str, Any]:
+    """What is written where no class is decided for, as far as it is something, and some column holds decisions."""
+    sources = columns_meant(comp, workspace)
+    shown = {Column.of(name, source) for name, source in sources.items() if source}
+    decisions = {column.target for column in shown if column.label is None}
+    said = {name: options for name, options in none_meant(comp, workspace).items() if name in decisions}
+    return {"none": said} if said else {}
 
 
 def latest(workspace: Workspace) -> str | None:

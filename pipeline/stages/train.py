@@ -25,7 +25,7 @@ from pipeline.workspace import HISTORY, TRAINED, WEIGHTS, Workspace, write_text
 C = TypeVar("C", bound=Competition)
 
 VERSION = 2
-READ = ("column", "regex", "folder")  # settings of a target that are in its labels
+READ = ("column", "regex", "path_regex", "folder", "separator", "none")  # settings of a target that are in its labels
 
 
 def train(

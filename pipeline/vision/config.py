@@ -231,7 +231,7 @@ class ImageCompetition(Competition, frozen=True):
         for number, target in enumerate(self.targets):
             if target.column is not None and self.data.table is None:
                 raise ValueError(f"targets.{number}.column needs data.table")
-            if self.data.table is None and target.regex is None and not target.folder:
+            if self.data.table is None and target.in_table:
                 raise ValueError(f"targets.{number}: without data.table give regex = '...' or folder = true")
         known = [target.name for target in self.targets]
         for name in self.folds.stratify or []:

@@ -1,6 +1,7 @@
 """A fastai Learner for one fold: loaders, network, loss, metrics, precision. A simple call on composable parts."""
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -18,7 +19,7 @@ from pipeline.vision.cache import Cache
 from pipeline.vision.callbacks import Accumulate
 from pipeline.vision.config import ImageModel
 from pipeline.vision.gather import PixelSource
-from pipeline.vision.heads import Head, JointLabels, JointLoss
+from pipeline.vision.heads import Head, JointLabels, JointLoss, is_answer
 from pipeline.vision.memory import keep_freed_memory
 from pipeline.vision.model import BodyAndHeads, build_network
 from pipeline.vision.optimizer import FusedAdam
@@ -60,7 +61,11 @@ def build_learner(
     )
     if autocast_dtype(model.precision, loaders.device) == torch.bfloat16:
         network.model.compute_in_bfloat16()
-    joint = JointLabels(heads)
+    items = (*train, *valid)
+    partial = [
+        k for k in range(len(heads)) if any(item.labels is not None and item.labels[k] is None for item in items)
+    ]
+    joint = JointLabels(heads, partial)
     learn = Learner(
         loaders,
         network.model.to(loaders.device),
@@ -145,8 +150,30 @@ def _metric(joint: JointLabels, number: int) -> AvgMetric:
 
     def error(preds: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         own = preds.as_subclass(torch.Tensor).split(joint.widths, dim=1)[number]
-        decided = head.decide(head.activate(own))
-        return kind.error(decided, joint.labels_of(number, labels.as_subclass(torch.Tensor)))
+        truth = joint.labels_of(number, labels.as_subclass(torch.Tensor))
+        if number in joint.partial:
+            known = is_answer(truth)
+            own, truth = own[known], truth[known]
+        return kind.error(head.decide(head.activate(own)), truth)
 
     error.__name__ = f"{head.spec.name}_{kind.error_name}"
-    return AvgMetric(error)
+    return AnsweredMetric(error, joint, number) if number in joint.partial else AvgMetric(error)
+
+
+class AnsweredMetric(AvgMetric):
+    """The mean over those items of each batch that answer a target."""
+
+    def __init__(self, func: Callable[..., torch.Tensor], joint: JointLabels, number: int) -> None:
+        super().__init__(func)
+        self.joint, self.number = joint, number
+
+    def accumulate(self, learn: Learner) -> None:
+        (labels,) = cast("tuple[torch.Tensor]", learn.yb)
+        count = int(is_answer(self.joint.labels_of(self.number, labels.as_subclass(torch.Tensor))).sum())
+        if count:
+            self.total += self.func(learn.pred, labels).detach().cpu() * count
+            self.count += count
+
+    @property
+    def value(self) -> torch.Tensor | float:
+        return self.total / self.count if self.count else math.nan

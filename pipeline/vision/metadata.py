@@ -6,7 +6,7 @@ from importlib import metadata as installed
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 from safetensors import SafetensorError
 
 from pipeline.data.levels import Levels
@@ -41,19 +41,34 @@ class HeadMetadata(Section, frozen=True):
     vocab: tuple[str, ...]
     loss: str
     options: dict[str, Any] = Field(default={})  # of the loss
+    told: dict[str, str] = Field(default={})  # the options of the target's kind
     weight: float
     center: float
     scale: float
+
+    @model_serializer(mode="wrap")
+    def _said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without options that nobody gave: most headers are as they were before there were any."""
+        values = handler(self)
+        return values if self.told else {key: value for key, value in values.items() if key != "told"}
 
     @classmethod
     def of(cls, head: Head) -> "HeadMetadata":
         spec = head.spec
         numbers = {"weight": head.weight, "center": head.center, "scale": head.scale}
         options = {} if head.options is None else head.options.model_dump(mode="json")
-        return cls(name=spec.name, kind=spec.kind, vocab=spec.vocab, loss=head.loss, options=options, **numbers)
+        return cls(
+            name=spec.name,
+            kind=spec.kind,
+            vocab=spec.vocab,
+            told=dict(spec.options),
+            loss=head.loss,
+            options=options,
+            **numbers,
+        )
 
     def head(self) -> Head:
-        spec = TargetSpec(self.name, self.kind, self.vocab)
+        spec = TargetSpec(self.name, self.kind, self.vocab, tuple(self.told.items()))
         options = LOSSES[self.loss].read_options(self.options) if self.options else None
         return Head(spec, self.loss, self.weight, self.center, self.scale, options)
 

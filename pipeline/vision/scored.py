@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from fastai.learner import Learner, Metric
 
-from pipeline.data.labels import for_metric, truth_of
+from pipeline.data.labels import answered, for_metric, truth_of
 from pipeline.metrics import METRICS, value_or_none
 from pipeline.targets import TargetSpec
 from pipeline.vision.heads import Head, JointLabels
@@ -36,7 +36,7 @@ class Scored:
         entry = METRICS[metric]
         most = min(CELLS // max(1, len(held_out)), SORTED if entry.sorts_each_class else CELLS)
         fitting = [spec for spec in specs if entry.scores(spec.kind) and spec.width <= most]
-        return cls(metric, targets, {spec.name: truth_of(spec, held_out[spec.name].to_numpy()) for spec in fitting})
+        return cls(metric, targets, {spec.name: truth_of(spec, held_out[spec.name]) for spec in fitting})
 
     def column(self, target: str) -> str:
         """Its name in history.csv."""
@@ -94,5 +94,6 @@ class WholeSet(Metric):
         values = torch.cat(self.parts).numpy() if self.parts else np.empty((0, spec.width), dtype=np.float32)
         if len(values) != len(truth):  # somebody validates other rows
             return float("nan")
-        found = value_or_none(self.scored.metric, truth, for_metric(spec, values))
+        truth, values = answered(truth, for_metric(spec, values))
+        found = value_or_none(self.scored.metric, truth, values) if len(truth) else None
         return float("nan") if found is None else found

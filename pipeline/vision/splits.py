@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from pipeline.data.labels import specs_of
+from pipeline.data.labels import specs_of, strata_of
 from pipeline.data.stratify import assign_folds, choose_share
 from pipeline.errors import RequestError
 from pipeline.log import Log
@@ -45,7 +45,7 @@ def _stratified(
 ) -> tuple[np.ndarray, str]:
     n, share = comp.folds.n, comp.folds.share
     wanted = comp.folds.stratify if comp.folds.stratify is not None else [spec.name for spec in specs]
-    each = {spec.name: spec.target_kind.strata(spec, rows[spec.name]) for spec in specs if spec.name in wanted}
+    each = {spec.name: strata_of(spec, rows[spec.name]) for spec in specs if spec.name in wanted}
     strata = {name: found for name, found in each.items() if found is not None}
     labels = list(strata.values()) or [np.zeros(len(rows), dtype=int)]
     if share is not None:
@@ -142,7 +142,7 @@ def _report_rare(
 ) -> None:
     """Warn of classes that some folds cannot validate, or cannot learn."""
     for spec in specs:
-        strata = spec.target_kind.strata(spec, rows[spec.name]) if spec.vocab else None
+        strata = strata_of(spec, rows[spec.name]) if spec.vocab else None
         if strata is None:
             continue
         if not folds.leaves_out:
@@ -163,7 +163,7 @@ def _report_rare(
 def _class_counts(strata, width: int) -> np.ndarray:
     """Rows of each class (width,)."""
     if isinstance(strata, np.ndarray):
-        return np.bincount(strata, minlength=width)
+        return np.bincount(strata, minlength=width)[:width]  # behind them, rows without an answer
     return np.asarray(strata.sum(axis=0)).ravel()
 
 

@@ -12,7 +12,11 @@ from pipeline.data.readers import Reader
 LARGEST = 178_956_970  # pixels: where Pillow refuses; drone maps and slides are above half of that, where it warns
 if Image.MAX_IMAGE_PIXELS == LARGEST // 2:  # unless somebody chose another
     Image.MAX_IMAGE_PIXELS = LARGEST
-ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+ENDINGS = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".pcx", ".tga", ".sgi", ".ras", ".qoi", ".dds", ".mpo",
+    ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".avif",
+)  # fmt: skip
 
 
 def read(content: bytes, levels: Levels | None = None) -> np.ndarray:
