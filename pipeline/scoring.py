@@ -28,7 +28,7 @@ SHOWN = 3  # targets that a line has a number each of, beside the mean
 def cross_validate(comp: Competition, workspace: Workspace, oof: Predictions) -> CV:
     """Each target's metrics over all out-of-fold rows: {target: {metric: value}}, the leaderboard's first."""
     scores = {}
-    for spec, truth, preds in _compared(workspace, oof):
+    for spec, truth, preds, _ in _compared(workspace, oof):
         names = reported(spec.kind, comp.metric)
         scores[spec.name] = {name: round(METRICS[name].compute(truth, preds), 6) for name in names}
     return scores
@@ -36,12 +36,12 @@ def cross_validate(comp: Competition, workspace: Workspace, oof: Predictions) ->
 
 def score_folds(comp: Competition, workspace: Workspace, oof: Predictions) -> FoldScores:
     """The leaderboard's metric of each target that it fits, of each fold's rows alone; None where it has no value."""
-    folds = [oof.folds == fold for fold in np.unique(oof.folds)]
-    return {
-        spec.name: [_rounded(value_or_none(comp.metric, truth[rows], preds[rows])) for rows in folds]
-        for spec, truth, preds in _compared(workspace, oof)
-        if METRICS[comp.metric].scores(spec.kind)
-    }
+    scores = {}
+    for spec, truth, preds, fold_of in _compared(workspace, oof):
+        if METRICS[comp.metric].scores(spec.kind):
+            parts = [fold_of == fold for fold in np.unique(oof.folds)]
+            scores[spec.name] = [_rounded(value_or_none(comp.metric, truth[rows], preds[rows])) for rows in parts]
+    return scores
 
 
 def scored_by(comp: Competition, workspace: Workspace) -> tuple[str, ...]:
@@ -143,11 +143,13 @@ def _from_predictions(comp: Competition, workspace: Workspace, member: str, with
         return {}
 
 
-def _compared(workspace: Workspace, oof: Predictions) -> Iterator[tuple[TargetSpec, np.ndarray, np.ndarray]]:
-    """Truth and predictions of each target, as metrics take them, in the order of `oof`."""
+def _compared(
+    workspace: Workspace, oof: Predictions
+) -> Iterator[tuple[TargetSpec, np.ndarray, np.ndarray, np.ndarray]]:
+    """Truth and predictions of each target, as metrics take them, and the fold of each row, in the order of `oof`."""
     rows = training_rows(workspace).set_index("id").loc[list(oof.ids)]
     for spec in oof.specs:
-        yield spec, truth_of(spec, rows[spec.name]), for_metric(spec, oof.values[spec.name])
+        yield spec, truth_of(spec, rows[spec.name]), for_metric(spec, oof.values[spec.name]), oof.folds
 
 
 def _leading(metric: str, values: Mapping[str, float]) -> dict[str, float]:
