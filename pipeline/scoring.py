@@ -32,8 +32,7 @@ def cross_validate(comp: Competition, workspace: Workspace, oof: Predictions) ->
     leaderboard's first.
     """
     scores = {}
-    for spec, every_truth, every_preds in _compared(workspace, oof):
-        truth, preds = answered(every_truth, every_preds)
+    for spec, truth, preds, _ in _compared(workspace, oof):
         names = reported(spec.kind, comp.metric)
         scores[spec.name] = {name: round(METRICS[name].compute(truth, preds), 6) for name in names}
     return scores
@@ -41,12 +40,12 @@ def cross_validate(comp: Competition, workspace: Workspace, oof: Predictions) ->
 
 def score_folds(comp: Competition, workspace: Workspace, oof: Predictions) -> FoldScores:
     """The leaderboard's metric of each target that it fits, of each fold's rows alone; None where it has no value."""
-    folds = [oof.folds == fold for fold in np.unique(oof.folds)]
-    return {
-        spec.name: [_value_of(comp.metric, *answered(truth[rows], preds[rows])) for rows in folds]
-        for spec, truth, preds in _compared(workspace, oof)
-        if METRICS[comp.metric].scores(spec.kind)
-    }
+    scores = {}
+    for spec, truth, preds, fold_of in _compared(workspace, oof):
+        if METRICS[comp.metric].scores(spec.kind):
+            parts = [fold_of == fold for fold in np.unique(oof.folds)]
+            scores[spec.name] = [_value_of(comp.metric, truth[rows], preds[rows]) for rows in parts]
+    return scores
 
 
 def scored_by(comp: Competition, workspace: Workspace) -> tuple[str, ...]:
@@ -158,11 +157,14 @@ def _from_predictions(comp: Competition, workspace: Workspace, member: str, with
         return {}
 
 
-def _compared(workspace: Workspace, oof: Predictions) -> Iterator[tuple[TargetSpec, np.ndarray, np.ndarray]]:
-    """Truth and predictions of each target, as metrics take them, in the order of `oof`."""
+def _compared(
+    workspace: Workspace, oof: Predictions
+) -> Iterator[tuple[TargetSpec, np.ndarray, np.ndarray, np.ndarray]]:
+    """Truth and predictions of each target, as metrics take them, and the fold, of the rows of `oof` that answer it."""
     rows = training_rows(workspace).set_index("id").loc[list(oof.ids)]
     for spec in oof.specs:
-        yield spec, truth_of(spec, rows[spec.name]), for_metric(spec, oof.values[spec.name])
+        truth = truth_of(spec, rows[spec.name])
+        yield spec, *answered(truth, for_metric(spec, oof.values[spec.name])), oof.folds[known_in(truth)]
 
 
 def _value_of(metric: str, truth: np.ndarray, preds: np.ndarray) -> float | None:
