@@ -1,0 +1,107 @@
+"""Metrics of decided labels that are a score of (hits, decided, true) counts, averaged in one of five ways.
+
+As scikit-learn's `f1_score`, `fbeta_score` and `jaccard_score` with `zero_division=0`: what is neither decided nor true
+scores 0, but a class of a category target that nobody has and nobody decides does not count in the macro mean.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+from pydantic import BeforeValidator, Field
+
+from pipeline.metrics.decisions import FITTED, Threshold, known_threshold
+from pipeline.settings import Section
+from pipeline.targets import TargetSpec
+
+Average = Literal["", "binary", "micro", "macro", "weighted", "samples"]
+Beta = Annotated[float, Field(gt=0)]
+
+
+class AtHalf(Section, frozen=True):
+    """Above which probability a label is decided: a number, "fitted" on out-of-fold rows, or so "per_class"."""
+
+    threshold: Annotated[Threshold, BeforeValidator(known_threshold)] = 0.5
+
+
+class Fitted(Section, frozen=True):
+    """Above which probability a label is decided: a number, "fitted" on out-of-fold rows, or so "per_class"."""
+
+    threshold: Annotated[Threshold, BeforeValidator(known_threshold)] = FITTED
+
+
+class Averaged(Fitted, frozen=True):
+    """The mean that is taken: "" is that over rows of tags, the second class's score of two, else the classes' mean."""
+
+    average: Average = ""
+
+
+class Counts(NamedTuple):
+    """Of each class, or of each row: decided and true, decided, true."""
+
+    hits: np.ndarray
+    decided: np.ndarray
+    true: np.ndarray
+
+
+Score = Callable[[Counts], np.ndarray]
+
+
+def f_score(beta: float) -> Score:
+    """The F-beta score: (1 + beta^2) hits / (beta^2 true + decided)."""
+    return lambda n: _ratio((1 + beta**2) * n.hits, beta**2 * n.true + n.decided)
+
+
+def jaccard_index(counts: Counts) -> np.ndarray:
+    """Intersection over union."""
+    return _ratio(counts.hits, counts.decided + counts.true - counts.hits)
+
+
+def averaged(truth: np.ndarray, preds: np.ndarray, score: Score, average: Average) -> float:
+    """The score of labels that are decided by the largest probability, tags by one half. NaN without rows."""
+    if not len(truth):
+        return float("nan")
+    average = average or ("samples" if truth.ndim == 2 else "binary" if preds.shape[1] == 2 else "macro")
+    if average == "samples":
+        return float(score(_of_rows(truth, preds)).mean())
+    counts = _of_classes(truth, preds)
+    match average:
+        case "micro":
+            return float(score(Counts(*(part.sum(keepdims=True) for part in counts)))[0])
+        case "binary":
+            return float(score(counts)[1]) if preds.shape[1] == 2 else float("nan")
+        case "weighted":
+            return float(np.average(score(counts), weights=counts.true)) if counts.true.any() else 0.0
+    counted = np.ones(len(counts.true), bool) if truth.ndim == 2 else (counts.decided + counts.true) > 0
+    return float(score(counts)[counted].mean())
+
+
+def no_two_classes(options: Any, spec: TargetSpec, truth: np.ndarray) -> str | None:
+    """Why a metric of the second of two classes has no value."""
+    return None if spec.width == 2 else f"it is of two classes, and there are {spec.width}"
+
+
+def no_second_class(options: Averaged, spec: TargetSpec, truth: np.ndarray) -> str | None:
+    """The same, where the option asks for that class."""
+    return no_two_classes(options, spec, truth) if options.average == "binary" else None
+
+
+def _of_classes(truth: np.ndarray, preds: np.ndarray) -> Counts:
+    if truth.ndim == 2:
+        decided, true = preds > 0.5, truth > 0.5
+        return Counts((decided & true).sum(axis=0), decided.sum(axis=0), true.sum(axis=0))
+    decided, classes = preds.argmax(axis=1), preds.shape[1]
+    parts = (truth[decided == truth], decided, truth)
+    return Counts(*(np.bincount(codes, minlength=classes) for codes in parts))
+
+
+def _of_rows(truth: np.ndarray, preds: np.ndarray) -> Counts:
+    if truth.ndim == 2:
+        decided, true = preds > 0.5, truth > 0.5
+        return Counts((decided & true).sum(axis=1), decided.sum(axis=1), true.sum(axis=1))
+    one = np.ones(len(truth))
+    return Counts((preds.argmax(axis=1) == truth).astype(float), one, one)
+
+
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    return np.divide(above, below, out=np.zeros(len(above)), where=below > 0)

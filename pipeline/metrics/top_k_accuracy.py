@@ -1,0 +1,13 @@
+"""top_k_accuracy: the share of rows whose true class is among the k most probable (`{ name = ..., k = 5 }`)."""
+
+import numpy as np
+
+from pipeline.metrics import ONE_OF, Metric
+from pipeline.metrics.ranked import First, First3, places
+
+
+def top_k_accuracy(truth: np.ndarray, preds: np.ndarray, options: First | First3) -> float:
+    return float((places(truth, preds) < options.k).mean())
+
+
+ENTRY = Metric(ONE_OF, True, False, top_k_accuracy, options=First)
