@@ -54,6 +54,14 @@ def _known_kind(value: object) -> object:
     return value
 
 
+SEPARATORS = (" ", "|", ";", ",", "/", "\x1f")  # for tags out of columns: the first that is in no name
+
+
+def _holds(name: str, separator: str) -> bool:
+    """Whether a tag of that name would be two between such separators."""
+    return len(name.split()) > 1 if separator == " " else separator.strip() in name
+
+
 def _loss_settings(value: object) -> object:
     """A loss by its name, or as a table of that and its options."""
     if isinstance(value, dict) and not isinstance(value.get("name"), str):
@@ -65,14 +73,17 @@ class Target(Section, frozen=True):
     """One thing to predict: where its label is read, and what its head and loss are."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-    column: str | None = None
-    regex: str | None = None
-    folder: bool = False
+    column: str | Annotated[list[str], Field(min_length=1)] | None = None  # or one of 0 and 1 for each class
+    regex: str | None = None  # on the file's name
+    path_regex: str | None = None  # on its path below the raw folder
+    folder: bool | Annotated[int, Field(ge=1)] = False  # its own folder, or one counted from data.images
     kind: Annotated[str, BeforeValidator(_known_kind)] = "category"
     loss: Annotated[str | dict[str, Any], BeforeValidator(_loss_settings)] = ""
     weight: Annotated[float, Field(gt=0)] = 1.0
+    separator: str | None = None  # between the tags of a multilabel cell: blanks unless it is said
+    none: str | None = None  # what a submission says where there is no tag: likeliest, a word, or nothing
 
-    @field_validator("regex")
+    @field_validator("regex", "path_regex")
     @classmethod
     def _label_group(cls, pattern: str | None) -> str | None:
         """One group holds the label; several are all named, and the name of the one that matched is it."""
@@ -90,10 +101,41 @@ class Target(Section, frozen=True):
     def _consistent(self) -> "Target":
         if self.name in RESERVED_TARGET_NAMES:
             raise ValueError(f"name {self.name!r} is taken: tables of the pipeline have a column of that name")
-        if sum([self.column is not None, self.regex is not None, self.folder]) > 1:
-            raise ValueError("give one of column, regex, folder = true, not several")
+        if sum(map(bool, (self.column is not None, *self._elsewhere))) > 1:
+            raise ValueError("give one of column, regex, folder = true, path_regex, not several")
+        self._check_keys()
         self._check_loss()
         return self
+
+    def _check_keys(self) -> None:
+        """Raise ValueError for a key that the kind does not know, or a value that has no meaning."""
+        given = {"columns": self.class_columns, "separator": self.separator, "none": self.none}
+        for key, value in given.items():
+            if value is not None and key not in KINDS[self.kind].takes:
+                fitting = ", ".join(name for name, kind in KINDS.items() if key in kind.takes)
+                said = "a list of columns" if key == "columns" else key
+                raise ValueError(f"{said} is for targets of kind {fitting}; this one is {self.kind!r}")
+        if self.separator is not None and not self.separator.strip() and self.separator != " ":
+            raise ValueError(f"separator: found {self.separator!r}; blanks of any kind are separator = ' '")
+        for name, count in Counter(self.class_columns or ()).items():
+            if count > 1:
+                raise ValueError(f"column names {name!r} twice")
+            if (
+                name != name.strip()
+                or not name
+                or (self.separator not in (None, "[]") and _holds(name, self.separator))
+            ):
+                raise ValueError(f"column: {name!r} cannot be a class: it is blank at an end, or holds the separator")
+
+    @property
+    def _elsewhere(self) -> tuple[bool, ...]:
+        """Whether its label is in the file's name, its path, or a folder: no column of a table."""
+        return self.regex is not None, self.path_regex is not None, self.folder is not False
+
+    @property
+    def in_table(self) -> bool:
+        """Whether its label is in a table."""
+        return not any(self._elsewhere)
 
     def _check_loss(self) -> None:
         """Raise ValueError unless the loss serves the kind and has the options that are given."""
@@ -109,9 +151,32 @@ class Target(Section, frozen=True):
             raise ValueError(f"loss {name!r}: {error}") from None
 
     @property
+    def class_columns(self) -> list[str] | None:
+        """The columns that are a class each, in the order of the classes; None where one column has the label."""
+        return self.column if isinstance(self.column, list) else None
+
+    @property
+    def known_columns(self) -> dict[str, str]:
+        """What a column of the submission holds that is called as one of the labels': the target, or target/class."""
+        if self.class_columns is not None:
+            return {name: f"{self.name}/{name}" for name in self.class_columns}
+        return {self.column: self.name} if isinstance(self.column, str) else {}
+
+    @property
+    def options(self) -> tuple[tuple[str, str], ...]:
+        """What the file tells its kind: its `TargetSpec` has the same."""
+        separator = self.separator
+        if separator is None and "separator" in KINDS[self.kind].takes:
+            # Names of columns may hold blanks: then something else lies between them where they are put together.
+            separator = next(
+                mark for mark in SEPARATORS if not any(_holds(name, mark) for name in self.class_columns or ())
+            )
+        return (("separator", separator),) if separator not in (None, " ") else ()
+
+    @property
     def target_kind(self) -> TargetKind[Any, Any]:
         """What its kind knows."""
-        return KINDS[self.kind]
+        return KINDS[self.kind].told(dict(self.options))
 
     @property
     def loss_name(self) -> str:
@@ -131,9 +196,10 @@ class Target(Section, frozen=True):
 
     def resolved(self, within: Any = None) -> Self:
         """With its loss, and the column that its label is in."""
-        in_table = self.regex is None and not self.folder
         loss = self.loss_settings if len(self.loss_settings) > 1 else self.loss_name
-        return self.model_copy(update={"loss": loss, "column": self.column or (self.name if in_table else None)})
+        column = self.column or (self.name if self.in_table else None)
+        separator = dict(self.options).get("separator", " ") if "separator" in KINDS[self.kind].takes else None
+        return self.model_copy(update={"loss": loss, "column": column, "separator": separator})
 
     def settings(self, within: Any = None, leave_out: Collection[str] = ()) -> Settings:
         """With the loss's options, and the code of what a plug-in brings, whose change changes the meaning."""
@@ -142,6 +208,8 @@ class Target(Section, frozen=True):
             options = self.loss_options.settings()
             found["loss"] = Settings({"name": self.loss_name, **options}, options.defaults)
             found |= code_in("loss", LOSSES, self.loss_name)
+        if self.class_columns is not None:
+            found["classes"] = self.class_columns  # whoever leaves out where labels are read still has their order
         return Settings(found | code_in("kind", KINDS, self.kind), found.defaults, found.from_spelled)
 
 
@@ -161,6 +229,16 @@ class Folds(Section, frozen=True):
     """How train is split for cross-validation."""
 
     n: Annotated[int, Field(ge=2)] = 5
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether rows may be held out in no fold: their fold is -1."""
+        return False
+
+    @property
+    def by_time(self) -> bool:
+        """Whether folds follow each other in time: each is trained on the rows before it alone."""
+        return False
 
 
 class Model(Section, frozen=True):

@@ -7,13 +7,13 @@ are. What was fitted lies in a file beside a member's predictions.
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from pipeline.config import Competition
-from pipeline.data.labels import truth_of
+from pipeline.data.labels import for_metric, known_in, truth_of
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.forms import Column
 from pipeline.metrics import or_none
@@ -37,26 +37,47 @@ def outputs_of(comp: Competition, workspace: Workspace, member: str) -> list[Pat
     return [workspace.decision(member)] if decides(comp) else []
 
 
-def fit(comp: Competition, scorable: Iterable[tuple[TargetSpec, np.ndarray, np.ndarray]]) -> dict[str, Any]:
-    """What the decisions are fitted to, by target, on all out-of-fold rows: (spec, truth, values (n, width))."""
+class Part(NamedTuple):
+    """The out-of-fold rows that answer a target: their truth, predictions (n, width) and folds (n,)."""
+
+    spec: TargetSpec
+    truth: np.ndarray
+    values: np.ndarray
+    folds: np.ndarray
+
+    @property
+    def scorable(self) -> Scorable:
+        """As metrics take them."""
+        return Scorable(self.spec, self.truth, for_metric(self.spec, self.values))
+
+    def of_fold(self, fold: int) -> Scorable:
+        """The rows of one fold; there may be none."""
+        own = self.folds == fold
+        return Scorable(self.spec, self.truth[own], for_metric(self.spec, self.values[own]))
+
+
+def fit(comp: Competition, parts: Iterable[Part]) -> dict[str, Any]:
+    """What the decisions are fitted to, by target, on all out-of-fold rows. Raises WorkFailed where there are none."""
     found = {}
-    for spec, truth, values in scorable:
+    for spec, truth, values, _ in parts:
         decision = _decision(comp, spec.name, spec.kind)
-        if decision is not None:
-            found[spec.name] = _fitted(decision, comp.leaderboard.of[spec.name], spec, truth, values)
+        if decision is None:
+            continue
+        if not len(truth):
+            raise WorkFailed(f"no out-of-fold row has a {spec.name!r} to fit the decision of {comp.metric} to")
+        found[spec.name] = _fitted(decision, comp.leaderboard.of[spec.name], spec, truth, values)
     return found
 
 
-def across_folds(
-    comp: Competition, spec: TargetSpec, truth: np.ndarray, values: np.ndarray, folds: np.ndarray
-) -> np.ndarray:
-    """A target's out-of-fold values, each fold decided as fitted on the others; as they are where nothing decides.
+def across_folds(comp: Competition, part: Part) -> Part:
+    """A target's out-of-fold rows, each fold decided as fitted on the others; as they are where nothing decides.
 
     What is fitted on the rows that it is scored on would flatter. Of a single fold, fifths of its rows stand for folds.
     """
+    spec, truth, values, folds = part
     decision = _decision(comp, spec.name, spec.kind)
     if decision is None:
-        return values
+        return part
     if len(np.unique(folds)) < 2:
         folds = np.arange(len(values)) % PARTS
     decided, chosen = np.empty(np.shape(values)), comp.leaderboard.of[spec.name]
@@ -65,7 +86,7 @@ def across_folds(
         others = ~inside if not inside.all() else inside
         parameters = _fitted(decision, chosen, spec, truth[others], values[others])
         decided[inside] = decision.apply(spec, values[inside], parameters)
-    return decided
+    return part._replace(values=decided)
 
 
 def apply(comp: Competition, preds: Predictions, parameters: Parameters) -> Predictions:
@@ -100,19 +121,12 @@ def refuse_unscorable(comp: Competition, train: pd.DataFrame, specs: Iterable[Ta
     """Raise RequestError for a target whose labels its metric can make nothing of; `train` are rows of the manifest."""
     for spec in specs:
         chosen = comp.leaderboard.of.get(spec.name)
-        problem = chosen.problem(spec, truth_of(spec, train[spec.name])) if chosen else None
-        if chosen and problem:
+        if chosen is None:
+            continue
+        truth = truth_of(spec, train[spec.name])
+        problem = chosen.problem(spec, truth[known_in(truth)])
+        if problem:
             raise RequestError(f"metric {chosen.name!r} cannot score target {spec.name!r}: {problem}")
-
-
-def parts_of(comp: Competition, oof: Predictions, truth: Mapping[str, np.ndarray]) -> dict[str, Scorable]:
-    """Out-of-fold rows of each target of the leaderboard as it is scored: decided where its metric decides."""
-    found = {}
-    for spec in oof.specs:
-        if comp.leaderboard.scores(spec.name):
-            values = across_folds(comp, spec, truth[spec.name], oof.values[spec.name], oof.folds)
-            found[spec.name] = Scorable(spec, truth[spec.name], spec.target_kind.for_metric(values))
-    return found
 
 
 def _decision(comp: Competition, target: str, kind: str) -> Decision | None:
@@ -126,7 +140,7 @@ def _decided(comp: Competition) -> list[str]:
 
 def _fitted(decision: Decision, chosen: Chosen, spec: TargetSpec, truth: np.ndarray, values: np.ndarray) -> Any:
     def gain(truth: np.ndarray, decided: np.ndarray) -> float:
-        value = or_none(lambda: chosen.gain(spec, truth, spec.target_kind.for_metric(decided)))
+        value = or_none(lambda: chosen.gain(spec, truth, for_metric(spec, decided)))
         return -np.inf if value is None else value
 
     return decision.fit(spec, truth, values, gain)

@@ -76,8 +76,11 @@ class Kind(Protocol[C_contra, D_contra, M_contra]):
         """Whether its models are worth a machine elsewhere, such as a kernel on Kaggle."""
         ...
 
-    def build_manifest(self, comp: C_contra, raw: Path) -> pd.DataFrame:
-        """One row an example. Raises RequestError for anything in the file that the raw folder contradicts."""
+    def build_manifest(self, comp: C_contra, raw: Path, log: Log) -> pd.DataFrame:
+        """One row an example; what was passed over goes to `log`.
+
+        Raises RequestError for anything in the file that the raw folder contradicts.
+        """
         ...
 
     def own_sample(self, comp: C_contra, manifest: pd.DataFrame) -> pd.DataFrame | None:
@@ -101,11 +104,14 @@ class Kind(Protocol[C_contra, D_contra, M_contra]):
         ...
 
     def split(self, comp: C_contra, workspace: Workspace, rows: pd.DataFrame, log: Log) -> tuple[np.ndarray, str]:
-        """Fold numbers (rows,) from 0, and in words how they were made."""
+        """Fold numbers (rows,) from 0, -1 for rows that no fold holds out, and in words how they were made."""
         ...
 
     def split_inputs(self, comp: C_contra, workspace: Workspace) -> dict[str, Any]:
-        """What folds depend on besides [folds], the seed, the manifest and the audit."""
+        """What folds depend on besides [folds], the seed, the manifest and the audit.
+
+        `Settings`, where some of it is newer than folds that are good without.
+        """
         ...
 
     def check_models(self, models: Sequence[M_contra]) -> None:

@@ -82,7 +82,7 @@ class Predictions:
         for spec in self.specs:
             for column, values in zip(spec.columns, self.values[spec.name].T, strict=True):
                 columns[column] = pa.array(np.ascontiguousarray(values), pa.float32())
-        targets = [{"name": s.name, "kind": s.kind, "vocab": list(s.vocab)} for s in self.specs]
+        targets = [_as_json(spec) for spec in self.specs]
         metadata = {
             "targets": json.dumps(targets),
             **{key: json.dumps(value) for key, value in about.items()},
@@ -99,7 +99,7 @@ def load(path: Path) -> Predictions:
         # None is documented; without stubs the checker knows the default, a word, alone.
         table = pq.read_table(path, partitioning=None)  # pyright: ignore[reportArgumentType]
         targets = json.loads(table.schema.metadata[b"targets"])
-        specs = tuple(TargetSpec(t["name"], t["kind"], tuple(t["vocab"])) for t in targets)
+        specs = tuple(TargetSpec(t["name"], t["kind"], tuple(t["vocab"]), _options(t)) for t in targets)
         values = {s.name: np.column_stack([table[column].to_numpy() for column in s.columns]) for s in specs}
         ids, folds = np.asarray(table["id"].to_pylist(), dtype=str), table["fold"].to_numpy()
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
@@ -128,6 +128,15 @@ def blend(parts: Sequence[Predictions], weights: Sequence[float] | np.ndarray) -
         total = sum(share * part.values[spec.name] for share, part in zip(shares, parts, strict=True))
         values[spec.name] = np.asarray(total, dtype=np.float32)
     return replace(parts[0], values=values)
+
+
+def _as_json(spec: TargetSpec) -> dict[str, Any]:
+    about = {"name": spec.name, "kind": spec.kind, "vocab": list(spec.vocab)}
+    return {**about, "options": dict(spec.options)} if spec.options else about
+
+
+def _options(about: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple(about.get("options", {}).items())
 
 
 def _check(preds: Predictions) -> None:

@@ -7,15 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from pipeline.config import Competition
 from pipeline.data.labels import specs_of
+from pipeline.data.levels import Levels, sort_of
 from pipeline.data.readers import codes_for, own_readers
 from pipeline.data.tables import read_table
 from pipeline.errors import RequestError
 from pipeline.freshness import digest
 from pipeline.predictions import TargetSpec
-from pipeline.workspace import Workspace
+from pipeline.workspace import Workspace, read_json
 
 FOUND = ("readable", "sha256", "group")  # which no target may be called
 ALONE = -1  # the group of an image that resembles no other
@@ -57,6 +59,30 @@ def reader_codes(workspace: Workspace) -> dict[str, Any]:
     return {"readers": codes} if codes else {}
 
 
+def levels_of(workspace: Workspace) -> Levels | None:
+    """By which ranges images of more than 8 bits are read, as the audit found them; None where there are none."""
+    return _levels_of(workspace, digest(workspace.audit))
+
+
+@functools.lru_cache(maxsize=8)
+def _levels_of(workspace: Workspace, _: str | None) -> Levels | None:
+    said = (read_json(workspace.audit) or {}).get("levels")
+    return {sort: (float(low), float(high)) for sort, (low, high) in said.items()} if said else None
+
+
+def has_deep_images(workspace: Workspace) -> bool:
+    """Whether the audit met readable images of more than 8 bits."""
+    return workspace.facts.is_file() and _has_deep_images(workspace, digest(workspace.facts))
+
+
+@functools.lru_cache(maxsize=8)
+def _has_deep_images(workspace: Workspace, _: str | None) -> bool:
+    if "mode" not in pq.read_schema(workspace.facts).names:
+        return False
+    facts = pd.read_parquet(workspace.facts, columns=["mode", "readable"])
+    return any(sort_of(mode) for mode in facts["mode"][facts["readable"]].unique())
+
+
 def content_digest(workspace: Workspace) -> str | None:
     """What the audit found in the files of the training rows, as one digest; None before the audit."""
     if not (workspace.manifest.is_file() and workspace.facts.is_file()):
@@ -74,17 +100,28 @@ def _content_digest(workspace: Workspace, *_: str | None) -> str:
 
 
 def read_folds(workspace: Workspace) -> pd.Series:
-    """Fold numbers (from 0) by id. Raises RequestError for a file that holds something else."""
+    """Fold numbers (from 0; -1 for a row that no fold holds out) by id.
+
+    Raises RequestError for a file that holds something else.
+    """
     table = read_table(workspace.folds, "folds")
     if not {"id", "fold"} <= set(table.columns):
         raise RequestError(f"{workspace.folds} needs the columns id and fold; it has {', '.join(table.columns)}")
-    odd = table[~table["fold"].str.fullmatch(r"\d{1,4}")]
+    odd = table[~table["fold"].str.fullmatch(r"\d{1,4}|-1")]
     if len(odd):
         raise RequestError(
             f"{workspace.folds}: fold {odd['fold'].iloc[0]!r} of id {odd['id'].iloc[0]!r} is no fold number; "
             "they are whole numbers from 0"
         )
     return table.set_index("id")["fold"].astype(int)
+
+
+def trained_on(numbers: np.ndarray, fold: int, by_time: bool = False) -> np.ndarray:
+    """Which rows (rows,), by their fold numbers, the models of a fold are trained on: all others, or the earlier ones.
+
+    Rows that no fold holds out (-1) are trained on in every fold.
+    """
+    return numbers < fold if by_time else numbers != fold
 
 
 class Loaded(NamedTuple):

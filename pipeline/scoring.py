@@ -1,7 +1,7 @@
 """Out-of-fold predictions against the labels: cross-validation, and what a blend is worth."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 from pipeline import deciding, predictions
 from pipeline.blending import Gain
 from pipeline.config import Competition
-from pipeline.data.labels import for_metric, truth_of
+from pipeline.data.labels import answered, for_metric, known_in, truth_of
 from pipeline.errors import PipelineError, RequestError
 from pipeline.jobs import jobs_of
 from pipeline.kinds import kind_of
@@ -25,7 +25,8 @@ CV = dict[str, dict[str, float]]  # {target: {metric: value}}, the leaderboard's
 Pooled = dict[str, Any]  # {"value", "folds"} of targets whose rows are scored as one
 FoldScores = dict[str, list[float | None]]  # the leaderboard's metric of each target it fits, a value a fold
 SHOWN = 3  # targets that a line has a number each of, beside the mean
-SMALL = 2 << 20  # bytes of predictions that are read to show what an older metrics.json lacks
+
+ONE_FOLD = "one fold, not comparable with cross-validation"  # of scores where folds.n = 1
 
 
 class OofScores(NamedTuple):
@@ -39,27 +40,28 @@ class OofScores(NamedTuple):
 def cross_validate(comp: Competition, workspace: Workspace, oof: Predictions) -> OofScores:
     """Each target's metrics over all out-of-fold rows, and the leaderboard's of each fold's rows alone.
 
-    The leaderboard's comes first; where it decides, each fold is decided as fitted on the others.
+    The rows may be a part of train, and of a target they are those that answer it. The leaderboard's metric comes
+    first; where it decides, each fold is decided as fitted on the others.
     """
-    truth, leaderboard = _truth_of(workspace, oof), comp.leaderboard
-    parts = deciding.parts_of(comp, oof, truth)
-    cv: CV = {}
-    for spec in oof.specs:
-        part, raw = parts.get(spec.name), for_metric(spec, oof.values[spec.name])
-        leading = leaderboard.of[spec.name].name if part else None
-        each = {name: METRICS[name].compute for name in reported(spec.kind, leading) if name != leading}
-        cv[spec.name] = {leading: round(leaderboard.of[spec.name].compute(*part), 6)} if leading and part else {}
-        cv[spec.name] |= {name: round(compute(truth[spec.name], raw), 6) for name, compute in each.items()}
-    rows = [oof.folds == fold for fold in np.unique(oof.folds)]
-    each_fold = [[Scorable(p.spec, p.truth[own], p.preds[own]) for p in parts.values()] for own in rows]
+    leaderboard, cv = comp.leaderboard, CV()
+    decided: dict[str, deciding.Part] = {}
+    for own in _compared(workspace, oof):
+        spec, leading = own.spec, None
+        if leaderboard.scores(spec.name):
+            decided[spec.name] = part = deciding.across_folds(comp, own)
+            leading = leaderboard.of[spec.name].name
+            cv[spec.name] = {leading: round(leaderboard.of[spec.name].compute(*part.scorable), 6)}
+        each = [name for name in reported(spec.kind, leading) if name != leading]
+        cv.setdefault(spec.name, {}).update({name: _of_all(name, own.scorable) for name in each})
+    parts = {name: part.scorable for name, part in decided.items()}
+    each_fold = [[part.of_fold(fold) for part in decided.values()] for fold in np.unique(oof.folds)]
     folds = {name: [_value(leaderboard.of[name], held[n]) for held in each_fold] for n, name in enumerate(parts)}
     return OofScores(cv, folds, _pooled(comp, workspace, parts, each_fold) if leaderboard.pooled else {})
 
 
 def fit_decisions(comp: Competition, workspace: Workspace, oof: Predictions) -> deciding.Parameters:
     """What the leaderboard's decisions are fitted to, on all out-of-fold rows."""
-    truth = _truth_of(workspace, oof)
-    return deciding.fit(comp, [(spec, truth[spec.name], oof.values[spec.name]) for spec in oof.specs])
+    return deciding.fit(comp, _compared(workspace, oof))
 
 
 def scored_by(comp: Competition, workspace: Workspace) -> tuple[str, ...]:
@@ -106,12 +108,12 @@ def kept_scores(comp: Competition, scores: Mapping[str, OofScores]) -> dict[str,
 
 
 def read_scores(
-    comp: Competition, workspace: Workspace, member: str, targets: Sequence[str], done: bool
+    comp: Competition, workspace: Workspace, member: str, targets: Sequence[str], read_up_to: int
 ) -> dict[str, Any]:
     """What is known of a model or the ensemble: "cv" and "mean" of each pass, as {"cv", "mean", "tta_cv", "tta_mean"}.
 
-    `targets` from `scored_by`. An older metrics.json has no folds: where they are `done` and small, they come from
-    the predictions.
+    `targets` from `scored_by`. An older metrics.json has no scores of folds: they come from the predictions, where
+    those are no more than `read_up_to` bytes.
     """
     metrics = read_json(workspace.metrics(member)) or {}
     passes = {"cv": ""} if member == ENSEMBLE else dict(kind_of(comp).passes)
@@ -121,8 +123,8 @@ def read_scores(
         cv = {target: _leading(comp, target, values) for target, values in metrics.get(kind, {}).items()}
         same = kept.get("metric") == comp.metric
         folds, pooled = (kept.get(kind, {}), kept.get("pooled", {}).get(kind, {})) if same else ({}, {})
-        if not kept and done and cv and kind in passes:
-            folds = _from_predictions(comp, workspace, member, passes[kind])
+        if not kept and cv and kind in passes:
+            folds = _from_predictions(comp, workspace, member, passes[kind], read_up_to)
         found |= {kind: cv, kind.replace("cv", "mean"): mean_of(comp.leaderboard, targets, cv, folds, pooled)}
     return found
 
@@ -140,6 +142,11 @@ def cv_in_words(cv: CV, mean: Mapping[str, Any]) -> str:
     return f"{said} ({', '.join(others)})" if 0 < len(others) <= SHOWN else said
 
 
+def reserve_in_words(comp: Competition) -> str:
+    """What must be known to read its scores; empty for cross-validation."""
+    return f" ({ONE_FOLD})" if comp.folds.n == 1 else ""
+
+
 def gain_on(comp: Competition, rows: pd.DataFrame, scored: Sequence[str], first: Predictions) -> Gain:
     """What a blend of OOF rows is worth: the leaderboard's metric, then a smooth one that breaks ties.
 
@@ -149,6 +156,7 @@ def gain_on(comp: Competition, rows: pd.DataFrame, scored: Sequence[str], first:
     rows, sign = rows.set_index("id"), 1 if leaderboard.higher_is_better else -1
     specs = [s for s in first.specs if s.name in scored and leaderboard.scores(s.name)]
     by_id = {s.name: truth_of(s, rows[s.name].loc[list(first.ids)]) for s in specs}
+    partial = {name for name, truth in by_id.items() if not known_in(truth).all()}
     known: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # blends of the same rows share one array of ids
 
     def gain(preds: Predictions) -> tuple[float, float]:
@@ -157,40 +165,51 @@ def gain_on(comp: Competition, rows: pd.DataFrame, scored: Sequence[str], first:
             where = np.searchsorted(first.ids, preds.ids)
             known[id(preds.ids)] = (preds.ids, where)
         main = smooth = 0.0
+        parts: list[Scorable] = []
         for spec in specs:
             truth, values = by_id[spec.name][where], preds.values[spec.name]
+            if spec.name in partial:
+                truth, values = answered(truth, values)
+                if not len(truth):
+                    continue
+            parts.append(Scorable(spec, truth, for_metric(spec, values)))
             if not leaderboard.pooled:
                 main += leaderboard.weights[spec.name] * sign * leaderboard.of[spec.name].at_once(spec, truth, values)
-            smooth += METRICS[spec.target_kind.smooth_metric].gain(truth, for_metric(spec, values))
+            smooth += METRICS[spec.target_kind.smooth_metric].gain(*parts[-1][1:])
         if leaderboard.pooled:
-            parts = [Scorable(s, by_id[s.name][where], for_metric(s, preds.values[s.name])) for s in specs]
             main = sign * (leaderboard.total(parts) or 0.0)
         return round(main, 9), smooth
 
     return gain
 
 
-def _from_predictions(comp: Competition, workspace: Workspace, member: str, within: str) -> FoldScores:
+def _from_predictions(comp: Competition, workspace: Workspace, member: str, within: str, read_up_to: int) -> FoldScores:
     """Fold scores of what lies there; empty where that would take long."""
     paths = [workspace.oof(member)]
     if within:
         paths = [job.folder(workspace) / within / OOF for job in jobs_of(comp, member)]
     try:
-        if sum(path.stat().st_size for path in paths) > SMALL:
+        if sum(path.stat().st_size for path in paths) > read_up_to:
             return {}
         return cross_validate(comp, workspace, predictions.join([predictions.load(path) for path in paths])).folds
     except (OSError, PipelineError):
         return {}
 
 
-def _truth_of(workspace: Workspace, oof: Predictions) -> dict[str, np.ndarray]:
-    """Truth of each target, as metrics take it, in the order of `oof`."""
+def _compared(workspace: Workspace, oof: Predictions) -> Iterator[deciding.Part]:
+    """Truth, predictions and folds of each target, of the rows of `oof` that answer it."""
     rows = training_rows(workspace).set_index("id").loc[list(oof.ids)]
-    return {spec.name: truth_of(spec, rows[spec.name]) for spec in oof.specs}
+    for spec in oof.specs:
+        truth = truth_of(spec, rows[spec.name])
+        yield deciding.Part(spec, *answered(truth, oof.values[spec.name]), oof.folds[known_in(truth)])
+
+
+def _of_all(metric: str, part: Scorable) -> float:
+    return round(METRICS[metric].compute(part.truth, part.preds), 6)
 
 
 def _value(chosen: Chosen, part: Scorable) -> float | None:
-    return _rounded(or_none(lambda: chosen.compute(*part)))
+    return _rounded(or_none(lambda: chosen.compute(*part))) if len(part.truth) else None
 
 
 def _pooled(

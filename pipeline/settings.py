@@ -18,6 +18,8 @@ class Settings(dict[str, Any]):
 
     `defaults` holds the value that each key has where the file does not name it (required keys have none).
     `from_spelled` turns a section as it was spelled in an older record into values of the same form.
+    `where_known` names the keys that differ only where both sides hold a value: digests of a user's own files, which
+    may be gone by now, and which older records do not hold.
     """
 
     def __init__(
@@ -25,8 +27,10 @@ class Settings(dict[str, Any]):
         values: Mapping[str, Any],
         defaults: Mapping[str, Any],
         from_spelled: Callable[[Mapping[str, Any]], "Settings"] | None = None,
+        where_known: Collection[str] = (),
     ) -> None:
         super().__init__(values)
+        self.where_known = frozenset(where_known)
         self.defaults, self.from_spelled = dict(defaults), from_spelled
 
     def non_default(self) -> dict[str, Any]:
@@ -114,7 +118,10 @@ def differences(key: str, before: Any, now: Any) -> Iterator[str]:
     """
     if isinstance(before, dict) and isinstance(now, dict):
         off = now.defaults if isinstance(now, Settings) else {}
+        where_known = now.where_known if isinstance(now, Settings) else frozenset()
         for inner in dict.fromkeys([*now, *before]):
+            if inner in where_known and None in (before.get(inner), now.get(inner)):
+                continue
             if not (inner in off and inner not in before and now[inner] == off[inner]):
                 yield from differences(f"{key}.{inner}" if key else inner, before.get(inner), now.get(inner))
         return
@@ -125,13 +132,15 @@ def differences(key: str, before: Any, now: Any) -> Iterator[str]:
                 name = new.get("name", number) if isinstance(new, dict) else number
                 yield from differences(f"{key}.{name}", old, new)
             return
-    if before != now:
+    if before != now or isinstance(before, bool) != isinstance(now, bool):  # JSON's true is no 1
         yield _changed(key, before, now)
 
 
 def _changed(key: str, before: Any, now: Any) -> str:
     if key.endswith("_code"):
         return f"the plug-in behind {key.removesuffix('_code').removesuffix('.name')} changed"
+    if key.endswith("_file"):
+        return f"the file behind {key.removesuffix('_file')} changed"
     shown = [json.dumps(value, ensure_ascii=False) for value in (before, now)]
     if all(len(text) <= 40 for text in shown):
         return f"{key} changed from {shown[0]} to {shown[1]}"

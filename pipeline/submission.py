@@ -1,13 +1,15 @@
 """What a submission says: which column holds which prediction, in the rows and order of the sample."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from pipeline.config import Competition
-from pipeline.data.labels import for_metric, truth_of
+from pipeline.data.labels import answered, for_metric, truth_of, with_gaps
 from pipeline.data.tables import read_table
 from pipeline.errors import RequestError
 from pipeline.forms import FORMS, Column
@@ -92,7 +94,7 @@ def form_codes(comp: Competition) -> dict[str, str]:
 
 def _by_name(comp: Competition, sample_columns: Sequence[str]) -> dict[str, str]:
     """Columns of the sample that are called as a target, or as the column that its label is from."""
-    known = {target.column: target.name for target in comp.targets if target.column}
+    known = {column: source for target in comp.targets for column, source in target.known_columns.items()}
     known |= {target.name: target.name for target in comp.targets}
     return {column: known[column] for column in sample_columns if column in known}
 
@@ -145,9 +147,9 @@ def gradable(
     values: dict[str, np.ndarray],
     truth: dict[str, np.ndarray],
 ) -> dict[str, Scorable]:
-    """Truth and predictions of each target that the leaderboard's metric fits and that has both."""
+    """Truth and predictions of each target that the leaderboard's metric fits, in the rows that have an answer."""
     chosen = [spec for spec in specs if spec.name in values and spec.name in truth and spec.name in comp.leaderboard.of]
-    return {s.name: Scorable(s, truth[s.name], for_metric(s, values[s.name])) for s in chosen}
+    return {s.name: Scorable(s, *answered(truth[s.name], for_metric(s, values[s.name]))) for s in chosen}
 
 
 def truth_from(comp: Competition, specs: tuple[TargetSpec, ...], solution: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -158,17 +160,54 @@ def truth_from(comp: Competition, specs: tuple[TargetSpec, ...], solution: pd.Da
         own = [column for column in columns if column.target == target.name]
         submitted = [column.name for column in own if column.label is None]
         asked = (*submitted, target.column, target.name)
-        names = [name for name in asked if name is not None and name in solution.columns]
-        by_class = {column.label: column.name for column in own if column.name in solution.columns}
+        names = [name for name in asked if isinstance(name, str) and name in solution.columns]
+        by_class = {name: name for name in target.class_columns or () if name in solution.columns}
+        by_class |= {column.label: column.name for column in own if column.name in solution.columns}
         if names:
-            labels = spec.target_kind.parse_cells(names[0], solution[names[0]])
-            truth[spec.name] = truth_of(spec, labels)
+            truth[spec.name] = with_gaps(
+                _known(comp, spec, solution[names[:1]]), partial(_truth_in, spec, solution[names[0]])
+            )
         elif spec.vocab and by_class.keys() >= set(spec.vocab):
-            each = [numbers_in(by_class[label], solution[by_class[label]]) for label in spec.vocab]
-            truth[spec.name] = spec.target_kind.truth_from_columns(np.column_stack(each))
+            cells = solution[[by_class[label] for label in spec.vocab]]
+            known = _known(comp, spec, cells, blank_answers=False)
+            truth[spec.name] = with_gaps(known, partial(_truth_in_columns, spec, cells))
     if not truth:
         raise RequestError(
             f"the solution has no column of any target; it has {', '.join(solution.columns)}, "
             f"targets are {', '.join(spec.name for spec in specs)}"
         )
     return truth
+
+
+def _known(comp: Competition, spec: TargetSpec, cells: pd.DataFrame, blank_answers: bool | None = None) -> np.ndarray:
+    """Which rows (n,) answer a target: of several targets a solution, as the training table, may leave some blank."""
+    if len(comp.targets) == 1 or (spec.target_kind.blank_answers if blank_answers is None else blank_answers):
+        return np.ones(len(cells), dtype=bool)
+    return (cells.apply(lambda column: column.str.strip()) != "").any(axis=1).to_numpy()
+
+
+def _truth_in(spec: TargetSpec, cells: pd.Series, known: np.ndarray) -> np.ndarray:
+    return truth_of(spec, spec.target_kind.parse_cells(str(cells.name), cells[known]))
+
+
+def _truth_in_columns(spec: TargetSpec, cells: pd.DataFrame, known: np.ndarray) -> np.ndarray:
+    each = [numbers_in(str(name), cells.loc[known, name]) for name in cells.columns]
+    return spec.target_kind.truth_from_columns(np.column_stack(each))
+
+
+def decided(comp: Competition, workspace: Workspace, preds: Predictions) -> Predictions:
+    """Predictions whose targets know what a cell says that no class is decided for."""
+    said = none_meant(comp, workspace)
+    specs = [replace(spec, options=(*spec.options, *said.get(spec.name, {}).items())) for spec in preds.specs]
+    return replace(preds, specs=tuple(specs))
+
+
+def none_meant(comp: Competition, workspace: Workspace) -> dict[str, dict[str, str]]:
+    """What a decision needs besides the predictions, by target: nothing for most of them."""
+    asked = [target for target in comp.targets if "none" in target.target_kind.takes]
+    if not asked or not workspace.manifest.is_file():
+        return {}
+    manifest = pd.read_parquet(workspace.manifest, columns=["split", *[target.name for target in asked]])
+    train = manifest[manifest["split"] == "train"]
+    found = {t.name: t.target_kind.decision_options(t.none, train[t.name].dropna()) for t in asked}
+    return {name: options for name, options in found.items() if options}

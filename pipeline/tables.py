@@ -175,7 +175,7 @@ def _leaderboard(sent: Sequence[dict[str, Any]]) -> Table:
         table.add_column(name, overflow="fold")
     _add_numbers(table, ("cv", "public", "private"))
     for row in sent:
-        scores = [_number(row[key]) for key in ("cv", "public", "private")]
+        scores = ["" if row[key] is None else f"{row[key]:.4f}" for key in ("cv", "public", "private")]
         table.add_row(row["date"] or row["status"], row["submission"], *scores)
     return table
 

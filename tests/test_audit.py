@@ -16,7 +16,7 @@ from PIL import Image, ImageChops, ImageEnhance, ImageFile, ImageOps
 
 from pipeline.data import duplicates
 from pipeline.data.audit import NOTHING, audit, inspect_images
-from pipeline.data.duplicates import DISTANCE, hamming_pairs, near_duplicate_groups
+from pipeline.data.duplicates import DISTANCE, alike, hamming_pairs, near_duplicate_groups
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
 COLUMNS = [
@@ -339,6 +339,46 @@ def test_groups_are_joined_through_a_member_between():
     assert near_duplicate_groups(facts) == [[0, 1, 2, 3]]
     assert near_duplicate_groups(facts, distance=5) == [[0, 1, 2]]  # the fourth hash is 6 bits away
     assert near_duplicate_groups(facts.iloc[:2]) == []  # too far apart without the third
+
+
+def chain(links: int, step: int, **columns) -> pd.DataFrame:
+    """Pictures of which each differs from the next in colour by `step` levels; MAX_TINT is 5."""
+    chroma = [bytes([20 + step * row]) * 128 for row in range(links)]
+    return facts_like(links, phash=np.uint64(7), thumb=[bytes(range(256))] * links, chroma=chroma, **columns)
+
+
+def test_a_chain_larger_than_a_fold_is_taken_apart_and_told():
+    facts, everywhere = chain(40, 4), np.ones(40, bool)
+    assert near_duplicate_groups(facts) == [list(range(40))]
+    assert alike(facts, everywhere, 40) == ([list(range(40))], [])  # not larger: as it always was
+    assert alike(facts, everywhere, 39) == ([], [40])
+    assert alike(facts, np.arange(40) < 10, 10) == ([list(range(40))], [])  # of the rows that count
+    assert alike(facts, np.arange(40) < 11, 10) == ([], [11])
+
+
+def test_what_is_most_alike_in_a_chain_stays_together():
+    facts = pd.concat([chain(40, 4), chain(40, 4)], ignore_index=True)
+    facts["sha256"] = [str(row % 40) if row < 45 else str(row) for row in range(80)]  # 5 copies, 35 of the same looks
+    facts["chroma"] = [facts["chroma"][row] if row < 75 else bytes([21 + 4 * (row - 40)]) * 128 for row in range(80)]
+    groups, chains = alike(facts, np.ones(80, bool), 16)
+    assert chains == [80]
+    short = sorted([*range(35, 40), *range(75, 80)])  # steps of 1 and 3 levels: a part that is short enough
+    assert groups == [*([row, row + 40] for row in range(35)), short]
+    assert alike(facts, np.ones(80, bool), 9).groups == [[row, row + 40] for row in range(40)]
+
+
+def test_one_picture_many_times_is_no_chain_however_large():
+    facts = chain(40, 0)
+    assert alike(facts, np.ones(40, bool), 8) == ([list(range(40))], [])
+    copies = facts_like(40, sha256="one", thumb=[bytes(256)] * 40, chroma=[bytes(128)] * 40)
+    assert alike(copies, np.ones(40, bool), 8) == ([list(range(40))], [])
+
+
+def test_only_the_chain_is_taken_apart():
+    pair = facts_like(2, sha256=["x", "y"], phash=np.uint64(2**63 - 1), thumb=[bytes(range(256))] * 2)
+    pair["chroma"] = [bytes([240]) * 128, bytes([244]) * 128]
+    facts = pd.concat([pair, chain(40, 4)], ignore_index=True)
+    assert alike(facts, np.ones(42, bool), 8) == ([[0, 1]], [40])
 
 
 def test_many_frames_of_one_camera_are_joined_at_the_cost_of_a_few_comparisons(monkeypatch):

@@ -7,7 +7,7 @@ from fastai.vision.core import TensorImage
 from torch import Tensor
 
 from pipeline.vision.augment import FusedAugment, stock_augmentations, warp_by_torch
-from pipeline.vision.config import Augment
+from pipeline.vision.config import Augment, ImageModel, Resize
 from tests.test_presize import photo
 
 STATS = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -123,3 +123,83 @@ def test_on_a_gpu_the_pictures_are_the_same(images, name):
     on_cpu = warp_by_torch(fused, images.as_subclass(Tensor), fused.homographies(images.shape))
     on_gpu = warp_by_torch(fused, images.as_subclass(Tensor).cuda(), fused.homographies(images.shape))
     assert in_255(on_gpu.cpu() - on_cpu).mean() < 0.1
+
+
+STILL = {"max_rotate": 0.0, "max_zoom": 1.0, "max_warp": 0.0, "max_lighting": 0.0}
+
+
+def rectangle(height: int, width: int) -> TensorImage:
+    """Smooth photos, so that only geometry differs between ways of sampling them."""
+    pixels = np.stack([photo(width, height, seed) for seed in range(8)])
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
+    smooth = torch.nn.functional.avg_pool2d(images, 9, 1, 4, count_include_pad=False)
+    return TensorImage(smooth.round().byte())
+
+
+@pytest.mark.parametrize("size", [(64, 48), (48, 64), (48, 48)])
+@pytest.mark.parametrize(("height", "width"), [(128, 96), (96, 128), (96, 96)])
+def test_the_largest_crop_is_what_prediction_sees(height, width, size):
+    images = rectangle(height, width)
+    fused = drawn(images, Augment(flip=False, min_scale=0.9999, **STILL), size)
+    assert fused.crop.cp_size == (height, width)
+    seen = fused.encodes(images)
+    predicted = fused((images,), split_idx=1)[0]
+    moved = in_255(seen.roll(2, dims=-1) - predicted)
+    assert in_255(seen - predicted).mean() < 0.4 * moved.mean(), "two pixels aside it would not fit"
+
+
+@pytest.mark.parametrize(("height", "width"), [(128, 96), (96, 128), (120, 70)])
+def test_a_random_crop_has_the_shape_and_the_share_of_the_window(height, width):
+    images = rectangle(height, width)
+    shares, corners = [], set()
+    for seed in range(200):
+        crop = drawn(images, Augment(min_scale=0.5), (64, 64), seed).crop
+        shares.append(crop.cp_size[0] * crop.cp_size[1] / (height * width))
+        corners.add(crop.tl)
+        assert crop.cp_size[1] / crop.cp_size[0] == pytest.approx(width / height, abs=0.02)
+    assert 0.48 < min(shares) < 0.55
+    assert 0.95 < max(shares) < 1.02
+    assert np.mean(shares) == pytest.approx(0.75, abs=0.03)
+    assert len(corners) > 100
+
+
+def test_flip_vert_alone_turns_half_of_the_images_upside_down_and_mirrors_none():
+    images = rectangle(64, 64)
+    counts = np.zeros(2, int)
+    for seed in range(20):
+        fused = drawn(images, Augment(flip=False, flip_vert=True, **STILL), (64, 64), seed)
+        out = fused.decodes(fused.encodes(images)).as_subclass(Tensor) * 255
+        for one, before in zip(out, images.as_subclass(Tensor).float(), strict=True):
+            ways = [(one - way).abs().max() < 0.01 for way in (before, before.flip(1))]
+            assert sum(ways) == 1
+            counts[ways.index(True)] += 1
+    assert 60 <= counts[1] <= 100, "of 160"
+
+
+def test_flip_vert_beside_flip_draws_all_eight_ways_as_stock():
+    images = rectangle(64, 64)
+    fused = drawn(images, Augment(flip_vert=True, **STILL), (64, 64))
+    matrices = {tuple(matrix.flatten().tolist()) for seed in range(30) for matrix in redrawn(fused, images, seed)}
+    assert len(matrices) == 8
+
+
+def redrawn(fused: FusedAugment, images: TensorImage, seed: int) -> Tensor:
+    torch.manual_seed(seed)
+    fused.before_call((images,), split_idx=0)
+    return fused.affine.mat
+
+
+def test_only_what_was_trained_otherwise_says_so():
+    crop = {"random crop of a rectangle": "keeps its shape"}
+    flips = {"vertical flips without flip": "half of the images"}
+    for settings, expected in (
+        ({}, {}),
+        ({"augment": Augment(min_scale=0.5)}, {}),
+        ({"augment": Augment(flip_vert=True)}, {}),
+        ({"size": (64, 48)}, {}),
+        ({"size": (64, 48), "augment": Augment(min_scale=0.5)}, crop),
+        ({"size": (64, 48), "resize": Resize(size=(90, 90)), "augment": Augment(min_scale=0.5)}, {}),
+        ({"size": (64, 64), "resize": Resize(size=(90, 80)), "augment": Augment(min_scale=0.5)}, crop),
+        ({"augment": Augment(flip=False, flip_vert=True)}, flips),
+    ):
+        assert ImageModel(name="m", arch="test_resnet", **settings).corrected == expected, settings

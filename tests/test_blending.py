@@ -124,6 +124,24 @@ def test_the_tie_breaker_decides_where_the_metric_is_flat():
     assert fit_weights("hillclimb", MEMBERS, gain)["strong"] > 0.5
 
 
+def test_of_a_single_fold_no_row_helps_to_choose_its_own_weights():
+    truth = labels_of(60)
+    members = {str(n): member(truth, 0.2 * n, 100 + n, folds=1) for n in range(3)}
+    asked = []
+
+    def gain(preds):
+        asked.append(set(preds.ids))
+        return gain_of(truth)(preds)
+
+    blended = cross_fit("hillclimb", members, gain)
+    assert blended.folds.tolist() == [0] * 60
+    fitted = [ids for ids in asked if len(ids) < 60]
+    assert {len(ids) for ids in fitted} == {48}
+    for row, name in enumerate(blended.ids):
+        others = [ids for ids in fitted if name not in ids]
+        assert others, f"row {row} was in every fit"
+
+
 def test_combine_is_the_weighted_mean_by_id():
     weights = {"weak": 0.1, "strong": 0.7, "middle": 0.2}
     mixed = combine("weighted", MEMBERS, weights)

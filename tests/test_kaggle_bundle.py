@@ -237,6 +237,82 @@ def test_pretrained_weights_go_along_and_are_used_without_a_network(comp, monkey
         build_network("test_resnet", "pretrained", [], (32, 32))
 
 
+def test_two_files_of_one_name_stay_two_and_the_session_finds_each(comp, tmp_path, monkeypatch):
+    import torch
+    from safetensors.torch import save_file
+
+    from pipeline.vision.config import ImageModel
+    from pipeline.vision.model import build_network, check_start
+
+    folders, states = [tmp_path / "a", tmp_path / "b"], []
+    for seed, folder in enumerate(folders):
+        folder.mkdir()
+        torch.manual_seed(seed)
+        states.append(build_network("test_resnet", "none", [], (32, 32)).model[0].model.state_dict())
+        save_file({name: tensor.contiguous() for name, tensor in states[-1].items()}, folder / "body.safetensors")
+    shutil.copy(folders[0] / "body.safetensors", tmp_path / "again.safetensors")
+    paths = [str(folder / "body.safetensors") for folder in folders] + [str(tmp_path / "again.safetensors")]
+    text = "\n".join(
+        f'[[models]]\nname = "m{n}"\narch = "test_resnet"\nweights = "{path}"' for n, path in enumerate(paths)
+    )
+    start = comp.read_text()
+    sized = "\nsize = 32\nbatch_size = 16\nepochs = 1\n"
+    comp.write_text(
+        start[: start.index("[[models]]")]
+        + text.replace("\n[[models]]", sized + "[[models]]")
+        + sized
+        + start[start.index("[submission]") :]
+    )
+    result = bundle(comp, "--json")
+    assert result.code == 0, result.err
+    folder = Path(result.json["bundle"])
+    held = sorted(path.name for path in folder.glob("*.safetensors"))
+    assert len(held) == 3, "files have their own name and content; the same content under two names is twice there"
+    assert all(path.name != "body.safetensors" for path in folder.iterdir())
+    refuse_damage(folder)
+    assert [model.weights for model in load(str(folder / "competition.toml")).models] == paths
+    here = [model.settings()["weights_file"] for model in load(str(comp)).models]
+    for path in paths:
+        Path(path).rename(f"{path}.away")  # as on Kaggle
+    monkeypatch.setenv("PIPELINE_WEIGHTS", str(folder))
+    for path, state in zip(paths, [*states, states[0]], strict=True):
+        check_start(ImageModel(name="m", arch="test_resnet", weights=path, size=(32, 32)))
+        mine = build_network("test_resnet", path, [], (32, 32)).model[0].model.state_dict()
+        assert all(torch.equal(value, state[key]) for key, value in mine.items())
+    assert [model.settings()["weights_file"] for model in load(str(comp)).models] == here, (
+        "a fold counts as trained here"
+    )
+
+
+def test_a_bundle_is_older_than_a_file_of_weights_that_changed(comp, tmp_path):
+    import timm
+    from safetensors.torch import save_file
+
+    path, states = tmp_path / "body.safetensors", []
+    for _ in range(2):
+        states.append({k: v.contiguous() for k, v in timm.create_model("test_resnet").state_dict().items()})
+    save_file(states[0], path)
+    wanted = ["--set", f"models.0.weights={path}"]
+    folder = Path(bundle(comp, *wanted, "--json").json["bundle"])
+    (name,) = (path.name for path in folder.glob("*.safetensors"))
+    assert name == f"body-{(digest(path) or '')[:12]}.safetensors"
+    loaded, workspace = load(str(comp), wanted[1:]), Workspace(comp.parent / "root", "tiny")
+    bundling.refuse_stale(loaded, workspace)
+    save_file(states[1], path)
+    with pytest.raises(RequestError, match="older than the weights that models start from"):
+        bundling.refuse_stale(loaded, workspace)
+
+
+def test_a_bundle_of_an_earlier_version_names_weights_as_the_file_does(tmp_path, monkeypatch):
+    from pipeline.vision.start import start_file
+
+    (tmp_path / "body.safetensors").touch()
+    monkeypatch.setenv("PIPELINE_WEIGHTS", str(tmp_path))
+    assert start_file("test_resnet", "/far/away/body.safetensors") == tmp_path / "body.safetensors"
+    assert start_file("test_resnet", "/far/away/other.pth") == Path("/far/away/other.pth")
+    assert start_file("test_resnet", "none") is None
+
+
 def test_names_are_flat_and_readable():
     assert flat_name("data/tiny/.pipeline/folds.csv") == "data--tiny--pipeline--folds.csv"
     assert flat_name("runs/tiny/m/fold-0/history.csv") == "runs--tiny--m--fold-0--history.csv"

@@ -1,6 +1,7 @@
 """The manifest: labels three ways, ids and files by pattern or by walking, and all that can contradict."""
 
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -367,3 +368,15 @@ def test_numbers_and_tags_to_arrays_and_back():
     assert decode(number, np.array([[1.5], [-2]])).tolist() == [1.5, -2]
     assert decode(tags, np.array([[0.9, 0.6], [0.5, 0.1]])).tolist() == ["a b", ""]
     assert math.isclose(priors(tags, ["a b", "a"])[0], 1)
+
+
+def test_tags_to_truth_takes_one_look_at_each_row():
+    """2,000 rows with 3 of 5,000 tags: asking every row for every tag took 12 s."""
+    vocab = tuple(f"t{number}" for number in range(5000))
+    labels = [f"t{row} t{row + 1000}  t{row} unknown t{4999 - row}" for row in range(2000)]
+    started = time.monotonic()
+    truth = truth_of(TargetSpec("m", "multilabel", vocab), labels)
+    assert time.monotonic() - started < 3
+    assert (truth.shape, truth.dtype) == ((2000, 5000), np.float64)
+    assert np.flatnonzero(truth[7]).tolist() == [7, 1007, 4992]
+    assert set(np.unique(truth)) == {0, 1}

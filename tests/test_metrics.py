@@ -201,8 +201,9 @@ def test_macro_f1_of_a_class_that_is_never_predicted_is_zero_not_a_warning(recwa
 STANDARD = {name: kind.standard_metrics for name, kind in KINDS.items()}
 
 
-def test_reported_adds_the_leaderboards_metric_once_and_where_it_fits():
+def test_reported_has_the_leaderboards_metric_first_once_and_where_it_fits():
     assert reported("category", "accuracy") == ["accuracy", "error_rate", "log_loss"]
+    assert sorted(reported("category", "accuracy")) == sorted(STANDARD["category"])
     assert reported("category", "macro_f1") == ["macro_f1", *STANDARD["category"]]
     assert reported("category", None) == list(STANDARD["category"])
     assert reported("regression", "macro_f1") == list(STANDARD["regression"])

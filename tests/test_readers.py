@@ -56,7 +56,9 @@ def draw(path: Path, seed: int, height: int = 40, width: int = 60) -> np.ndarray
 
 def test_pillow_reads_what_it_always_read():
     assert image_endings() == {
-        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp",
+        ".ppm", ".pgm", ".pbm", ".pnm", ".pcx", ".tga", ".sgi", ".ras", ".qoi", ".dds", ".mpo",
+        ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".avif",
     }  # fmt: skip
     assert own_reader_of("a/b.JPG") is None
     assert codes_for(["a.jpg", "b.npy", "c"]) == {}

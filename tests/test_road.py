@@ -108,10 +108,11 @@ def test_status_follows_the_contract(walked, comp):
         (name, "done") for name in ("data", "check", "folds", "presize", "train", "predict", "ensemble", "submit")
     ]
     model = status["models"][0]
-    assert set(model) == {"name", "folds_done", "folds", "cv", "tta_cv", "seconds"}
+    assert set(model) == {"name", "folds_done", "folds", "cv", "tta_cv", "seconds", "mean", "tta_mean"}
+    assert list(model["cv"]["colour"]) == ["accuracy", "error_rate", "log_loss"], "the leaderboard's metric is first"
     assert (model["name"], model["folds_done"], model["folds"]) == ("resnet", 2, 2)
     assert model["cv"]["colour"]["error_rate"] == pytest.approx(1 - model["cv"]["colour"]["accuracy"])
-    assert set(status["ensemble"]) == {"cv", "weights"}
+    assert set(status["ensemble"]) == {"cv", "weights", "mean"}
     assert sum(status["ensemble"]["weights"].values()) == pytest.approx(1)
     assert Path(status["submission"]).is_file()
 

@@ -289,3 +289,42 @@ def test_an_error_in_a_forward_pass_leaves_no_autocast_behind():
     with pytest.raises(RuntimeError):
         model(torch.randn(4, 5, 32, 32))
     assert not torch.is_autocast_enabled("cpu")
+
+
+def test_a_part_alone_leaves_autocast_as_it_was():
+    """A body alone, as for features or an export: with depthwise convolutions, in eval and in training."""
+    model = build_network("test_efficientnet", "none", [TargetSpec("x", "category", ("a", "b"))], (32, 32)).model
+    model.compute_in_bfloat16()
+    model.compute_in_bfloat16()  # a second time changes nothing
+    images = torch.randn(4, 3, 32, 32)
+    depthwise = next(m for m in model.modules() if isinstance(m, nn.Conv2d) and 1 < m.groups == m.in_channels)
+    narrow = torch.randn(2, depthwise.in_channels, 8, 8)
+    for mode in (True, False):
+        model.train(mode)
+        assert model[0](images).dtype == torch.float32
+        assert not torch.is_autocast_enabled("cpu")
+        depthwise(narrow)
+        assert not torch.is_autocast_enabled("cpu")
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert depthwise(narrow.bfloat16()).dtype == torch.float32
+            assert torch.is_autocast_enabled("cpu")
+            with pytest.raises(RuntimeError):
+                depthwise(torch.randn(2, depthwise.in_channels + 1, 8, 8))
+            assert torch.is_autocast_enabled("cpu")
+    with pytest.raises(RuntimeError):
+        model[0](torch.randn(4, 5, 32, 32))
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_a_network_in_bfloat16_is_pickled_and_computes_the_same():
+    import copy
+    import pickle
+
+    model = build_network("test_efficientnet", "none", [TargetSpec("x", "category", ("a", "b"))], (32, 32)).model.eval()
+    model.compute_in_bfloat16()
+    images = torch.randn(4, 3, 32, 32)
+    with torch.no_grad():
+        for again in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+            assert torch.equal(again(images), model(images))
+            again[0](images)
+            assert not torch.is_autocast_enabled("cpu")

@@ -39,7 +39,7 @@ class RatingsKind:
     makes_sample = True
     travels = False
 
-    def build_manifest(self, comp: RatingsCompetition, raw: Path) -> pd.DataFrame:
+    def build_manifest(self, comp: RatingsCompetition, raw: Path, log: Log) -> pd.DataFrame:
         return build_manifest(raw, comp.data)
 
     def own_sample(self, comp: RatingsCompetition, manifest: pd.DataFrame) -> pd.DataFrame | None:

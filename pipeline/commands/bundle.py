@@ -24,7 +24,8 @@ from pipeline.log import Log
 from pipeline.road import standings
 from pipeline.stages import ensemble, train
 from pipeline.vision.config import ImageModel
-from pipeline.workspace import ENSEMBLE, Workspace, atomic_folder
+from pipeline.vision.start import INDEX, is_path, names_by_content, start_digest
+from pipeline.workspace import ENSEMBLE, Workspace, atomic_folder, write_json
 
 COMPETITION = "competition.toml"
 BUNDLED = ("data", "check", "folds")  # the stages whose artifacts travel along
@@ -77,10 +78,16 @@ def state(comp: Competition, workspace: Workspace, plugins: Sequence[Path] = ())
     for path in sorted((source_tree() / "pipeline").rglob("*")):
         if path.suffix in (".py", ".toml", ".txt"):
             sources.update(f"{path.relative_to(source_tree())}\n".encode() + path.read_bytes())
+    weights = {
+        model.weights: start_digest(model.arch, model.weights)
+        for model in cast(list[ImageModel], comp.models)
+        if is_path(model.weights)
+    }
     return {
         "slug": comp.slug,
         "made": sources.hexdigest()[:12],
         "competition": hashlib.sha256(_whole(comp).encode()).hexdigest(),
+        **({"weights": weights} if weights else {}),
         **({"plugins": {plug_in_name(path): digest(path) for path in plugins}} if plugins else {}),
         "artifacts": {place: _mark(path) for place, path in sorted(_artifacts(comp, workspace).items())},
     }
@@ -98,13 +105,14 @@ def refuse_stale(comp: Competition, workspace: Workspace, plugins: Sequence[Path
         raise RequestError("there is no bundle yet; run `pipeline kernel bundle` first")
     _, said = read_manifest(folder)
     now = state(comp, workspace, plugins)
-    changed = [key for key in {**now, "plugins": None} if said.get(key) != now.get(key)]
+    changed = [key for key in {**now, "plugins": None, "weights": None} if said.get(key) != now.get(key)]
     if changed:
         names = {
             "made": "the code",
             "competition": "the competition file",
             "artifacts": "what is trained",
             "plugins": "the plug-ins",
+            "weights": "the weights that models start from",
         }
         raise RequestError(
             f"the bundle is older than {names.get(changed[0], f'the {changed[0]}')}; run `pipeline kernel bundle` again"
@@ -157,17 +165,15 @@ def _add_artifacts(comp: Competition, workspace: Workspace, making: Path) -> dic
 
 
 def _add_weights(models: list[ImageModel], making: Path, log: Log) -> None:
-    """The weights that models start from, as `<arch>.safetensors`, or under the name that the file says."""
+    """The weights that models start from: as `<arch>.safetensors`; files under names by their content, in an index."""
+    names = names_by_content({model.weights: model.name for model in models if is_path(model.weights)})
+    for path, name in names.items():
+        if not (making / name).exists():
+            link_or_copy(path, making / name)
+    if names:
+        write_json(making / INDEX, names)
     for model in models:
-        if model.weights == "none":
-            continue
-        if model.weights != "pretrained":
-            path = Path(model.weights)
-            if not path.is_file():
-                raise RequestError(f"model {model.name!r}: no file of weights at {path}")
-            if not (making / path.name).exists():
-                link_or_copy(path, making / path.name)
-        elif not (making / f"{model.arch}.safetensors").exists():
+        if model.weights == "pretrained" and not (making / f"{model.arch}.safetensors").exists():
             from pipeline.vision.model import save_pretrained
 
             log.say(f"bundle: the pretrained weights of {model.arch}")

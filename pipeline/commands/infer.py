@@ -20,8 +20,9 @@ from pipeline.rows import training_rows
 from pipeline.stages.data import fetch_if_needed
 from pipeline.stages.predict import with_priors
 from pipeline.stages.submit import check_submission
-from pipeline.submission import columns_of, fill_in, read_sample
+from pipeline.submission import columns_of, decided, fill_in, read_sample
 from pipeline.vision.config import ImageCompetition, ImageModel
+from pipeline.vision.kind import say_unreadable
 from pipeline.vision.manifest import find_test_rows
 from pipeline.workspace import ENSEMBLE, WEIGHTS, Workspace, read_json, write_text
 
@@ -42,13 +43,13 @@ def infer(
         shutil.copyfile(files[path.relative_to(workspace.root).as_posix()], path)
     test = _test_rows(comp, workspace, log)
     members = {model.name: _predict(comp, workspace, model, weights[model.name], test, log) for model in comp.models}
-    specs = members[comp.models[0].name].specs
+    preds = decided(comp, workspace, _blend(comp, files, workspace, members))
     id_column, sample = read_sample(comp, workspace)
     columns = columns_of(comp, [name for name in sample.columns if name != id_column])
     place = workspace.decision(ENSEMBLE).relative_to(workspace.root).as_posix()
-    sent = deciding.as_sent(comp, _blend(comp, files, workspace, members), files.get(place, bundle / place))
+    sent = deciding.as_sent(comp, preds, files.get(place, bundle / place))
     table = deciding.whole_numbers(comp, columns, fill_in(id_column, sample, columns, sent))
-    check_submission(table, id_column, sample, columns, specs)
+    check_submission(table, id_column, sample, columns, sent.specs)
     write_text(target, table.to_csv(index=False, lineterminator="\n"))
     log.say(f"infer: {target} ({len(table):,} rows, checked against {comp.submission.sample})")
 
@@ -76,7 +77,10 @@ def _test_rows(comp: ImageCompetition, workspace: Workspace, log: Log) -> pd.Dat
     test = find_test_rows(workspace.raw, comp.data, sample).sort_values("id", ignore_index=True)
     with log.bar("check test images") as progress:
         facts = inspect_images([workspace.raw / path for path in test["path"]], workers=4, progress=progress)
-    return test.assign(readable=facts["readable"].to_numpy())
+    readable = facts["readable"].to_numpy()
+    lost = test[["id", "path"]].assign(error=facts["error"])[~readable]
+    say_unreadable(lost.to_dict("records"), "test", "get a row of class priors", log)
+    return test.assign(readable=readable)
 
 
 def _predict(

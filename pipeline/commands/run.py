@@ -12,6 +12,8 @@ from pipeline.road import stages_of, standings
 from pipeline.scoring import read_scores, scored_by
 from pipeline.workspace import ENSEMBLE, Workspace, read_json
 
+READ_UP_TO = 32 << 20  # bytes of a member's predictions, to show what an older metrics.json lacks
+
 
 def run(comp: Competition, workspace: Workspace, log: Log, force: bool = False) -> dict[str, Any]:
     """Every stage to the submission, skipping what is up to date; then the closing table's rows.
@@ -51,7 +53,7 @@ def closing_rows(comp: Competition, workspace: Workspace) -> list[dict[str, Any]
     rows, targets = [], scored_by(comp, workspace)
     for name in members:
         metrics = read_json(workspace.metrics(name)) or {}
-        row = {"name": name, **read_scores(comp, workspace, name, targets, done=True)}
+        row = {"name": name, **read_scores(comp, workspace, name, targets, READ_UP_TO)}
         if name == ENSEMBLE and len(kind_of(comp).passes) > 1:  # it blends predictions with TTA
             row |= {"cv": {}, "mean": {}, "tta_cv": row["cv"], "tta_mean": row["mean"]}
         row["seconds"] = metrics.get("seconds")

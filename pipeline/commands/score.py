@@ -17,7 +17,7 @@ from pipeline.kinds import kind_of
 from pipeline.metrics.leaderboard import Scorable
 from pipeline.predictions import Predictions, TargetSpec
 from pipeline.stages.submit import latest
-from pipeline.submission import columns_of, gradable, read_back, read_sample, truth_from
+from pipeline.submission import columns_of, decided, gradable, read_back, read_sample, truth_from
 from pipeline.workspace import Workspace, read_json, write_json
 
 USAGE = "Usage"  # Kaggle's column: which rows the public leaderboard scores, which the private one, which neither
@@ -82,7 +82,10 @@ def has_solution(workspace: Workspace) -> bool:
 
 def load_test(comp: Competition, workspace: Workspace, member: str) -> Predictions:
     """The test predictions of a model, or of 'ensemble', as they are sent."""
-    return deciding.as_sent(comp, predictions.load(workspace.test(member)), workspace.decision(member))
+    preds = predictions.load(workspace.test(member))
+    if not deciding.decides(comp):
+        return preds
+    return deciding.as_sent(comp, decided(comp, workspace, preds), workspace.decision(member))
 
 
 def _graded(
@@ -102,12 +105,16 @@ def _graded(
             rows = (answers[USAGE].str.lower() == part).to_numpy()
             if rows.any():
                 parts[part] = _total(comp, gradable(comp, specs, _rows(values, rows), _rows(truth, rows)), submitted)
-    shown = {name: _number(comp.leaderboard.of[name].compute(*part)) for name, part in everything.items()}
+    shown = {name: _own_number(comp, part) for name, part in everything.items()}
     return {"score": _total(comp, everything, submitted), **parts, "targets": shown}
 
 
 def _rows(values: dict[str, np.ndarray], chosen: np.ndarray) -> dict[str, np.ndarray]:
     return {name: array[chosen] for name, array in values.items()}
+
+
+def _own_number(comp: Competition, part: Scorable) -> float | None:
+    return _number(comp.leaderboard.of[part.spec.name].compute(*part)) if len(part.truth) else None
 
 
 def _number(value: float) -> float | None:

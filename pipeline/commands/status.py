@@ -11,13 +11,15 @@ from pipeline.scoring import read_scores, scored_by
 from pipeline.stages import predict, submit, train
 from pipeline.workspace import ENSEMBLE, Workspace, read_json
 
+READ_UP_TO = 1 << 20  # bytes of a member's predictions, to show what an older metrics.json lacks: it answers at once
+
 
 def status(comp: Competition, workspace: Workspace) -> dict[str, Any]:
     """In the shape that `pipeline status --json` prints; `why` has the reasons of each stale stage, if there is one."""
     found = standings(comp, workspace)
     why = {name: standing.why for name, standing in found.items() if standing.state == "stale"}
     scored, done = scored_by(comp, workspace), {name for name, standing in found.items() if standing.state == "done"}
-    blend = read_scores(comp, workspace, ENSEMBLE, scored, "ensemble" in done)
+    blend = read_scores(comp, workspace, ENSEMBLE, scored, READ_UP_TO if "ensemble" in done else 0)
     return {
         "competition": comp.slug,
         "kind": comp.kind,
@@ -48,6 +50,6 @@ def _model_status(
         "name": model.name,
         "folds_done": sum(train.step(comp, workspace, job).done() for job in jobs),
         "folds": len(jobs),
-        **read_scores(comp, workspace, model.name, scored, predicted),
+        **read_scores(comp, workspace, model.name, scored, READ_UP_TO if predicted else 0),
         "seconds": round(predict.seconds_of(comp, workspace, model), 1),
     }

@@ -49,7 +49,7 @@ def _sort_of(raw: dict[str, Any]) -> type[Competition]:
 
 def _refuse_kind(kind: Any, where: str) -> None:
     """A wrong kind is told before all else: what else may be said depends on it."""
-    if kind not in MODULES:
+    if not isinstance(kind, str) or kind not in MODULES:
         near = difflib.get_close_matches(str(kind), MODULES, 1)
         meant = f"; did you mean {near[0]!r}?" if near else ""
         expected = " or ".join(repr(name) for name in MODULES)

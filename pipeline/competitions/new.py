@@ -39,7 +39,7 @@ n = 5
 [[models]]                               # one entry is one member of the ensemble
 name       = "resnet26d"
 arch       = "resnet26d"                 # any architecture of timm
-weights    = "pretrained"                # pretrained | none | a .safetensors or .pth file
+weights    = "pretrained"                # pretrained | none | a .safetensors, .pth or .pt file, a trained fold's too
 resize     = {{ size = 256, method = "squish" }}   # once, on the CPU: crop | pad | squish
 size       = 224                         # augmented down to this by batch; a number or [height, width]
 batch_size = 64

@@ -124,7 +124,7 @@ class Thresholds(Decision):
         if spec.exclusive:
             second = values[:, 1] > thresholds[0]
             return np.column_stack([~second, second]).astype(np.float32)
-        return (values > thresholds).astype(np.float32)
+        return spec.target_kind.with_answer((values > thresholds).astype(np.float32), values)
 
     def _each(
         self, thresholds: np.ndarray, scores: np.ndarray, true: np.ndarray, worth: Callable[[np.ndarray], float]

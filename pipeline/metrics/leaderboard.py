@@ -139,7 +139,9 @@ class Leaderboard:
     def total(self, parts: Sequence[Scorable]) -> float | None:
         """The leaderboard's number for predictions of several targets, decided where their metrics decide them."""
         if not self.pooled:
-            return self.mean({p.spec.name: or_none(lambda p=p: self._own(p)) for p in parts})
+            return self.mean({p.spec.name: self._own(p) for p in parts})
+        if not any(len(p.truth) for p in parts):
+            return None
         weights = [np.full(len(p.truth), self.weights[p.spec.name]) for p in parts]
         truth, preds = np.concatenate([p.truth for p in parts]), np.concatenate([p.preds for p in parts])
         chosen = self.of[parts[0].spec.name]
@@ -153,8 +155,8 @@ class Leaderboard:
         each = {name: chosen.settings([self.kinds[name]]) for name, chosen in self.of.items()}
         return Settings({"metric": self.name, "metric_of": each, "metric_weights": dict(self.weights)}, {})
 
-    def _own(self, part: Scorable) -> float:
-        return self.of[part.spec.name].compute(part.spec, part.truth, part.preds)
+    def _own(self, part: Scorable) -> float | None:
+        return or_none(lambda: self.of[part.spec.name].compute(*part)) if len(part.truth) else None
 
 
 def name_of(said: str | Mapping[str, Any]) -> str:

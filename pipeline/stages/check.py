@@ -14,13 +14,12 @@ VERSION = 1
 
 def check(comp: Competition, workspace: Workspace, log: Log, force: bool = False) -> bool:
     """Look at every row once; write its facts and the audit. Returns whether it did anything."""
-    checking = step(comp, workspace)
-    if checking.done() and not force:
+    if step(comp, workspace).done() and not force:
         return False
     found = kind_of(comp).audit(comp, workspace, pd.read_parquet(workspace.manifest), log)
     write_with(workspace.facts, lambda file: found.facts.to_parquet(file, index=False))
     write_json(workspace.audit, found.summary)
-    checking.record()
+    step(comp, workspace).record()  # anew: what an audit depends on may follow from what it found
     found.tell(log)
     return True
 

@@ -2,15 +2,20 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from pipeline.config import Competition
+from pipeline.data.classes import classes_in_words, doubts_about
 from pipeline.data.fetch import fetch, identity
-from pipeline.data.labels import specs_of
+from pipeline.data.labels import specs_of, strata_of
+from pipeline.data.stratify import choose_share
 from pipeline.data.tables import read_table
+from pipeline.data.walk import without_circles
 from pipeline.deciding import refuse_unscorable
 from pipeline.errors import RequestError
 from pipeline.freshness import Step
@@ -20,27 +25,35 @@ from pipeline.stage import Stage
 from pipeline.submission import sample_path
 from pipeline.workspace import Workspace, read_json, write_json, write_text, write_with
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
 VERSION = 1
-LEARNED = ("loss", "weight")  # settings of a target that its labels do not depend on
+BY_TAGS = "held_back_by_tags"  # in the stamp: how the test set was chosen
+LEARNED = ("loss", "weight", "none")  # settings of a target that its labels do not depend on
 
 
 def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False) -> bool:
     """Fetch the raw files if they are not here; read them into the manifest. Returns whether it did any."""
+    before = step(comp, workspace).facts()  # a new download takes the stamp away
     fetched = fetch_if_needed(comp, workspace, log, force)
     making = step(comp, workspace)
     if making.done() and not force and not fetched:
         return False
     kind = kind_of(comp)
-    manifest = kind.build_manifest(comp, workspace.raw)
+    manifest, about = kind.build_manifest(comp, workspace.raw, log), {}
     if comp.data.held_back is not None:
-        manifest = _hold_back(manifest, comp, workspace, comp.data.held_back)
+        tags = _tags(manifest, comp) if _may_hold_back_by_tags(before) else None
+        manifest = _hold_back(manifest, comp, workspace, tags)
+        about = {} if tags is None else {BY_TAGS: True}
     own = kind.own_sample(comp, manifest)
     if own is not None:
         write_text(workspace.held_back_sample, own.to_csv(index=False, lineterminator="\n"))
     _refuse_other_ids(comp, workspace, manifest)
     refuse_unscorable(comp, manifest[manifest["split"] == "train"], specs_of(comp.targets, manifest))
     write_with(workspace.manifest, lambda file: manifest.to_parquet(file, index=False))
-    step(comp, workspace).record()
+    step(comp, workspace).record(**about)
+    _tell_classes(comp, manifest, log)
     counts = manifest["split"].value_counts()
     log.say(
         f"data: {counts.get('train', 0):,} training and {counts.get('test', 0):,} test {kind.rows} in {workspace.raw}"
@@ -97,7 +110,7 @@ def _listing(raw: Path) -> str | None:
         return None
     lines = []
     for folder, names, files in os.walk(raw, followlinks=True):
-        names[:] = [name for name in names if not name.startswith(".")]
+        names[:] = without_circles(folder, (name for name in names if not name.startswith(".")))
         for path in (os.path.join(folder, file) for file in files):
             size = os.path.getsize(path) if os.path.exists(path) else None  # None: a broken link
             lines.append(f"{path[len(str(raw)) :]}\t{size}")
@@ -121,15 +134,48 @@ def _refuse_other_ids(comp: Competition, workspace: Workspace, manifest: pd.Data
         )
 
 
-def _hold_back(manifest: pd.DataFrame, comp: Competition, workspace: Workspace, share: float) -> pd.DataFrame:
-    """Make a share of train the test set, class by class of the first target; keep the answers apart."""
-    generator = np.random.Generator(np.random.PCG64(comp.seed))
-    first = comp.targets[0]
-    strata = manifest[first.name] if first.target_kind.exclusive else np.zeros(len(manifest), int)
+def _tell_classes(comp: Competition, manifest: pd.DataFrame, log: Log) -> None:
+    """Say which classes the training rows have, and what in them might not be meant."""
+    train, rows = manifest[manifest["split"] == "train"], kind_of(comp).rows
+    for target, spec in zip(comp.targets, specs_of(comp.targets, manifest), strict=True):
+        labels = train[target.name].dropna()
+        counts = target.target_kind.class_counts(spec, labels)
+        if len(labels) < len(train):
+            without = len(train) - len(labels)
+            log.say(f"data: {without:,} of {len(train):,} {rows} have no {target.name!r}; they count for other targets")
+        if counts is None:
+            continue
+        log.say(f"data: {classes_in_words(target.name, counts, rows)}")
+        for doubt in doubts_about(target.name, counts, rows):
+            log.warn(doubt)
+
+
+def _may_hold_back_by_tags(recorded: Mapping[str, Any]) -> bool:
+    """Not where rows were held back at random before tags took part: they stay so, models were trained without them."""
+    return not recorded or BY_TAGS in recorded
+
+
+def _tags(manifest: pd.DataFrame, comp: Competition) -> "csr_array | None":
+    """Tags of the first target as 0/1 (rows, tags), if it has such."""
+    spec = specs_of(comp.targets[:1], manifest)[0]
+    strata = None if spec.exclusive else strata_of(spec, manifest[spec.name])
+    return None if strata is None or isinstance(strata, np.ndarray) else strata
+
+
+def _hold_back(
+    manifest: pd.DataFrame, comp: Competition, workspace: Workspace, tags: "csr_array | None"
+) -> pd.DataFrame:
+    """Make a share of train the test set, even over the first target's classes or `tags`; keep the answers apart."""
+    share, first = float(comp.data.held_back or 0), comp.targets[0]
     chosen: list[int] = []
-    for _, rows in manifest.groupby(strata, sort=True):
-        take = round(len(rows) * share)
-        chosen += sorted(generator.permutation(rows.index.to_numpy())[:take].tolist())
+    if tags is not None:
+        chosen = np.flatnonzero(choose_share([tags], np.arange(len(manifest)), share, comp.seed)).tolist()
+    else:
+        generator = np.random.Generator(np.random.PCG64(comp.seed))
+        strata = manifest[first.name] if first.target_kind.exclusive else np.zeros(len(manifest), int)
+        for _, rows in manifest.groupby(strata, sort=True, dropna=False):
+            take = round(len(rows) * share)
+            chosen += sorted(generator.permutation(rows.index.to_numpy())[:take].tolist())
     chosen = _leave_one_of_each(manifest, comp, chosen)
     if not chosen:
         raise RequestError(f"data.holdout = {share} of {len(manifest)} images holds none back")

@@ -8,7 +8,16 @@ from pipeline.freshness import Step, digest
 from pipeline.kinds import versions_of
 from pipeline.log import Log
 from pipeline.rows import training_rows
-from pipeline.scoring import cross_validate, cv_in_words, fit_decisions, gain_on, kept_scores, mean_of, scored_by
+from pipeline.scoring import (
+    cross_validate,
+    cv_in_words,
+    fit_decisions,
+    gain_on,
+    kept_scores,
+    mean_of,
+    reserve_in_words,
+    scored_by,
+)
 from pipeline.settings import Settings
 from pipeline.stage import Stage
 from pipeline.submission import columns_meant, scored_targets
@@ -44,7 +53,7 @@ def ensemble(comp: Competition, workspace: Workspace, log: Log, force: bool = Fa
     step(comp, workspace).record()
     shares = ", ".join(f"{name} {weight:.2f}" for name, weight in weights.items())
     mean = mean_of(comp.leaderboard, scored_by(comp, workspace), *scores)
-    log.say(f"ensemble: {cv_in_words(scores.cv, mean)} ({method}: {shares})")
+    log.say(f"ensemble: {cv_in_words(scores.cv, mean)} ({method}: {shares}){reserve_in_words(comp)}")
     return True
 
 

@@ -17,7 +17,16 @@ from pipeline.kinds import kind_of, versions_of
 from pipeline.log import Log
 from pipeline.predictions import NO_FOLD, Predictions
 from pipeline.rows import Loaded, load_rows, test_rows
-from pipeline.scoring import OofScores, cross_validate, cv_in_words, fit_decisions, kept_scores, mean_of, scored_by
+from pipeline.scoring import (
+    OofScores,
+    cross_validate,
+    cv_in_words,
+    fit_decisions,
+    kept_scores,
+    mean_of,
+    reserve_in_words,
+    scored_by,
+)
 from pipeline.settings import Settings
 from pipeline.stage import Part, Stage, worst
 from pipeline.stages import presize
@@ -157,7 +166,7 @@ def _join_folds(comp: Competition, workspace: Workspace, model: Model, log: Log)
     shown, scored = {"cv": "", "tta_cv": "with TTA "}, scored_by(comp, workspace)
     means = {kind: mean_of(comp.leaderboard, scored, *own) for kind, own in scores.items()}
     said = [shown[kind] + cv_in_words(scores[kind].cv, mean) for kind, mean in means.items()]
-    log.say(f"predict {model.name}: {'; '.join(said)}")
+    log.say(f"predict {model.name}: {'; '.join(said)}{reserve_in_words(comp)}")
 
 
 def seconds_of(comp: Competition, workspace: Workspace, model: Model) -> float:

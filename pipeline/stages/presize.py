@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline.config import Competition, Model
+from pipeline.data.levels import Levels, in_words
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.freshness import Step
 from pipeline.kinds import kind_of
 from pipeline.log import Log
 from pipeline.machine import cores
-from pipeline.rows import readable_images, reader_codes
+from pipeline.rows import levels_of, readable_images, reader_codes
 from pipeline.stage import Stage
 from pipeline.vision import CACHE_VERSION
 from pipeline.vision.config import Resize
@@ -105,13 +106,16 @@ def presizes_of(comp: Competition) -> list[Resize]:
 
 
 def wanted_caches(comp: Competition, workspace: Workspace) -> list[Wanted]:
-    """One for each different presize, keyed by it and by the bytes of every image; none before the audit."""
+    """One for each different presize, keyed by it, by the bytes of every image and by how those of more than 8 bits are
+    read; none before the audit."""
     resizes = presizes_of(comp)
     if not resizes or not (workspace.facts.is_file() and workspace.manifest.is_file()):
         return []
     images = readable_images(workspace)
     lines = [f"{path}\0{sha}\n" for path, sha in zip(images["path"], images["sha256"], strict=True)]
     lines += [json.dumps(codes) for codes in reader_codes(workspace).values()]
+    deep = in_words(levels_of(workspace) or {})
+    lines += [json.dumps(deep)] if deep else []
     content = hashlib.sha256("".join(lines).encode()).hexdigest()
     return [Wanted(resize, workspace.presized / _key_of(resize, content)) for resize in resizes]
 
@@ -178,14 +182,15 @@ def _build(wanted: Wanted, form: "Form", images: pd.DataFrame, workspace: Worksp
     if form == "jpeg":
         log.say(f"presize {wanted.title}: raw pixels would not fit the budget (--cache-gb); JPEGs are kept instead")
     with log.bar(f"presize {wanted.title}") as progress:
-        build_cache(wanted.folder, workspace.raw, _sources(images), wanted.resize, form, cores(), progress)
+        sources = _sources(images, levels_of(workspace))
+        build_cache(wanted.folder, workspace.raw, sources, wanted.resize, form, cores(), progress)
     log.say(f"presize {wanted.title}: {len(images):,} images, {_gb(_size_of(wanted.folder))}")
 
 
-def _sources(images: pd.DataFrame) -> "list[Source]":
+def _sources(images: pd.DataFrame, levels: Levels | None = None) -> "list[Source]":
     from pipeline.vision.build import Source
 
-    return [Source(*row) for row in images.itertuples(index=False, name=None)]
+    return [Source(*row, levels=levels) for row in images.itertuples(index=False, name=None)]
 
 
 def _verify(wanted: Sequence[Wanted], workspace: Workspace, log: Log) -> None:

@@ -16,7 +16,17 @@ from pipeline.freshness import Step, digest
 from pipeline.log import Log
 from pipeline.predictions import Predictions, TargetSpec
 from pipeline.stage import Stage
-from pipeline.submission import as_sent, columns_meant, columns_of, fill_in, form_codes, read_sample, sample_path
+from pipeline.submission import (
+    as_sent,
+    columns_meant,
+    columns_of,
+    decided,
+    fill_in,
+    form_codes,
+    none_meant,
+    read_sample,
+    sample_path,
+)
 from pipeline.workspace import Workspace, read_json, write_json, write_text
 
 VERSION = 1
@@ -36,9 +46,10 @@ def submit(comp: Competition, workspace: Workspace, log: Log, force: bool = Fals
         return False
     if not workspace.test(member).is_file():
         raise WorkFailed(f"no test predictions of {member!r} yet; run `pipeline predict` and `pipeline ensemble`")
+    preds = decided(comp, workspace, predictions.load(workspace.test(member)))
     preds, oof = (
-        deciding.as_sent(comp, predictions.load(path), workspace.decision(member))
-        for path in (workspace.test(member), workspace.oof(member))
+        deciding.as_sent(comp, own, workspace.decision(member))
+        for own in (preds, predictions.load(workspace.oof(member)))
     )
     id_column, sample = read_sample(comp, workspace)
     columns = columns_of(comp, [name for name in sample.columns if name != id_column])
@@ -72,6 +83,7 @@ def step(comp: Competition, workspace: Workspace, member: str = "ensemble") -> S
         "sample": digest(sample) if sample else None,
         **({"decision": digest(workspace.decision(member))} if deciding.decides(comp) else {}),
         **form_codes(comp),
+        **_none(comp, workspace),
     }
     stamp = workspace.submitted(member)
     known = Step(stamp, inputs, ())
@@ -88,6 +100,15 @@ STAGE = Stage(
     needs=("ensemble",),
     applies=lambda comp: comp.has_test,
 )
+
+
+def _none(comp: Competition, workspace: Workspace) -> dict[str, Any]:
+    """What is written where no class is decided for, as far as it is something, and some column holds decisions."""
+    sources = columns_meant(comp, workspace)
+    shown = {Column.of(name, source) for name, source in sources.items() if source}
+    decisions = {column.target for column in shown if column.label is None}
+    said = {name: options for name, options in none_meant(comp, workspace).items() if name in decisions}
+    return {"none": said} if said else {}
 
 
 def latest(workspace: Workspace) -> str | None:

@@ -17,7 +17,7 @@ from pipeline.freshness import Step, digest
 from pipeline.jobs import Engine, Job, LocalEngine, jobs_of
 from pipeline.kinds import kind_of
 from pipeline.log import Log
-from pipeline.rows import Loaded, load_rows
+from pipeline.rows import Loaded, load_rows, trained_on
 from pipeline.scoring import scored_by
 from pipeline.stage import Part, Stage
 from pipeline.stages import presize
@@ -26,7 +26,7 @@ from pipeline.workspace import HISTORY, TRAINED, WEIGHTS, Workspace, write_text
 C = TypeVar("C", bound=Competition)
 
 VERSION = 2
-READ = ("column", "regex", "folder")  # settings of a target that are in its labels
+READ = ("column", "regex", "path_regex", "folder", "separator", "none")  # settings of a target that are in its labels
 
 
 def train(
@@ -80,6 +80,7 @@ def step(comp: Competition, workspace: Workspace, job: Job) -> Step:
         "seed": comp.seed,
         "manifest": digest(workspace.manifest),
         "folds": digest(workspace.folds),
+        **({"by_time": True} if comp.folds.by_time else {}),  # the same numbers then mean other rows to train on
         **kind.training_inputs(comp, workspace, job.model),
     }
     return Step(folder / TRAINED, inputs, (folder / WEIGHTS, folder / HISTORY))
@@ -101,7 +102,7 @@ def fold_of(comp: C, workspace: Workspace, job: Job, loaded: Loaded) -> Fold[C, 
         model=job.model,
         number=job.fold,
         specs=specs,
-        train=rows[numbers != job.fold],
+        train=rows[trained_on(numbers, job.fold, comp.folds.by_time)],
         held_out=rows[numbers == job.fold],
         raw=workspace.raw,
         folder=job.folder(workspace),

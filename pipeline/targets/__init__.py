@@ -5,17 +5,19 @@ tells kinds apart. Nothing here imports torch: tensors bring their own methods.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeAlias, TypeVar
 
 import numpy as np
 
+from pipeline.errors import RequestError
 from pipeline.losses import LOSSES
 from pipeline.registry import Registry
 
 if TYPE_CHECKING:
     import pandas as pd
+    from scipy.sparse import csr_array
     from torch import Tensor
 
 Label = str | float | tuple[str, ...]  # what a sample is labelled with
@@ -26,16 +28,20 @@ OwnLabel = TypeVar("OwnLabel", bound=Label)  # what a kind makes of it
 
 @dataclass(frozen=True)
 class TargetSpec:
-    """A target as the data showed it: its kind and its classes in order (none for regression)."""
+    """A target as the data showed it: its kind and its classes in order (none for regression).
+
+    `options` are what the file tells its kind, such as ("separator", "|"); what is the default is not among them.
+    """
 
     name: str
     kind: str
     vocab: tuple[str, ...] = ()
+    options: tuple[tuple[str, str], ...] = ()
 
     @property
     def target_kind(self) -> "TargetKind[Any, Any]":
         """What its kind knows. Raises RequestError for a kind of a plug-in that is not loaded."""
-        return KINDS[self.kind]
+        return KINDS[self.kind].told(dict(self.options))
 
     @property
     def width(self) -> int:
@@ -59,6 +65,8 @@ class TargetKind(ABC, Generic[Cell, OwnLabel]):
     `truth` is what metrics compare with: codes (n,), 0/1 (n, classes), or numbers (n,).
     """
 
+    takes: ClassVar[frozenset[str]] = frozenset()  # of the file's keys that not all kinds know
+    blank_answers: ClassVar[bool] = False  # a blank cell is a label; of other kinds it is no answer
     alike: ClassVar[tuple[str, ...]] = ()  # kinds whose labels have the same form: their losses and metrics serve it
     exclusive: ClassVar[bool] = False  # every row has exactly one class
     default_loss: ClassVar[str]
@@ -66,7 +74,19 @@ class TargetKind(ABC, Generic[Cell, OwnLabel]):
     smooth_metric: ClassVar[str]  # tells blends apart that the leaderboard's metric does not
     error_name: ClassVar[str]  # of what `error` computes
 
+    def told(self, options: Mapping[str, str]) -> Self:
+        """The kind as the options of a `TargetSpec` make it."""
+        return self
+
     # From the tables
+
+    def check_separator(self, target: str, labels: "pd.Series", said: bool) -> None:
+        """Raise RequestError for cells that seem to hold several labels with another separator than the target's, which
+        the file says, or not."""
+
+    def from_columns(self, target: str, names: list[str], marks: np.ndarray, ids: "pd.Series") -> list[str]:
+        """Labels as the manifest holds them, out of one yes or no (n, names) for each class. Raises RequestError."""
+        raise RequestError(f"target {target!r}: its kind has no classes to take from columns {', '.join(names)}")
 
     @abstractmethod
     def parse_labels(self, target: str, labels: "pd.Series", ids: "pd.Series") -> "pd.Series":
@@ -85,8 +105,12 @@ class TargetKind(ABC, Generic[Cell, OwnLabel]):
         """What to predict without looking (width,)."""
 
     @abstractmethod
-    def strata(self, spec: TargetSpec, labels: Collection[Cell]) -> np.ndarray | None:
-        """Codes (n,) to stratify folds by; None for a kind that takes no part."""
+    def strata(self, spec: TargetSpec, labels: Collection[Cell]) -> "np.ndarray | csr_array | None":
+        """Codes (n,) to stratify folds by, or 0/1 (n, classes), sparse; None for a kind that takes no part."""
+
+    def class_counts(self, spec: TargetSpec, labels: Collection[Cell]) -> dict[str, int] | None:
+        """How many of the rows have each class, in the order of the classes; None for a kind without any."""
+        return None
 
     # Predictions
 
@@ -149,6 +173,14 @@ class TargetKind(ABC, Generic[Cell, OwnLabel]):
         return (decided != labels).float().mean()
 
     # Submissions
+
+    def decision_options(self, none: str | None, labels: Collection[Cell]) -> dict[str, str]:
+        """Options that matter to cells of a submission alone, from the key `none` and the training labels."""
+        return {}
+
+    def with_answer(self, decided: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """What is decided, 0 or 1 (n, width), of `values`; with a class where the options ask for one in each row."""
+        return decided
 
     @abstractmethod
     def decode(self, spec: TargetSpec, values: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What kinds of target with classes have in common, and those whose classes exclude each other more."""
 
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,18 @@ if TYPE_CHECKING:
 class Classes(TargetKind[str, OwnLabel]):
     """A target with classes, a column of predictions for each."""
 
+    takes = frozenset({"columns"})
+
     def columns(self, spec: TargetSpec) -> list[str]:
         return [f"{spec.name}/{label}" for label in spec.vocab]
+
+    def class_counts(self, spec: TargetSpec, labels: Collection[str]) -> dict[str, int]:
+        counts = dict.fromkeys(spec.vocab, 0)
+        for label, rows in Counter(labels).items():
+            named = self.sample_label(label)
+            for name in set(named) if isinstance(named, tuple) else {str(named)}:
+                counts[name] += rows
+        return counts
 
 
 class ExclusiveClasses(Classes[str]):
@@ -85,6 +96,16 @@ class ExclusiveClasses(Classes[str]):
 
     def certain(self, spec: TargetSpec, truth: np.ndarray) -> np.ndarray:
         return np.eye(spec.width)[truth]
+
+    def from_columns(self, target: str, names: list[str], marks: np.ndarray, ids: "pd.Series") -> list[str]:
+        count = marks.sum(axis=1)
+        for wrong, how in ((count > 1, "more than one"), (count < 1, "none")):
+            if wrong.any():
+                raise RequestError(
+                    f"target {target!r}: {int(wrong.sum())} rows have {how} of {some(names)}, for example "
+                    f"{some(ids[wrong])}; kind = 'multilabel' takes any number"
+                )
+        return np.asarray(names, dtype=object)[marks.argmax(axis=1)].tolist()
 
     def truth_from_columns(self, columns: np.ndarray) -> np.ndarray:
         return columns.argmax(axis=1)

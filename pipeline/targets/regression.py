@@ -74,7 +74,7 @@ class Regression(TargetKind[float, float]):
         """Mean and standard deviation."""
         import torch
 
-        values = torch.from_numpy(np.asarray(labels, dtype=np.float64))  # torch would ask a table's column for row 0
+        values = torch.from_numpy(np.array(labels, dtype=np.float64))  # torch would ask a table's column for row 0
         return values.mean().item(), max(values.std().item(), 1e-6)
 
     def scaled(self, labels: "Tensor", preds: "Tensor", center: float, scale: float) -> "Tensor":

@@ -2,6 +2,11 @@
 
 The parameters are drawn by fastai's own transforms, so their distribution is theirs. What differs is the
 sampling: stock warps at the presize and resamples again for the random crop; here all of it is composed first.
+
+In training the picture is sampled once, bilinearly, and halved before only where a step is longer than `HALVE_FROM`
+pixels. On valid it is sampled as fastai does there, whose `_grid_sample` averages by area first, from half of that
+step: so training's pictures are the sharper (docs/input-path.md has the figure). Both see the same part of the picture
+in the same shape.
 """
 
 import functools
@@ -9,7 +14,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -17,7 +22,14 @@ import torch
 import torch.nn.functional as F
 from fastai.data.transforms import Normalize
 from fastai.torch_basics import Transform
-from fastai.vision.augment import AffineCoordTfm, LightingTfm, RandomResizedCropGPU, RandTransform, aug_transforms
+from fastai.vision.augment import (
+    AffineCoordTfm,
+    Dihedral,
+    LightingTfm,
+    RandomResizedCropGPU,
+    RandTransform,
+    aug_transforms,
+)
 from fastai.vision.augment import find_coeffs as homography_between
 from fastai.vision.core import TensorImage
 from torch import Tensor
@@ -30,10 +42,16 @@ from pipeline.vision.memory import sent
 Size = tuple[int, int]
 T = TypeVar("T", bound=Transform)
 HALVE_FROM = 2.5  # source pixels an output pixel, from which four of them are averaged first
+UPSIDE_DOWN = 2  # the number of fastai's Dihedral that mirrors top and bottom
 
 
 def stock_augmentations(augment: Augment, size: Size) -> list[Transform]:
-    """fastai's aug_transforms down to `size` (height, width) pixels."""
+    """fastai's aug_transforms down to `size` (height, width) pixels.
+
+    fastai flips nothing at all without `flip`; here `flip_vert` alone turns half of the images upside down.
+    """
+    sized: dict[str, Any] = {"size": size} if augment.min_scale == 1 else {}  # else the crop comes to that size
+    upside_down = [Dihedral(p=0.5, draw=UPSIDE_DOWN, **sized)] if augment.flip_vert and not augment.flip else []
     drawn = aug_transforms(
         size=size,
         do_flip=augment.flip,
@@ -43,6 +61,7 @@ def stock_augmentations(augment: Augment, size: Size) -> list[Transform]:
         max_lighting=augment.max_lighting,
         max_warp=augment.max_warp,
         min_scale=augment.min_scale,
+        xtra_tfms=upside_down,
     )
     return cast(list[Transform], drawn)
 
@@ -70,6 +89,11 @@ class FusedAugment(RandTransform):
         """Draw the parameters of a batch, on the CPU: a GPU would be waited for. Stock looks at its shape alone."""
         image = b[0] if isinstance(b, tuple) else b
         self.do, self.training = True, not split_idx
+        if self.crop is not None:
+            # fastai crops squares, whatever the window: a whole rectangle would never be seen. A crop in the window's
+            # own shape is distorted as prediction distorts the window: not at all, where `size` has that shape too.
+            shape = image.shape[-1] / image.shape[-2]
+            self.crop.ratio = shape, shape  # pyright: ignore[reportAttributeAccessIssue] - fastai's store_attr
         if self.training:
             blank = TensorImage(torch.empty(1).expand(image.shape))
             for transform in (self.affine, self.crop, self.lighting):

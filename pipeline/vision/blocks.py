@@ -19,18 +19,18 @@ from pipeline.targets import Label
 from pipeline.vision.augment import FusedAugment
 from pipeline.vision.config import Augment
 from pipeline.vision.gather import PixelSource, read_bytes
-from pipeline.vision.heads import Head, JointLabels
+from pipeline.vision.heads import Head, JointLabels, is_answer
 from pipeline.vision.loader import pixel_block
 from pipeline.vision.presize import read_pixels
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image: its id, its file, and one label a target (None where it is to be predicted)."""
+    """One image: its id, its file, and one label a target (None where it is to be predicted, or has no answer)."""
 
     id: str
     path: Path
-    labels: tuple[Label, ...] | None = None
+    labels: tuple[Label | None, ...] | None = None
 
 
 class UprightImage(PILImage):
@@ -75,6 +75,9 @@ class EncodeLabels(Transform):
             raise ValueError(f"the sample {sample.id!r} has no labels")
         row: list[float] = []
         for head, label, first in zip(self.joint.heads, sample.labels, self.joint.first_codes, strict=True):
+            if label is None:
+                row += [self.joint.no_answer] * head.label_width
+                continue
             row += [first + value for value in head.spec.target_kind.encode(head.spec, label)]
         dtype = torch.int64 if self.joint.only_codes else torch.float32
         return TensorLabels(torch.tensor(row, dtype=dtype))
@@ -83,7 +86,8 @@ class EncodeLabels(Transform):
         parts = labels.split(self.joint.label_widths)
         pairs = zip(self.joint.heads, parts, self.joint.first_codes, strict=True)
         return ShownLabels(
-            head.spec.target_kind.show(head.spec, part - first if first else part) for head, part, first in pairs
+            head.spec.target_kind.show(head.spec, part - first if first else part) if is_answer(part[None]) else "?"
+            for head, part, first in pairs
         )
 
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
+from pipeline.data.levels import Levels
 from pipeline.errors import WorkFailed
 from pipeline.machine import lock_or_wait, reserve
 from pipeline.vision import CACHE_VERSION
@@ -34,12 +35,15 @@ JPEG_SIDE = 65_500  # pixels, of libjpeg
 
 @dataclass(frozen=True)
 class Source:
-    """An image to presize: its path below the raw folder, and what its audit found (upright pixels)."""
+    """An image to presize: its path below the raw folder, and what its audit found (upright pixels); `levels` are those
+    by which the images of its set are read that have more than 8 bits.
+    """
 
     path: str
     sha256: str
     width: int
     height: int
+    levels: Levels | None = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,9 @@ def build_cache(
                 progress(done, len(sources))
             file.truncate(end)
             os.fsync(file.fileno())
-        _finish(partial, folder, {"form": form, "resize": resize.model_dump(), "images": done, "bytes": end})
+        levels = {"levels": sources[0].levels} if sources and sources[0].levels else {}
+        about = {"form": form, "resize": resize.model_dump(), "images": done, "bytes": end}
+        _finish(partial, folder, about | levels)
     return True
 
 
@@ -170,7 +176,7 @@ def _make(raw: Path, source: Source, resize: Resize, form: Form) -> Made:
         raise WorkFailed(f"cannot read the image {path} ({error.strerror}); run `pipeline data --force`") from error
     if hashlib.sha256(data).hexdigest() != source.sha256:
         raise WorkFailed(f"the image {path} was changed after the audit; run `pipeline check --force`")
-    pixels = read_pixels(data, path)
+    pixels = read_pixels(data, path, source.levels)
     if pixels.shape[:2] != (source.height, source.width):
         raise WorkFailed(f"the image {path} has not the size that the audit found; run `pipeline check --force`")
     geometry = _geometry(source, resize)

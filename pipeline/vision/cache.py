@@ -4,13 +4,14 @@ import hashlib
 import mmap
 import os
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from pipeline.data.levels import Levels
 from pipeline.errors import WorkFailed
 from pipeline.log import Log
 from pipeline.machine import is_in_memory, read_into
@@ -50,8 +51,9 @@ class Cache:
             self.form: Form = about["form"]
             self.resize = Resize(**about["resize"])
             self.bytes, index = about["bytes"], about["index_sha256"]
+            self.levels: Levels | None = _ranges(about.get("levels"))
             whole = about["version"] == CACHE_VERSION and self.form in get_args(Form) and isinstance(self.bytes, int)
-        except (KeyError, TypeError, ValueError):  # none, or changed by something else than the pipeline
+        except (KeyError, TypeError, ValueError, AttributeError):  # none, or not as the pipeline wrote it
             whole = False
         if not whole:
             raise DamagedCache(f"no finished presize cache in {self.folder}; run `pipeline presize`")
@@ -166,7 +168,7 @@ class Cache:
                     "run `pipeline presize --force`"
                 )
             self.warn(f"the presize cache is damaged at {path.name}: decoded anew; `pipeline presize --force` mends it")
-            pixels = presize(read_pixels(path.read_bytes(), path), self.resize)
+            pixels = presize(read_pixels(path.read_bytes(), path, self.levels), self.resize)
             data = pack(pixels, self.form, self._centre[row][1], self.resize.size[1])
             self._rebuilt[row] = data
             return data
@@ -199,6 +201,10 @@ class Cache:
                 found.append(self._names[row].as_py())
             progress(row + 1, len(self))
         return found
+
+
+def _ranges(said: Mapping[str, Sequence[float]] | None) -> Levels | None:
+    return None if said is None else {sort: (float(low), float(high)) for sort, (low, high) in said.items()}
 
 
 def open_cache(folder: Path | None, raw: Path, log: Log) -> Cache | None:

@@ -3,13 +3,15 @@
 from collections.abc import Collection
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from pipeline.config import Competition, Data, Folds, Model, Rate
 from pipeline.registry import code_in
 from pipeline.settings import Section, Settings
 from pipeline.vision.augmentations import OwnAugmentation, settings_of
 from pipeline.vision.poolings import POOLINGS
+from pipeline.vision.start import is_path, start_digest
 
 
 def _both_sides(value: object) -> object:
@@ -42,10 +44,57 @@ class ImageData(Data, frozen=True):
 
 
 class ImageFolds(Folds, frozen=True):
-    """Stratified over targets (all of them unless named), whole groups together."""
+    """Stratified over targets (all of them unless named), whole groups together; or as a column says, or by time.
 
+    `table` holds the columns that `group`, `column` and `time` name, where data.table does not; joined by data.id.
+    """
+
+    n: Annotated[int, Field(ge=1)] = 5
     stratify: list[str] | None = None
-    group: str = "near-duplicates"
+    group: str = "near-duplicates"  # or "none", or a column: then rows of one cell and near-duplicates are together
+    table: str | None = None
+    column: str | None = None  # each of its values is a fold, -1 is held out in none
+    valid: str | None = None  # the value of `column`, or else the folder, that is the one fold
+    time: str | None = None  # a column: each fold is held out from models of the rows before it
+    share: Annotated[float, Field(gt=0, lt=1)] | None = None  # of the rows that the one fold holds
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.n == 1 and self.share is None and self.column is None and self.valid is None:
+            one = PydanticCustomError(
+                "one_fold", "Input should be greater than or equal to 2, or 1 with share = 0.2 for a quick look"
+            )
+            raise ValidationError.from_exception_data("folds", [{"type": one, "loc": ("n",), "input": 1}])
+        said = [key for key in ("column", "time") if getattr(self, key) is not None]
+        if len(said) > 1 or (said and self.valid is not None and said != ["column"]):
+            raise ValueError(f"{' and '.join([*said, 'valid'][:2])} exclude each other: both say all of a split")
+        if self.valid is not None and self.n != 1:
+            raise ValueError(f"valid = {self.valid!r} is one fold: say n = 1")
+        if self.share is not None and (self.n != 1 or self.column is not None or self.valid is not None):
+            raise ValueError("share is the part of the rows in the one fold of n = 1 that no column and no valid names")
+        if self.table is not None and not said and not self.by_column:
+            raise ValueError("table is where group, column or time is found, and none of them names a column")
+        if self.by_column and self.column is not None:
+            raise ValueError(f"group = {self.group!r} and column exclude each other: a column says all of a split")
+        return self
+
+    @property
+    def by_column(self) -> bool:
+        """Whether `group` names a column."""
+        return self.group not in ("near-duplicates", "none")
+
+    @property
+    def leaves_out(self) -> bool:
+        return self.n == 1 or self.column is not None or self.time is not None
+
+    @property
+    def by_time(self) -> bool:
+        return self.time is not None
+
+    @property
+    def part(self) -> float:
+        """The part of all rows that a fold should hold, as far as the file says it."""
+        return self.share or 1 / max(self.n, 2)
 
     def resolved(self, within: Any = None) -> Self:
         """With the targets to stratify over, in the order of the file."""
@@ -64,7 +113,8 @@ class Resize(Section, frozen=True):
 
 
 class Augment(Section, frozen=True):
-    """fastai's `aug_transforms`, with its defaults; `min_scale` below 1 adds its random resized crop."""
+    """fastai's `aug_transforms`, with its defaults; `min_scale` below 1 adds its random resized crop, in the shape of
+    the presized window; `flip_vert` without `flip` turns half of the images upside down."""
 
     flip: bool = True
     flip_vert: bool = False
@@ -123,9 +173,12 @@ class ImageModel(Model, frozen=True):
         return self
 
     def settings(self, within: Any = None, leave_out: Collection[str] = ()) -> Settings:
-        """With the code of a pooling that a plug-in brings."""
+        """With the code of a pooling that a plug-in brings, and the content of the file that training starts from."""
         found = super().settings(within, leave_out)
-        return Settings(found | code_in("pooling", POOLINGS, self.pooling), found.defaults, found.from_spelled)
+        more: dict[str, Any] = dict(code_in("pooling", POOLINGS, self.pooling))
+        if is_path(self.weights):
+            more["weights_file"] = start_digest(self.arch, self.weights)
+        return Settings(found | more, found.defaults, found.from_spelled, where_known={"weights_file"})
 
     @property
     def schedule_name(self) -> Literal["fine_tune", "one_cycle"]:
@@ -147,6 +200,17 @@ class ImageModel(Model, frozen=True):
             return 0
         return 1 if self.freeze_epochs is None else self.freeze_epochs
 
+    @property
+    def corrected(self) -> dict[str, str]:
+        """What earlier versions did otherwise in the training of this model, and what is done now; empty for most."""
+        height, width = self.presize.size
+        found = {}
+        if self.augment.min_scale < 1 and height != width:
+            found["random crop of a rectangle"] = "keeps its shape"
+        if self.augment.flip_vert and not self.augment.flip:
+            found["vertical flips without flip"] = "half of the images"
+        return found
+
     def resolved(self, within: Any = None) -> Self:
         """With the schedule, its frozen epochs, and the presize."""
         given = {"schedule": self.schedule_name, "freeze_epochs": self.frozen_epochs, "resize": self.presize}
@@ -167,7 +231,7 @@ class ImageCompetition(Competition, frozen=True):
         for number, target in enumerate(self.targets):
             if target.column is not None and self.data.table is None:
                 raise ValueError(f"targets.{number}.column needs data.table")
-            if self.data.table is None and target.regex is None and not target.folder:
+            if self.data.table is None and target.in_table:
                 raise ValueError(f"targets.{number}: without data.table give regex = '...' or folder = true")
         known = [target.name for target in self.targets]
         for name in self.folds.stratify or []:

@@ -6,16 +6,21 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.config import Target
-from pipeline.predictions import TargetSpec
+from pipeline.targets import Label, TargetSpec
 from pipeline.vision.blocks import Sample
 from pipeline.vision.heads import Head
 
 
 def samples_of(rows: pd.DataFrame, specs: Sequence[TargetSpec], raw: Path) -> list[Sample]:
     """Rows of the manifest as samples with labels, in their order."""
-    columns = [[spec.target_kind.sample_label(value) for value in rows[spec.name]] for spec in specs]
+    columns = [_own_labels(spec, rows[spec.name]) for spec in specs]
     labels = zip(*columns, strict=True)
     return [Sample(id, raw / path, own) for id, path, own in zip(rows["id"], rows["path"], labels, strict=True)]
+
+
+def _own_labels(spec: TargetSpec, labels: pd.Series) -> list[Label | None]:
+    pairs = zip(labels, labels.notna(), strict=True)
+    return [spec.target_kind.sample_label(label) if known else None for label, known in pairs]
 
 
 def unlabelled(rows: pd.DataFrame, raw: Path) -> list[Sample]:
@@ -27,6 +32,7 @@ def heads_of(targets: Sequence[Target], specs: Sequence[TargetSpec], train: pd.D
     """One head a target; a regression's scale comes from the training rows given."""
     heads = []
     for target, spec in zip(targets, specs, strict=True):
-        center, scale = spec.target_kind.label_scale(train[spec.name])
+        labels = train[spec.name].dropna()
+        center, scale = spec.target_kind.label_scale(labels) if len(labels) else (0.0, 1.0)
         heads.append(Head(spec, target.loss_name, target.weight, center, scale, target.loss_options))
     return heads

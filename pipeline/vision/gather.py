@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import torch
 
+from pipeline.data.levels import Levels
 from pipeline.machine import cores
 from pipeline.vision.augmentations import Augmentation
 from pipeline.vision.cache import Cache, DamagedCache
@@ -74,7 +75,8 @@ class PixelSource:
 
     `cache` must be of the same `resize`. An image is a path, or pixels (height, width, 3) that somebody decoded.
     `exact` makes an image that is not cached into the very pixels that a raw cache would hold, in twice the time.
-    `augmentations` change the windows of a batch that is begun with seeds, in the threads that fill it.
+    `augmentations` change the windows of a batch that is begun with seeds, in the threads that fill it. `levels` are
+    those by which files of more than 8 bits are read, by default the cache's.
     """
 
     def __init__(
@@ -84,11 +86,13 @@ class PixelSource:
         threads: int | None = None,
         exact: bool = False,
         augmentations: Sequence[Augmentation] = (),
+        levels: Levels | None = None,
     ) -> None:
         if cache is not None and cache.resize != resize:
             raise ValueError(f"the cache holds {cache.resize}, not {resize}")
         keep_freed_memory()  # what an image is decoded into would be mapped anew each time
         self.resize, self.cache, self.augmentations = resize, cache, tuple(augmentations)
+        self.levels = levels if levels is not None or cache is None else cache.levels
         self._cut = cut_window if exact else presize_window
         self.threads = threads or cores()
         # No more threads than cores where they compute: three batches on their way would crowd each other.
@@ -100,7 +104,7 @@ class PixelSource:
     def __reduce__(self) -> tuple:
         """Pickled for `Learner.export`: without the cache, so that files are decoded, to the pixels of a raw one; and
         without augmentations, whose code may not be where it is opened."""
-        return PixelSource, (self.resize, None, None, True)
+        return PixelSource, (self.resize, None, None, True, (), self.levels)
 
     @property
     def form(self) -> str:
@@ -165,7 +169,7 @@ class PixelSource:
             if cache is not None and row >= 0:
                 cache.read(row, place, window, scratch)
             else:
-                pixels = image if isinstance(image, np.ndarray) else read_pixels(read_bytes(image), image)
+                pixels = image if isinstance(image, np.ndarray) else read_pixels(read_bytes(image), image, self.levels)
                 self._cut(pixels, self.resize, place, window)
 
     def _augment(self, windows: Pixels, seeds: Sequence[int]) -> None:

@@ -4,7 +4,8 @@ The model's output is one tensor (n, sum of widths), the heads side by side in t
 fastai's get_preds, tta and MixUp want a tensor. `HeadLoss` says what each slice of it means.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -60,10 +61,12 @@ class JointLabels:
 
     An exclusive target's label is its class's place in the joint vocabulary `disease/blast, ..., variety/IR20`:
     then fastai's confusion matrix over joint classes holds one block for each target.
+
+    `partial` are the numbers of heads whose target some items do not answer: their labels are `no_answer` there.
     """
 
-    def __init__(self, heads: Sequence[Head]) -> None:
-        self.heads = tuple(heads)
+    def __init__(self, heads: Sequence[Head], partial: Collection[int] = ()) -> None:
+        self.heads, self.partial = tuple(heads), frozenset(partial)
         self.widths = [head.spec.width for head in heads]
         self.label_widths = [head.label_width for head in heads]
         self.offsets = [sum(self.widths[:i]) for i in range(len(heads))]
@@ -73,6 +76,7 @@ class JointLabels:
         ]
         self.vocab = [column for head in heads for column in head.spec.columns]
         self.only_codes = all(head.spec.exclusive for head in heads)
+        self.no_answer = -1 if self.only_codes else math.nan
 
     def labels_of(self, head_number: int, labels: Tensor) -> Tensor:
         """One target's columns of joint labels (n, sum of label widths), codes counted from 0 again."""
@@ -81,8 +85,17 @@ class JointLabels:
         return own - first if first else own
 
 
+def is_answer(labels: Tensor) -> Tensor:
+    """Which items (n,) have a label, of one target's labels (n, label_width)."""
+    first = labels[:, 0]
+    return ~first.isnan() if labels.is_floating_point() else first >= 0
+
+
 class JointLoss(nn.Module):
-    """The weighted sum of the heads' losses, with what fastai asks of a loss: activation, decodes, reduction."""
+    """The weighted sum of the heads' losses, with what fastai asks of a loss: activation, decodes, reduction.
+
+    A head's loss of a batch is the mean over the items that answer its target.
+    """
 
     y_int = True  # MixUp mixes losses, not labels
 
@@ -95,11 +108,20 @@ class JointLoss(nn.Module):
         preds, labels = _plain(preds).float(), _plain(labels)
         parts = preds.split(self.joint.widths, dim=1)
         terms = (
-            head.weight * head.term(part, self.joint.labels_of(number, labels))
+            head.weight * self._term(number, part, self.joint.labels_of(number, labels))
             for number, (head, part) in enumerate(zip(self.joint.heads, parts, strict=True))
         )
         total = cast(Tensor, sum(terms))
         return total if self.reduction == "none" else getattr(total, self.reduction)()
+
+    def _term(self, number: int, preds: Tensor, labels: Tensor) -> Tensor:
+        """One head's loss of each item (n,), scaled so that its mean over all items is that over those that answer."""
+        head = self.joint.heads[number]
+        if number not in self.joint.partial:
+            return head.term(preds, labels)
+        known = is_answer(labels)
+        term = head.term(preds, torch.where(known[:, None], labels, torch.zeros_like(labels)))
+        return torch.where(known, term, torch.zeros_like(term)) * (len(term) / known.sum().clamp(min=1))
 
     def activation(self, preds: Tensor) -> Tensor:
         parts = _plain(preds).float().split(self.joint.widths, dim=1)

@@ -4,24 +4,29 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from pipeline.data.audit import audit, inspect_images
-from pipeline.data.duplicates import near_duplicate_groups
+from pipeline.data.duplicates import alike
+from pipeline.data.levels import in_words, said_of, sort_of
 from pipeline.data.readers import image_endings
 from pipeline.errors import RequestError
 from pipeline.fold import Fold
+from pipeline.freshness import digest
 from pipeline.kinds import Audit, Kind
 from pipeline.log import Log
 from pipeline.machine import cores, device_in_words
 from pipeline.predictions import Predictions
-from pipeline.rows import ALONE, content_digest, reader_codes
+from pipeline.rows import ALONE, content_digest, has_deep_images, levels_of, reader_codes
+from pipeline.settings import Settings
 from pipeline.vision.config import ImageCompetition, ImageData, ImageModel, Resize
+from pipeline.vision.groups import table_of
 from pipeline.vision.manifest import build_manifest, empty_class_folders
 from pipeline.vision.splits import split_images
+from pipeline.vision.start import start_file
 from pipeline.workspace import WEIGHTS, Workspace
 
 if TYPE_CHECKING:
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
 
 PLAIN = "plain"  # the folder of predictions without TTA
 Images = Fold[ImageCompetition, ImageModel]
+DEEP = "reading of images of more than 8 bits"
 # What the audit keeps of an image.
 KEPT = ["readable", "error", "format", "mode", "width", "height", "orientation", "sha256"]
 
@@ -45,8 +51,8 @@ class ImageKind:
     makes_sample = False
     travels = True
 
-    def build_manifest(self, comp: ImageCompetition, raw: Path) -> pd.DataFrame:
-        manifest = build_manifest(raw, comp.data, comp.targets, raw / comp.submission.sample)
+    def build_manifest(self, comp: ImageCompetition, raw: Path, log: Log) -> pd.DataFrame:
+        manifest = build_manifest(raw, comp.data, comp.targets, raw / comp.submission.sample, log)
         if any(target.folder for target in comp.targets):
             empty = empty_class_folders(raw, comp.data)
             if empty:
@@ -71,29 +77,38 @@ class ImageKind:
         paths = [workspace.raw / path for path in manifest["path"]]
         with log.bar("check images") as progress:
             facts = inspect_images(paths, workers=cores(), progress=progress)
-        groups = near_duplicate_groups(facts)
+        counted = ((manifest["split"] == "train") & facts["readable"]).to_numpy(bool)
+        fold = max(1, round(comp.folds.part * counted.sum()))
+        groups, chains = alike(facts, counted, fold)
+        large = _Large(int(counted.sum()), fold, chains, sorted(int(counted[rows].sum()) for rows in groups)[::-1])
         summary = audit(manifest, facts, groups, [target.name for target in comp.targets])
         _refuse_hopeless(manifest, facts, workspace)
         kept = pd.concat([manifest[["id", "split"]], facts[KEPT]], axis=1).assign(group=_numbered(groups, len(facts)))
-        return Audit(kept, summary, partial(_say_audit, summary))
+        return Audit(kept, summary, partial(_say_audit, summary, large))
 
     def audit_inputs(self, workspace: Workspace) -> dict[str, Any]:
-        return reader_codes(workspace)
+        deep = {DEEP: "the set's range becomes 0 to 255"} if has_deep_images(workspace) else {}
+        return {**reader_codes(workspace), **deep}
 
     def split(
         self, comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame, log: Log
     ) -> tuple[np.ndarray, str]:
         return split_images(comp, workspace, rows, log)
 
-    def split_inputs(self, comp: ImageCompetition, workspace: Workspace) -> dict[str, Any]:
-        return {}
+    def split_inputs(self, comp: ImageCompetition, workspace: Workspace) -> Settings:
+        """The table of the column that folds are made by. Folds from before this was recorded stay as they are."""
+        table = table_of(comp)
+        if table is None or not (comp.folds.by_column or comp.folds.column or comp.folds.time):
+            return Settings({}, {})
+        found = {"table": digest(workspace.raw / table)}
+        return Settings(found, found)
 
     def check_models(self, models: Sequence[ImageModel]) -> None:
-        """Refuse an architecture that timm does not know."""
-        from pipeline.vision.model import check_arch
+        """Refuse an architecture that timm does not know, and a file of weights that does not fit."""
+        from pipeline.vision.model import check_start
 
         for model in models:
-            check_arch(model.arch)
+            check_start(model)
 
     def device(self, log: Log) -> str:
         return device_in_words(log)
@@ -102,7 +117,9 @@ class ImageKind:
         return model.presize
 
     def training_inputs(self, comp: ImageCompetition, workspace: Workspace, model: ImageModel) -> dict[str, Any]:
-        return {"images": content_digest(workspace), **reader_codes(workspace)}
+        levels = levels_of(workspace)
+        deep = {DEEP: words} if levels and (words := in_words(levels)) else {}
+        return {"images": content_digest(workspace), **reader_codes(workspace), **deep, **model.corrected}
 
     def train_fold(self, fold: Images, log: Log, deadline: float = math.inf) -> None:
         from pipeline.vision.cache import open_cache
@@ -111,6 +128,7 @@ class ImageKind:
         from pipeline.vision.scored import Scored
         from pipeline.vision.train import train_fold
 
+        _warn_of_leak(fold, log)
         with given_back():
             train_fold(
                 samples_of(fold.train, fold.specs, fold.raw),
@@ -153,6 +171,18 @@ class ImageKind:
 KIND: Kind[ImageCompetition, ImageData, ImageModel] = ImageKind()
 
 
+def _warn_of_leak(fold: Images, log: Log) -> None:
+    """Weights of another fold of this competition have seen what this fold is measured on."""
+    path = start_file(fold.model.arch, fold.model.weights)
+    if path is None or fold.folder.parents[1].resolve() not in path.resolve().parents:
+        return
+    if path.parent.name != fold.folder.name:
+        log.warn(
+            f"{fold.name} starts from {path}, which was trained on the rows that this fold holds out: its scores "
+            "will be too good, and an ensemble will trust it too much"
+        )
+
+
 def _numbered(groups: Sequence[Sequence[int]], rows: int) -> np.ndarray:
     """The number of each row's group of images that resemble each other."""
     group = np.full(rows, ALONE)
@@ -172,24 +202,53 @@ def _refuse_hopeless(manifest: pd.DataFrame, facts: pd.DataFrame, workspace: Wor
             )
 
 
-def _say_audit(summary: dict[str, Any], log: Log) -> None:
+def say_unreadable(rows: Sequence[Mapping[str, str]], split: str, consequence: str, log: Log) -> None:
+    """Warn of images that cannot be read, with the reason of the first. `rows`: id, path and error."""
+    if rows:
+        shown = ", ".join(row["id"] for row in rows[:5]) + (", ..." if len(rows) > 5 else "")
+        first = f"{rows[0]['path']} {rows[0]['error']}"
+        log.warn(f"{len(rows)} unreadable {split} image(s) {consequence}: {shown} ({first})")
+
+
+class _Large(NamedTuple):
+    """Training images: all, those of a fold, of each chain of look-alikes, and of each group."""
+
+    images: int
+    fold: int
+    chains: list[int]
+    groups: list[int]
+
+
+def _say_large(large: _Large, log: Log) -> None:
+    """Near-duplicates that fill more than a fold."""
+    if large.chains:
+        log.warn(
+            f"{large.chains[0]:,} of {large.images:,} images are near-duplicates in a chain, each of the next: more "
+            f"than a fold ({large.fold:,}); only the most alike among them are kept together"
+        )
+    if large.groups and large.groups[0] > large.fold:
+        log.warn(
+            f"a group of {large.groups[0]:,} of {large.images:,} images (near-duplicates) is larger than a fold "
+            f"({large.fold:,})"
+        )
+
+
+def _say_audit(summary: dict[str, Any], large: _Large, log: Log) -> None:
     counts = summary["counts"]
     log.say(
         f"check: {counts['readable']:,} of {counts['train'] + counts['test']:,} images can be read; "
         "details in audit.json"
     )
     for split, consequence in (("train", "left out"), ("test", "get a row of class priors")):
-        ids = [row["id"] for row in summary["unreadable"] if row["split"] == split]
-        if ids:
-            shown = ", ".join(ids[:5]) + (", ..." if len(ids) > 5 else "")
-            log.warn(f"{len(ids)} unreadable {split} image(s) {consequence}: {shown}")
+        say_unreadable([row for row in summary["unreadable"] if row["split"] == split], split, consequence, log)
     findings = [
         (len(summary["mislabelled"]), "files whose ending is not their format"),
         (len(summary["modes"]), "images that are not RGB (read as RGB)"),
         (
-            sum(row["mode"][0] in "IF" for row in summary["modes"]),
-            "of them with 16 or 32 bits (what is above 255 is clipped, as by fastai)",
+            sum(sort_of(row["mode"]) is not None for row in summary["modes"]),
+            f"of them with more than 8 bits ({said_of(summary.get('levels') or {})})",
         ),
+        (len(summary.get("beyond_levels", [])), "of these with values beyond (clipped)"),
         (len(summary["rotated"]), "images with an EXIF rotation (turned upright)"),
         (len(summary["exact_duplicates"]), "groups of identical files"),
         (len(summary["near_duplicates"]), "groups of near-duplicates (kept in one fold)"),
@@ -199,3 +258,4 @@ def _say_audit(summary: dict[str, Any], log: Log) -> None:
     for count, what in findings:
         if count:
             log.say(f"  {count:>5} {what}")
+    _say_large(large, log)

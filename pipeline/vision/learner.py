@@ -1,7 +1,8 @@
 """A fastai Learner for one fold: loaders, network, loss, metrics, precision. A simple call on composable parts."""
 
 import functools
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
@@ -10,6 +11,7 @@ from fastai.callback.mixup import MixUp
 from fastai.learner import AvgMetric, Learner
 from fastai.vision.learner import default_split
 
+from pipeline.data.levels import Levels
 from pipeline.errors import RequestError
 from pipeline.vision.augmentations import read_augmentation
 from pipeline.vision.blocks import Sample, build_loaders
@@ -17,7 +19,7 @@ from pipeline.vision.cache import Cache
 from pipeline.vision.callbacks import Accumulate
 from pipeline.vision.config import ImageModel
 from pipeline.vision.gather import PixelSource
-from pipeline.vision.heads import Head, JointLabels, JointLoss
+from pipeline.vision.heads import Head, JointLabels, JointLoss, is_answer
 from pipeline.vision.memory import keep_freed_memory
 from pipeline.vision.model import BodyAndHeads, build_network
 from pipeline.vision.optimizer import FusedAdam
@@ -33,17 +35,20 @@ def build_learner(
     weights: str | None = None,
     pixels: PixelSource | None = None,
     scored: Scored | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Learner:
     """A Learner on which fastai's own methods work: get_preds, tta, predict, show_batch, show_results, lr_find.
 
     `weights` replaces the model's own ('none' when trained ones will be loaded). Images come from `pixels`; without
     it from their files, decoded anew for each batch. With `scored`, the leaderboard's metric of `valid` is told beside
-    the heads' errors.
+    the heads' errors. `tell` is told what a file of weights gave to the network.
     """
     keep_freed_memory()
     repeat_exactly()
     specs = [head.spec for head in heads]
     network = build_network(model.arch, weights or model.weights, specs, model.size, model.dropout, model.pooling)
+    if tell is not None and network.start:
+        tell(network.start)
     loaders = build_loaders(
         train,
         valid,
@@ -56,7 +61,11 @@ def build_learner(
     )
     if autocast_dtype(model.precision, loaders.device) == torch.bfloat16:
         network.model.compute_in_bfloat16()
-    joint = JointLabels(heads)
+    items = (*train, *valid)
+    partial = [
+        k for k in range(len(heads)) if any(item.labels is not None and item.labels[k] is None for item in items)
+    ]
+    joint = JointLabels(heads, partial)
     learn = Learner(
         loaders,
         network.model.to(loaders.device),
@@ -78,10 +87,12 @@ def network_of(learn: Learner) -> BodyAndHeads:
     return cast(BodyAndHeads, learn.model)
 
 
-def pixels_of(model: ImageModel, cache: Cache | None = None, exact: bool = False) -> PixelSource:
+def pixels_of(
+    model: ImageModel, cache: Cache | None = None, exact: bool = False, levels: Levels | None = None
+) -> PixelSource:
     """Where a model's images come from: presized as it says, with the augmentations of its own."""
     own = [read_augmentation(said) for said in model.augment.own]
-    return PixelSource(model.presize, cache, exact=exact, augmentations=own)
+    return PixelSource(model.presize, cache, exact=exact, augmentations=own, levels=levels)
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
@@ -139,8 +150,30 @@ def _metric(joint: JointLabels, number: int) -> AvgMetric:
 
     def error(preds: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         own = preds.as_subclass(torch.Tensor).split(joint.widths, dim=1)[number]
-        decided = head.decide(head.activate(own))
-        return kind.error(decided, joint.labels_of(number, labels.as_subclass(torch.Tensor)))
+        truth = joint.labels_of(number, labels.as_subclass(torch.Tensor))
+        if number in joint.partial:
+            known = is_answer(truth)
+            own, truth = own[known], truth[known]
+        return kind.error(head.decide(head.activate(own)), truth)
 
     error.__name__ = f"{head.spec.name}_{kind.error_name}"
-    return AvgMetric(error)
+    return AnsweredMetric(error, joint, number) if number in joint.partial else AvgMetric(error)
+
+
+class AnsweredMetric(AvgMetric):
+    """The mean over those items of each batch that answer a target."""
+
+    def __init__(self, func: Callable[..., torch.Tensor], joint: JointLabels, number: int) -> None:
+        super().__init__(func)
+        self.joint, self.number = joint, number
+
+    def accumulate(self, learn: Learner) -> None:
+        (labels,) = cast("tuple[torch.Tensor]", learn.yb)
+        count = int(is_answer(self.joint.labels_of(self.number, labels.as_subclass(torch.Tensor))).sum())
+        if count:
+            self.total += self.func(learn.pred, labels).detach().cpu() * count
+            self.count += count
+
+    @property
+    def value(self) -> torch.Tensor | float:
+        return self.total / self.count if self.count else math.nan

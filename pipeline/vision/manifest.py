@@ -1,8 +1,5 @@
 """The manifest: one row an image, with its id, split, file and labels, from table, names and folders."""
 
-import difflib
-import os
-import re
 import string
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,22 +9,36 @@ import pandas as pd
 from pipeline.config import Target
 from pipeline.data.readers import image_endings
 from pipeline.data.tables import neighbours, read_table
+from pipeline.data.walk import endings_in_words, walk
 from pipeline.errors import RequestError
+from pipeline.log import Log
+from pipeline.targets.classes import some
+from pipeline.vision.apart import fixed_folder, keep_apart, real_folder
 from pipeline.vision.config import ImageData
+from pipeline.vision.endings import did_you_mean, with_endings
+from pipeline.vision.labels import labels_of, need_column, refuse_silent
 
 
-def build_manifest(raw: Path, data: ImageData, targets: Sequence[Target], sample: Path | None) -> pd.DataFrame:
+def build_manifest(
+    raw: Path, data: ImageData, targets: Sequence[Target], sample: Path | None, log: Log | None = None
+) -> pd.DataFrame:
     """All images of a competition, sorted by split and id: columns id, split, path, bytes, then the targets.
 
     `path` is relative to `raw`; labels are text, numbers for regression, and missing for test rows. `sample`
-    is the sample submission, whose ids name the test images where `data.test` is a pattern. Raises
-    RequestError for anything in the file that the raw folder contradicts.
+    is the sample submission, whose ids name the test images where `data.test` is a pattern. What was passed over, and
+    what might not be meant, goes to `log`. Raises RequestError for anything in the file that the raw folder
+    contradicts.
     """
-    rows, table = _train_rows(raw, data)
-    labels = {target.name: _labels(target, rows, table, data) for target in targets}
+    rows, table = _train_rows(raw, data, log)
+    test = None if data.test is None else find_test_rows(raw, data, sample, log)
+    if test is not None:
+        kept = keep_apart(raw, data, rows, test, log)
+        rows, table = rows[kept].reset_index(drop=True), table[kept].reset_index(drop=True)
+    labels = {target.name: labels_of(target, rows, table, data, log, len(targets) > 1) for target in targets}
+    refuse_silent(labels, rows["id"])
     parts = [rows.assign(split="train", **labels)]
-    if data.test is not None:
-        parts.append(find_test_rows(raw, data, sample).assign(split="test"))
+    if test is not None:
+        parts.append(test.assign(split="test"))
     manifest = pd.concat(parts, ignore_index=True)
     manifest = manifest.sort_values(["split", "id"], ascending=[False, True], ignore_index=True)
     manifest["bytes"] = [_size(raw, path) for path in manifest["path"]]
@@ -38,57 +49,73 @@ def build_manifest(raw: Path, data: ImageData, targets: Sequence[Target], sample
 def walk_images(folder: Path) -> list[str]:
     """Image files below a folder as sorted relative POSIX paths, without hidden files and other types.
 
-    Linked folders are entered: a `source.path` folder is used by links to its entries.
+    Linked folders are entered, each once: a `source.path` folder is used by links to its entries.
     """
-    found, endings = [], tuple(image_endings())
-    for place, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        images = [name for name in files if name.lower().endswith(endings) and name[0] != "."]
-        found += [(Path(place) / name).relative_to(folder).as_posix() for name in images]
-    return sorted(found)
+    endings = tuple(image_endings())
+    return [name for name in walk(folder).files if name.lower().endswith(endings)]
 
 
-def _train_rows(raw: Path, data: ImageData) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _train_rows(raw: Path, data: ImageData, log: Log | None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Ids and paths, and the table that they are from, row for row; without columns where they are from a folder."""
     if data.table is None:
-        rows = _walk(raw, data.images, "data.images")
+        other = None if data.test is None else fixed_folder(data.test)
+        rows = _walk(raw, data.images, "data.images", other, log)
         return rows, pd.DataFrame(index=rows.index)
     table = read_table(raw / data.table, "data.table")
-    _need_column(table, data.id, data.table, "data.id")
+    need_column(table, data.id, data.table, "data.id")
     _refuse_repeats(table[data.id], data.table, data.id)
-    paths = _paths(table, data.id, data.images, data.table, "data.images")
+    paths = _paths(raw, table, data.id, data.images, data.table, "data.images")
     return pd.DataFrame({"id": table[data.id], "path": paths}), table
 
 
-def find_test_rows(raw: Path, data: ImageData, sample: Path | None) -> pd.DataFrame:
+def find_test_rows(raw: Path, data: ImageData, sample: Path | None, log: Log | None = None) -> pd.DataFrame:
     """The test images alone: columns id and path. Arguments and errors as in `build_manifest`."""
     if data.test is None:
         raise RequestError("data.test: the file names no test images")
     if "{" not in data.test:
-        rows = _walk(raw, data.test, "data.test")
+        rows = _walk(raw, data.test, "data.test", fixed_folder(data.images), log)
     else:
         if sample is None or not sample.is_file():
             raise RequestError(f"data.test = {data.test!r} takes its ids from the sample submission, which is missing")
         table = read_table(sample, "submission.sample")
-        _need_column(table, data.id, sample.name, "data.id")
+        need_column(table, data.id, sample.name, "data.id")
         _refuse_repeats(table[data.id], sample.name, data.id)
-        paths = _paths(table, data.id, data.test, sample.name, "data.test")
+        paths = _paths(raw, table, data.id, data.test, sample.name, "data.test")
         rows = pd.DataFrame({"id": table[data.id], "path": paths})
     return rows
 
 
-def _walk(raw: Path, folder: str, key: str) -> pd.DataFrame:
+def _walk(raw: Path, folder: str, key: str, other: str | None, log: Log | None) -> pd.DataFrame:
+    """The images of a folder, without those of the folder `other` of the other side of the split."""
     place = raw / folder
     if not place.is_dir():
         raise RequestError(f"{key}: no folder {folder!r} in {raw}{neighbours(place)}")
-    names = walk_images(place)
+    apart = set() if other is None else {real_folder(raw, other)} - {real_folder(raw, folder)}
+    walked, endings = walk(place, apart), tuple(image_endings())
+    names = [name for name in walked.files if name.lower().endswith(endings)]
+    strange = [name for name in walked.files if not name.lower().endswith(endings)]
     if not names:
-        raise RequestError(f"{key}: no images in {place} (looked for {', '.join(sorted(image_endings()))})")
+        said = f"; passed over: {endings_in_words(strange)}" if strange else ""
+        raise RequestError(f"{key}: no images in {place} (looked for {', '.join(sorted(endings))}){said}")
+    if log is not None:
+        if strange:
+            log.say(f"data: {key} = {folder!r}: passed over: {endings_in_words(strange)}")
+        if walked.again:
+            log.warn(f"{key}: the link {walked.again[0]} leads to a folder that is walked already; it was not entered")
+        if walked.apart:
+            log.say(f"data: {key} = {folder!r}: left out {', '.join(walked.apart)}, the other side of the split")
     return pd.DataFrame({"id": names, "path": [f"{folder.rstrip('/')}/{name}" for name in names]})
 
 
-def _paths(table: pd.DataFrame, id_column: str, pattern: str, table_name: str, key: str) -> list[str]:
-    """Fill `train_images/{label}/{image_id}` from each row; a plain folder gets the id put behind it."""
+def _paths(raw: Path, table: pd.DataFrame, id_column: str, pattern: str, table_name: str, key: str) -> list[str]:
+    """Fill `train_images/{label}/{image_id}` from each row; a plain folder gets the id put behind it.
+
+    An ending that the pattern leaves open is looked up.
+    """
+    return with_endings(raw, _filled(table, id_column, pattern, table_name, key), pattern, key)
+
+
+def _filled(table: pd.DataFrame, id_column: str, pattern: str, table_name: str, key: str) -> list[str]:
     if "{" not in pattern:
         return [f"{pattern.rstrip('/')}/{name}" for name in table[id_column]]
     try:
@@ -96,48 +123,11 @@ def _paths(table: pd.DataFrame, id_column: str, pattern: str, table_name: str, k
     except ValueError as error:
         raise RequestError(f"{key} = {pattern!r} is not a pattern: {error}") from None
     for field in fields:
-        _need_column(table, field, table_name, key)
+        need_column(table, field, table_name, key)
     try:
         return [pattern.format_map(row) for row in table.to_dict("records")]
     except (ValueError, TypeError) as error:  # {image_id:05d}: cells are text
         raise RequestError(f"{key} = {pattern!r} cannot be filled from {table_name}: {error}") from None
-
-
-def _labels(target: Target, rows: pd.DataFrame, table: pd.DataFrame, data: ImageData) -> pd.Series:
-    if target.regex is not None:
-        labels = _labels_from_names(target.name, target.regex, rows["path"])
-    elif target.folder:
-        labels = _labels_from_folders(target, rows["path"], data.images)
-    else:
-        column = target.column or target.name
-        _need_column(table, column, str(data.table), f"targets {target.name!r}: column")
-        labels = table[column].str.strip()
-    return target.target_kind.parse_labels(target.name, labels, rows["id"])
-
-
-def _labels_from_names(target: str, regex: str, paths: pd.Series) -> pd.Series:
-    pattern = re.compile(regex)
-    names = paths.str.rsplit("/", n=1).str[-1]
-    matches = [pattern.search(name) for name in names]
-    unmatched = [name for name, match in zip(names, matches, strict=True) if match is None]
-    if unmatched:
-        raise RequestError(
-            f"target {target!r}: regex {regex!r} does not match {len(unmatched)} of {len(names)} "
-            f"file names, for example {_some(unmatched)}"
-        )
-    labels = [match.group(1) if pattern.groups == 1 else match.lastgroup for match in matches if match]
-    return pd.Series(["" if label is None else label for label in labels], index=paths.index, dtype=str)
-
-
-def _labels_from_folders(target: Target, paths: pd.Series, images: str) -> pd.Series:
-    # The folders that `data.images` itself names are no classes.
-    fixed = images.split("{", 1)[0] if "{" in images else f"{images.rstrip('/')}/"
-    flat = paths[paths.str.count("/") < fixed.count("/") + 1]
-    if len(flat):
-        raise RequestError(
-            f"target {target.name!r}: folder = true, but images lie outside of class folders: {_some(flat)}"
-        )
-    return paths.str.split("/").str[-2]
 
 
 def empty_class_folders(raw: Path, data: ImageData) -> list[str]:
@@ -157,38 +147,31 @@ def _size(raw: Path, path: str) -> int:
 
 
 def _refuse_missing(manifest: pd.DataFrame, raw: Path, data: ImageData) -> None:
-    gone = manifest["path"][manifest["bytes"] < 0]
-    if len(gone):
-        folder = str(Path(gone.iloc[0]).parent)
-        known = (raw / folder).is_dir()
-        hint = "" if known else f"; there is no folder {folder!r}{neighbours(raw / folder)}"
+    missing = manifest[manifest["bytes"] < 0]
+    if len(missing):
+        side = missing["split"].iloc[0]
+        key, pattern = ("data.images", data.images) if side == "train" else ("data.test", str(data.test))
+        gone = missing["path"][missing["split"] == side].tolist()
+        folder = str(Path(gone[0]).parent)
+        if (raw / folder).is_dir():
+            hint = did_you_mean(raw, key, pattern, data.id, gone, int((manifest["split"] == side).sum()))
+        else:
+            hint = f"; there is no folder {folder!r}{neighbours(raw / folder)}"
         raise RequestError(
-            f"data.images: {len(gone)} of {len(manifest)} image files are missing below {raw}: {_some(gone)}{hint}"
+            f"{key}: {len(gone)} of {len(manifest)} image files are missing below {raw}: {some(gone)}{hint}"
         )
     escaped = [path for path in manifest["path"] if ".." in Path(path).parts or Path(path).is_absolute()]
     if escaped:
-        raise RequestError(f"data.images = {data.images!r} leads out of {raw}: {_some(escaped)}")
-
-
-def _need_column(table: pd.DataFrame, column: str, where: str, key: str) -> None:
-    if column not in table.columns:
-        near = difflib.get_close_matches(column, list(table.columns), 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise RequestError(f"{key}: {where} has no column {column!r}; it has {', '.join(table.columns)}{hint}")
+        raise RequestError(f"data.images = {data.images!r} leads out of {raw}: {some(escaped)}")
 
 
 def _refuse_repeats(ids: pd.Series, where: str, column: str) -> None:
     repeated = ids[ids.duplicated()]
     if len(repeated):
         raise RequestError(
-            f"data.id: column {column!r} of {where} repeats {len(repeated)} ids ({_some(repeated)}); "
+            f"data.id: column {column!r} of {where} repeats {len(repeated)} ids ({some(repeated)}); "
             "every image needs its own"
         )
     blank = ids[ids.str.strip() == ""]
     if len(blank):
         raise RequestError(f"data.id: column {column!r} of {where} is empty in {len(blank)} rows")
-
-
-def _some(values: Sequence[str] | pd.Series) -> str:
-    values = list(values)
-    return ", ".join(str(v) for v in values[:3]) + (", ..." if len(values) > 3 else "")

@@ -6,9 +6,10 @@ from importlib import metadata as installed
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 from safetensors import SafetensorError
 
+from pipeline.data.levels import Levels
 from pipeline.errors import WorkFailed
 from pipeline.losses import LOSSES
 from pipeline.settings import Section
@@ -40,19 +41,34 @@ class HeadMetadata(Section, frozen=True):
     vocab: tuple[str, ...]
     loss: str
     options: dict[str, Any] = Field(default={})  # of the loss
+    told: dict[str, str] = Field(default={})  # the options of the target's kind
     weight: float
     center: float
     scale: float
+
+    @model_serializer(mode="wrap")
+    def _said(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without options that nobody gave: most headers are as they were before there were any."""
+        values = handler(self)
+        return values if self.told else {key: value for key, value in values.items() if key != "told"}
 
     @classmethod
     def of(cls, head: Head) -> "HeadMetadata":
         spec = head.spec
         numbers = {"weight": head.weight, "center": head.center, "scale": head.scale}
         options = {} if head.options is None else head.options.model_dump(mode="json")
-        return cls(name=spec.name, kind=spec.kind, vocab=spec.vocab, loss=head.loss, options=options, **numbers)
+        return cls(
+            name=spec.name,
+            kind=spec.kind,
+            vocab=spec.vocab,
+            told=dict(spec.options),
+            loss=head.loss,
+            options=options,
+            **numbers,
+        )
 
     def head(self) -> Head:
-        spec = TargetSpec(self.name, self.kind, self.vocab)
+        spec = TargetSpec(self.name, self.kind, self.vocab, tuple(self.told.items()))
         options = LOSSES[self.loss].read_options(self.options) if self.options else None
         return Head(spec, self.loss, self.weight, self.center, self.scale, options)
 
@@ -61,7 +77,7 @@ class Metadata(Section, frozen=True):
     """A trained fold: the network, its input, its heads, how it was trained.
 
     `stats` is None for the architecture's own; `seed` names the fold, and what TTA draws; `versions` are those of the
-    libraries that trained it.
+    libraries that trained it; by `levels` images of more than 8 bits are read.
     """
 
     format: Literal[1] = 1
@@ -73,6 +89,7 @@ class Metadata(Section, frozen=True):
     model: ImageModel
     seed: tuple[int | str, ...]
     versions: dict[str, str]
+    levels: dict[str, tuple[float, float]] | None = None
 
     @classmethod
     def of(
@@ -82,6 +99,7 @@ class Metadata(Section, frozen=True):
         seed: Sequence[int | str],
         stats: tuple[Sequence[float], Sequence[float]] | None = None,
         versions: Mapping[str, str] | None = None,
+        levels: Levels | None = None,
     ) -> "Metadata":
         """What is known from a model's settings and a fold's heads; without `versions` nobody knows them."""
         return cls(
@@ -93,11 +111,13 @@ class Metadata(Section, frozen=True):
             model=model,
             seed=tuple(seed),
             versions=dict(versions or {}),
+            levels=dict(levels) if levels else None,
         )
 
     def header(self) -> dict[str, str]:
-        """What the header of the weights holds."""
-        return {"arch": self.arch, "metadata": self.model_dump_json()}
+        """What the header of the weights holds; of levels nothing where there are none, as earlier versions expect."""
+        text = self.model_dump_json(exclude=None if self.levels else {"levels"})
+        return {"arch": self.arch, "metadata": text}
 
 
 def read_metadata(path: Path) -> Metadata | None:

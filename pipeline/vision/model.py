@@ -3,7 +3,7 @@
 import contextlib
 import difflib
 import io
-import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,13 @@ from torch import Tensor, nn
 
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.predictions import TargetSpec
+from pipeline.vision.config import ImageModel
+from pipeline.vision.fitting import body_from, fit_of, options_of
 from pipeline.vision.header import sort_header
 from pipeline.vision.heads import NamedHeads
+from pipeline.vision.own_start import is_own, take_heads
 from pipeline.vision.poolings import DEFAULT
+from pipeline.vision.start import start_file
 from pipeline.workspace import write_with
 
 if TYPE_CHECKING:
@@ -74,8 +78,11 @@ class BodyAndHeads(nn.Sequential):
     def compute_in_bfloat16(self) -> None:
         """From now on autocast the body's forward pass; parameters, gradients and outputs stay in fp32.
 
-        So do depthwise convolutions, whose backward pass takes several times as long in bfloat16.
+        So do depthwise convolutions, whose backward pass takes several times as long in bfloat16. Autocast is as it was
+        after each forward pass, of the network or of any part of it.
         """
+        if self.narrow:
+            return
         self.narrow = True
         for module in self.modules():
             if isinstance(module, nn.Conv2d) and 1 < module.groups == module.in_channels:
@@ -90,21 +97,37 @@ class BodyAndHeads(nn.Sequential):
             return heads(features.float())
 
 
+# What a depthwise convolution found, until it is through: autocast's state is one of each thread. Hooks, because an
+# exported Learner holds them by these names.
+class _Found(threading.local):
+    enabled: bool | None = None
+
+
+_found = _Found()
+
+
 def _leave_autocast(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    _found.enabled = torch.is_autocast_enabled("cpu")
     torch.set_autocast_enabled("cpu", False)
     return tuple(x.float() for x in inputs)
 
 
 def _enter_autocast(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-    torch.set_autocast_enabled("cpu", True)
+    if _found.enabled is not None:
+        torch.set_autocast_enabled("cpu", _found.enabled)
+    _found.enabled = None
 
 
 @dataclass(frozen=True)
 class Network:
-    """A model and the mean and standard deviation (RGB, of 1) that its architecture wants images normalised by."""
+    """A model and the mean and standard deviation (RGB, of 1) that its architecture wants images normalised by.
+
+    `start` says in words what a file of weights gave to it; empty without one.
+    """
 
     model: BodyAndHeads
     stats: tuple[Sequence[float], Sequence[float]]
+    start: str = ""
 
 
 def build_network(
@@ -119,10 +142,12 @@ def build_network(
     `dropout`: before the last layer, half of it before the one before (fastai's `ps`); `pooling`: of the body's map.
 
     Raises RequestError for an architecture that timm does not know, that does not take this size, or that pools by
-    itself though another pooling is asked for, and WorkFailed for weights that cannot be had.
+    itself though another pooling is asked for, or a file that does not fit, and WorkFailed for weights that cannot
+    be had.
     """
     check_arch(arch)
-    model = cast("TimmModel", _create(arch, weights, size))
+    path = start_file(arch, weights)
+    model = cast("TimmModel", _create(arch, weights, size, path))
     try:
         body = Body(model, size)
     except (RuntimeError, AssertionError, ValueError) as error:
@@ -135,8 +160,11 @@ def build_network(
         raise RequestError(f"{arch} pools its features by itself, so pooling = {pooling!r} would change nothing")
     head = NamedHeads(body.features, specs, pool=body.gives_map, dropout=dropout, pooling=pooling)
     apply_init(head, nn.init.kaiming_normal_)
+    start = "" if path is None else fit_of(arch, path, size).told()
+    if path is not None and is_own(path):
+        start += f"; heads {take_heads(head, specs, path, pooling).told()}"
     network = BodyAndHeads(body, head).to(memory_format=torch.channels_last)
-    return Network(network, statistics_of(network))
+    return Network(network, statistics_of(network), start)
 
 
 def statistics_of(model: BodyAndHeads) -> tuple[Sequence[float], Sequence[float]]:
@@ -155,16 +183,24 @@ def check_arch(arch: str) -> None:
     raise RequestError(f"timm {timm.__version__} knows no architecture {arch!r}; {hint}")
 
 
-def _create(arch: str, weights: str, size: tuple[int, int]) -> nn.Module:
-    options: dict = {"num_classes": 0}
-    config = timm.get_pretrained_cfg(arch)
-    if config is not None and config.fixed_input_size and tuple(config.input_size[1:]) != tuple(size):
-        options["img_size"] = size
+def check_start(model: ImageModel) -> None:
+    """Refuse a file of weights that does not fit the architecture, by its shapes. Raises RequestError, WorkFailed."""
+    check_arch(model.arch)
+    path = start_file(model.arch, model.weights)
+    if path is None:
+        return
+    try:
+        fit_of(model.arch, path, model.size)
+    except (RequestError, WorkFailed) as error:
+        raise type(error)(f"model {model.name!r}: {error}") from error
+
+
+def _create(arch: str, weights: str, size: tuple[int, int], path: Path | None) -> nn.Module:
+    if path is not None:
+        return body_from(fit_of(arch, path, size), arch, size)
+    options = options_of(arch, size)
     if weights == "none":
         return timm.create_model(arch, pretrained=False, **options)
-    bundled = bundled_weights(arch, weights)
-    if bundled is not None or weights != "pretrained":
-        return _create_from_file(arch, bundled or Path(weights), options)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             return timm.create_model(arch, pretrained=True, **options)
@@ -186,26 +222,6 @@ def save_pretrained(arch: str, path: Path) -> None:
             f"the pretrained weights of {arch} cannot be had ({_first_line(error)}); connect to a network"
         ) from error
     save_weights(path, model, {"arch": arch})
-
-
-def bundled_weights(arch: str, weights: str) -> Path | None:
-    """The file that stands for a model's weights where there is no network: in the folder PIPELINE_WEIGHTS,
-    named for the architecture (pretrained), or as the file that `weights` names. None without such a folder.
-    """
-    folder = os.environ.get("PIPELINE_WEIGHTS")
-    if not folder:
-        return None
-    path = Path(folder) / (f"{arch}.safetensors" if weights == "pretrained" else Path(weights).name)
-    return path if path.is_file() else None
-
-
-def _create_from_file(arch: str, file: Path, options: dict) -> nn.Module:
-    if not file.is_file():
-        raise RequestError(f"no file of weights at {file}; weights is 'pretrained', 'none' or a path")
-    try:
-        return timm.create_model(arch, pretrained=True, pretrained_cfg_overlay={"file": str(file)}, **options)
-    except Exception as error:
-        raise WorkFailed(f"the weights in {file} do not fit {arch}: {_first_line(error)}") from error
 
 
 def save_weights(path: Path, model: nn.Module, header: dict[str, str]) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from pipeline.data.levels import Levels
 from pipeline.data.readers import decode
 from pipeline.errors import WorkFailed
 from pipeline.vision.config import Resize
@@ -168,11 +169,13 @@ def _cut(pixels: Pixels, corner: tuple[int, int], size: tuple[int, int]) -> Pixe
     return np.pad(pixels, [*padding, (0, 0)], mode="reflect") if any(map(any, padding)) else pixels
 
 
-def read_pixels(data: bytes, name: Path | str) -> Pixels:
-    """Decode a file's bytes: RGB and upright, by the reader for its ending. Raises WorkFailed if they cannot be read,
-    RequestError where a plug-in's reader makes something else of them."""
+def read_pixels(data: bytes, name: Path | str, levels: Levels | None = None) -> Pixels:
+    """Decode a file's bytes: RGB and upright, by the reader for its ending; more than 8 bits by the set's `levels`.
+
+    Raises WorkFailed if they cannot be read, RequestError where a plug-in's reader makes something else of them.
+    """
     try:
-        return decode(data, name)
+        return decode(data, name, levels)
     except (OSError, SyntaxError, ValueError) as error:
         raise WorkFailed(
             f"cannot read the image {name}: {error}; it was readable when it was audited, "

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from fastai.learner import Learner, Metric
 
-from pipeline.data.labels import truth_of
+from pipeline.data.labels import answered, truth_of
 from pipeline.metrics import or_none
 from pipeline.metrics.leaderboard import Leaderboard
 from pipeline.targets import TargetSpec
@@ -42,7 +42,7 @@ class Scored:
             slow = chosen is not None and chosen.entry.sorts_each_class
             most = min(CELLS // max(1, len(held_out)), SORTED if slow else CELLS)
             if chosen is not None and spec.width <= most:
-                truth[spec.name] = truth_of(spec, held_out[spec.name].to_numpy())
+                truth[spec.name] = truth_of(spec, held_out[spec.name])
         return cls(leaderboard, targets, truth)
 
     def column(self, target: str) -> str:
@@ -102,5 +102,7 @@ class WholeSet(Metric):
         values = torch.cat(self.parts).numpy() if self.parts else np.empty((0, spec.width), dtype=np.float32)
         if len(values) != len(truth):  # somebody validates other rows
             return float("nan")
-        found = or_none(lambda: self.scored.leaderboard.of[spec.name].at_once(spec, truth, values))
+        truth, values = answered(truth, values)
+        chosen = self.scored.leaderboard.of[spec.name]
+        found = or_none(lambda: chosen.at_once(spec, truth, values)) if len(truth) else None
         return float("nan") if found is None else found

@@ -1,91 +1,182 @@
-"""Folds of images: stratified over all targets at once, whole groups together."""
+"""Folds of images: stratified over all targets at once, whole groups together; or as a column, folder or time says."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from pipeline.data.labels import specs_of
-from pipeline.data.tables import read_table
+from pipeline.data.labels import specs_of, strata_of
+from pipeline.data.stratify import assign_folds, choose_share
 from pipeline.errors import RequestError
 from pipeline.log import Log
-from pipeline.predictions import TargetSpec
-from pipeline.rows import ALONE
-from pipeline.vision.config import ImageCompetition
+from pipeline.predictions import NO_FOLD, TargetSpec
+from pipeline.rows import trained_on
+from pipeline.targets.classes import in_order
+from pipeline.vision.config import ImageCompetition, ImageFolds
+from pipeline.vision.groups import cells_of, groups_of, report_large, report_torn
 from pipeline.workspace import Workspace
+
+SHOWN = 3  # warnings of rare classes that are told one by one
 
 
 def split_images(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame, log: Log) -> tuple[np.ndarray, str]:
-    """Fold numbers (rows,), and in words how they were made. Raises RequestError for more folds than groups."""
+    """Fold numbers (rows,), -1 for rows that no fold holds out, and in words how they were made.
+
+    Raises RequestError for more folds than groups, and for a column that says something else than the file.
+    """
     specs = specs_of(comp.targets, pd.read_parquet(workspace.manifest))
+    if comp.folds.column is not None or comp.folds.valid is not None:
+        numbers, how = _as_said(comp, workspace, rows)
+        report_torn(numbers, rows, log)
+    else:
+        groups = groups_of(comp, workspace, rows)
+        report_large(groups, comp.folds, log)
+        by = _by_time if comp.folds.by_time else _stratified
+        numbers, how = by(comp, workspace, rows, specs, groups)
+        if comp.folds.by_column:
+            how += f", whole groups of {comp.folds.group!r} and near-duplicates"
+    _refuse_empty(numbers, comp.folds)
+    _report_rare(specs, rows, numbers, comp.folds, log)
+    return numbers, how
+
+
+def _stratified(
+    comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame, specs: Sequence[TargetSpec], groups: np.ndarray
+) -> tuple[np.ndarray, str]:
+    n, share = comp.folds.n, comp.folds.share
     wanted = comp.folds.stratify if comp.folds.stratify is not None else [spec.name for spec in specs]
-    each = {spec.name: spec.target_kind.strata(spec, rows[spec.name]) for spec in specs if spec.name in wanted}
-    strata = {name: codes for name, codes in each.items() if codes is not None}
+    each = {spec.name: strata_of(spec, rows[spec.name]) for spec in specs if spec.name in wanted}
+    strata = {name: found for name, found in each.items() if found is not None}
     labels = list(strata.values()) or [np.zeros(len(rows), dtype=int)]
-    numbers = assign_folds(labels, _groups(comp, workspace, rows), comp.folds.n, comp.seed)
-    if len(np.unique(numbers)) < comp.folds.n:
-        raise RequestError(
-            f"folds.n = {comp.folds.n}, but {len(rows)} readable training images in their groups fill only "
-            f"{len(np.unique(numbers))} folds"
-        )
-    _report_rare(specs, rows, comp.folds.n, log)
+    if share is not None:
+        numbers = np.where(choose_share(labels, groups, share, comp.seed), 0, NO_FOLD)
+    else:
+        numbers = assign_folds(labels, groups, n, comp.seed)
     return numbers, f"stratified by {', '.join(strata) or 'nothing'}"
 
 
-def assign_folds(labels: Sequence[np.ndarray], groups: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """Fold numbers (rows,) in 0..n-1, stratified over all labels at once, whole groups together.
-
-    `labels` holds one int array (rows,) a target, `groups` (rows,) a group number each. Iterative
-    stratification (Sechidis et al. 2011) on groups: the group with the rarest label goes first, to the fold
-    that lacks most of its labels.
-    """
-    onehot = np.concatenate([np.eye(codes.max() + 1)[codes] for codes in labels], axis=1)
-    members, group_of = np.unique(groups, return_inverse=True)
-    counts = np.zeros((len(members), onehot.shape[1]))
-    np.add.at(counts, group_of, onehot)
-    sizes = np.bincount(group_of)
-    rarity = np.where(counts > 0, onehot.sum(axis=0), np.inf).min(axis=1)
-    shuffled = np.random.Generator(np.random.PCG64(seed)).permutation(len(members))
-    order = shuffled[np.lexsort((-sizes[shuffled], rarity[shuffled]))]
-    share = 1 / np.maximum(onehot.sum(axis=0), 1)  # a lacking row of a rare class weighs more
-    lacking = np.tile(onehot.sum(axis=0) / n, (n, 1))
-    room = np.full(n, len(groups) / n)
-    fold_of = np.zeros(len(members), dtype=int)
-    for group in order:
-        need = lacking @ (counts[group] * share)
-        best = np.flatnonzero(need >= need.max() - 1e-12)
-        fold = best[np.argmax(room[best])]
-        fold_of[group] = fold
-        lacking[fold] -= counts[group]
-        room[fold] -= sizes[group]
-    return fold_of[group_of]
-
-
-def _groups(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame) -> np.ndarray:
-    alone = np.arange(len(rows))
-    if comp.folds.group == "none":
-        return alone
-    if comp.folds.group == "near-duplicates":
-        return np.where(rows["group"] == ALONE, alone, len(rows) + rows["group"])
-    if comp.data.table is None:
-        raise RequestError(f"folds.group = {comp.folds.group!r} is a column, but there is no data.table")
-    table = read_table(workspace.raw / comp.data.table, "data.table")
-    if comp.folds.group not in table.columns:
+def _as_said(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame) -> tuple[np.ndarray, str]:
+    """Folds from a column of numbers or names, or the one fold that a value of it, or a folder, is."""
+    column, valid, n = comp.folds.column, comp.folds.valid, comp.folds.n
+    if column is None:
+        return _in_folder(comp, str(valid), rows["path"]), f"held out as folder {valid!r}"
+    cells = pd.Series(cells_of(comp, workspace, rows, column, "folds.column"))
+    blank = rows["id"][(cells == "").to_numpy()]
+    if len(blank):
         raise RequestError(
-            f"folds.group: {comp.data.table} has no column {comp.folds.group!r}; "
-            f"it has {', '.join(table.columns)} (or 'near-duplicates', or 'none')"
+            f"folds.column: {len(blank)} training rows have no fold in column {column!r}, for example "
+            f"{blank.iloc[0]}; -1 there means that a row is held out in no fold"
         )
-    column = pd.Series(table[comp.folds.group].to_numpy(), index=table[comp.data.id])
-    return pd.factorize(column.loc[rows["id"]])[0]
+    found = in_order("folds.column", set(map(str, cells)) - {str(NO_FOLD)}, at_least=0)
+    said = ", ".join(found[:6]) + (", ..." if len(found) > 6 else "")
+    if valid is not None:
+        if valid not in found:
+            raise RequestError(f"folds.valid = {valid!r} is no value of column {column!r}, which has {said}")
+        return np.where(cells == valid, 0, NO_FOLD), f"held out where column {column!r} is {valid!r}"
+    if len(found) != n:
+        hint = "say folds.valid = the value that is held out" if n == 1 else f"say folds.n = {len(found)}"
+        raise RequestError(
+            f"folds.column: column {column!r} has {len(found)} values ({said}) for folds.n = {n}; {hint}"
+        )
+    numbers = cells.map({**{value: fold for fold, value in enumerate(found)}, str(NO_FOLD): NO_FOLD})
+    return numbers.to_numpy(dtype=int), f"as column {column!r} says ({said})"
 
 
-def _report_rare(specs: Sequence[TargetSpec], rows: pd.DataFrame, n: int, log: Log) -> None:
+def _in_folder(comp: ImageCompetition, folder: str, paths: pd.Series) -> np.ndarray:
+    """0 for images in the folder, given below the raw folder or below data.images."""
+    images = comp.data.images.split("{", 1)[0].rstrip("/")
+    inside = np.zeros(len(paths), dtype=bool)
+    for place in (folder.strip("/"), f"{images}/{folder.strip('/')}"):
+        inside |= paths.str.startswith(f"{place}/").to_numpy(dtype=bool)
+    if not inside.any():
+        raise RequestError(
+            f"folds.valid = {folder!r}: no training image lies in such a folder; the first is {paths.iloc[0]}"
+        )
+    return np.where(inside, 0, NO_FOLD)
+
+
+def _by_time(
+    comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame, specs: Sequence[TargetSpec], groups: np.ndarray
+) -> tuple[np.ndarray, str]:
+    """The last `share` of the rows; or n parts one after the other, the earliest of n + 1 being held out in none.
+
+    Rows of one time are not taken apart, nor are groups: a group is where its last row is.
+    """
+    column, n, share = str(comp.folds.time), comp.folds.n, comp.folds.share
+    times = _times(pd.Series(cells_of(comp, workspace, rows, column, "folds.time")), rows["id"], column)
+    last = pd.Series(times).groupby(groups).transform("max").to_numpy()
+    _, code, counts = np.unique(last, return_inverse=True, return_counts=True)
+    place = (np.cumsum(counts) - counts / 2)[code] / len(rows)  # in time, from 0 to 1: the middle of rows of one time
+    if share is not None:
+        return np.where(place > 1 - share, 0, NO_FOLD), f"the last by {column!r}"
+    return (place * (n + 1)).astype(int) - 1, f"by {column!r}: each is predicted from the rows before it"
+
+
+def _times(cells: pd.Series, ids: pd.Series, column: str) -> np.ndarray:
+    """Cells as numbers that grow with time (rows,): as they are, or ISO dates. Nothing else has one meaning."""
+    numbers = pd.to_numeric(cells, errors="coerce")
+    if numbers.notna().all():
+        return numbers.to_numpy()
+    dates = pd.to_datetime(cells, format="ISO8601", errors="coerce", utc=True)
+    odd = dates.isna()
+    if odd.any():
+        raise RequestError(
+            f"folds.time: {int(odd.sum())} cells of column {column!r} are neither numbers nor dates such as "
+            f"2020-02-13: {cells[odd].iloc[0]!r} (id {ids[odd.to_numpy()].iloc[0]})"
+        )
+    return dates.astype("int64").to_numpy()
+
+
+def _refuse_empty(numbers: np.ndarray, folds: ImageFolds) -> None:
+    filled = len(np.unique(numbers[numbers != NO_FOLD]))
+    if filled < folds.n:
+        raise RequestError(
+            f"folds.n = {folds.n}, but {len(numbers)} readable training images in their groups fill only {filled} folds"
+        )
+    if not trained_on(numbers, 0, folds.by_time).any():
+        raise RequestError(f"folds: all {len(numbers)} readable training images are held out, and none is to train on")
+
+
+def _report_rare(
+    specs: Sequence[TargetSpec], rows: pd.DataFrame, numbers: np.ndarray, folds: ImageFolds, log: Log
+) -> None:
+    """Warn of classes that some folds cannot validate, or cannot learn."""
     for spec in specs:
-        if not spec.exclusive:
+        strata = strata_of(spec, rows[spec.name]) if spec.vocab else None
+        if strata is None:
             continue
-        counts = rows[spec.name].value_counts().reindex(list(spec.vocab), fill_value=0)
-        for label, count in counts[counts < n].items():
-            log.warn(
-                f"target {spec.name!r}: class {label!r} has {count} readable image(s) for {n} folds; "
-                "some folds cannot validate it"
-            )
+        if not folds.leaves_out:
+            counts = _class_counts(strata, spec.width)
+            rare = {label: int(count) for label, count in zip(spec.vocab, counts, strict=True) if count < folds.n}
+            _warn(spec.name, rare, folds.n, log)
+            continue
+        parts = [("held out", numbers != NO_FOLD)]
+        parts += [(f"to train fold {k + 1} on", trained_on(numbers, k, folds.by_time)) for k in range(folds.n)]
+        for what, chosen in parts:
+            counts = _class_counts(strata[np.flatnonzero(chosen)], spec.width)
+            none = [label for label, count in zip(spec.vocab, counts, strict=True) if not count]
+            if none:
+                more = f" and {len(none) - SHOWN:,} more" if len(none) > SHOWN else ""
+                log.warn(f"target {spec.name!r}: no image {what} is of class {', '.join(none[:SHOWN])}{more}")
+
+
+def _class_counts(strata, width: int) -> np.ndarray:
+    """Rows of each class (width,)."""
+    if isinstance(strata, np.ndarray):
+        return np.bincount(strata, minlength=width)[:width]  # behind them, rows without an answer
+    return np.asarray(strata.sum(axis=0)).ravel()
+
+
+def _warn(target: str, rare: dict[str, int], n: int, log: Log) -> None:
+    if len(rare) > SHOWN:
+        some = ", ".join(f"{label!r} ({count})" for label, count in list(rare.items())[:SHOWN])
+        log.warn(
+            f"target {target!r}: {len(rare):,} classes have fewer readable images than there are folds ({n}): {some}, "
+            "...; some folds cannot validate them"
+        )
+        return
+    for label, count in rare.items():
+        log.warn(
+            f"target {target!r}: class {label!r} has {count} readable image(s) for {n} folds; "
+            "some folds cannot validate it"
+        )

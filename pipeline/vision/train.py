@@ -13,6 +13,7 @@ from fastai.callback.schedule import valley
 from fastai.learner import Learner
 from fastai.optimizer import Optimizer
 
+from pipeline.data.levels import Levels, in_words
 from pipeline.errors import TimeIsUp, WorkFailed
 from pipeline.log import Log
 from pipeline.losses import LOSSES
@@ -89,13 +90,22 @@ def train_fold(  # noqa: PLR0913
     TimeIsUp after the last epoch that ends before `deadline` (of time.monotonic), where there are more.
     """
     checkpoint = folder / CHECKPOINT
-    inputs = _inputs(train, valid, heads, model, seed, cache.form if cache else "files")
+    levels = cache.levels if cache else None
+    inputs = _inputs(train, valid, heads, model, seed, cache.form if cache else "files", levels)
     kept = read_checkpoint(checkpoint)
     if kept and any(differences("", kept.get("inputs") or {}, inputs)):
         kept = None  # of another run
     seed_everything(*seed, "network")
-    weights, pixels = "none" if kept else None, pixels_of(model, cache)
-    learn = build_learner(model, heads, train, valid, weights=weights, pixels=pixels, scored=scored)
+    learn = build_learner(
+        model,
+        heads,
+        train,
+        valid,
+        weights="none" if kept else None,
+        pixels=pixels_of(model, cache),
+        scored=scored,
+        tell=lambda start: log.say(f"{label}  {start}"),
+    )
     if kept:
         rows, lr, at, done = kept["rows"], kept["lr"], kept["phase"], kept["epoch"] + 1
         log.say(f"{label}  goes on after epoch {len(rows)}")
@@ -126,7 +136,7 @@ def train_fold(  # noqa: PLR0913
     if not np.isfinite(rows[-1]["train_loss"]):
         raise WorkFailed(f"{label}: the loss is {rows[-1]['train_loss']}; lower the model's lr ({lr}) and train again")
     network = network_of(learn)
-    described = Metadata.of(model, heads, seed, statistics_of(network), installed_versions())
+    described = Metadata.of(model, heads, seed, statistics_of(network), installed_versions(), levels)
     save_weights(folder / WEIGHTS, network, described.header())
     write_text(folder / HISTORY, csv_text(_alike(rows)))
     shutil.rmtree(checkpoint.parent, ignore_errors=True)
@@ -171,6 +181,7 @@ def _inputs(
     model: ImageModel,
     seed: tuple[int | str, ...],
     form: str,
+    levels: Levels | None,
 ) -> dict[str, Any]:
     """Everything that a fold is trained from: a checkpoint of anything else is not taken up. Without the paths: it goes
     on under another root, and on another machine.
@@ -182,6 +193,8 @@ def _inputs(
         "model": model.settings(leave_out={"name", "tta"}),
         "seed": list(seed),
         "pixels": form,
+        **in_words(levels or {}),
+        **model.corrected,
     }
 
 

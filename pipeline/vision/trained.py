@@ -54,7 +54,7 @@ class TrainedModel:
             network.model.compute_in_bfloat16()
         self.network = network.model.to(self.device).eval()
         self._half = dtype == torch.float16
-        self._pixels = pixels_of(metadata.model, exact=True)
+        self._pixels = pixels_of(metadata.model, exact=True, levels=metadata.levels)
 
     @classmethod
     def open(cls, path: Path | str, metadata: Metadata | None = None) -> "TrainedModel":
@@ -120,7 +120,8 @@ class TrainedModel:
 
         Images come from `cache` where it holds them; the others become the pixels that it would hold.
         """
-        pixels = self._pixels if cache is None else pixels_of(self.settings, cache, exact=True)
+        levels = self.metadata.levels
+        pixels = self._pixels if cache is None else pixels_of(self.settings, cache, exact=True, levels=levels)
         return self._predict(rows["id"].tolist(), [raw / path for path in rows["path"]], pixels, tta, fold)
 
     def _predict(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.data.levels import Levels
 from pipeline.errors import RequestError
 from pipeline.registry import Registry
 
@@ -22,7 +23,7 @@ class Reader:
     """How files of some endings are read; one of a plug-in goes before Pillow where both know an ending."""
 
     endings: tuple[str, ...]  # such as .npy or .nii.gz: in lower case, with the dot
-    read: Callable[[bytes], np.ndarray]  # returns uint8 (height, width, 3), RGB, upright; may raise anything
+    read: Callable[..., np.ndarray]  # of bytes; returns uint8 (height, width, 3), RGB, upright; may raise anything
 
     def __post_init__(self) -> None:
         wrong = [ending for ending in self.endings if not ending.startswith(".") or ending != ending.lower()]
@@ -59,14 +60,15 @@ def codes_for(paths: Iterable[Path | str]) -> dict[str, str]:
     return {ending: READERS.code_of(name) or "" for ending, name in sorted(used)}
 
 
-def decode(content: bytes, path: Path | str) -> np.ndarray:
+def decode(content: bytes, path: Path | str, levels: Levels | None = None) -> np.ndarray:
     """A file's pixels: uint8 (height, width, 3), RGB and upright, by the reader for its ending.
 
+    `levels` are those of the set that it belongs to; they matter where Pillow reads more than 8 bits.
     Raises OSError, SyntaxError or ValueError where it cannot be read, RequestError where a plug-in's reader returns
     something else.
     """
     name = own_reader_of(path)
-    return READERS[FALLBACK].read(content) if name is None else _decode_by(name, content, path)
+    return READERS[FALLBACK].read(content, levels) if name is None else _decode_by(name, content, path)
 
 
 def own_readers() -> list[str]:

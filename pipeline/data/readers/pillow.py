@@ -5,14 +5,25 @@ import io
 import numpy as np
 from PIL import Image
 
+from pipeline.data.levels import Levels, sort_of, to_rgb
 from pipeline.data.orientation import orientation_of, upright
 from pipeline.data.readers import Reader
 
-ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+LARGEST = 178_956_970  # pixels: where Pillow refuses; drone maps and slides are above half of that, where it warns
+if Image.MAX_IMAGE_PIXELS == LARGEST // 2:  # unless somebody chose another
+    Image.MAX_IMAGE_PIXELS = LARGEST
+ENDINGS = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".webp",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".pcx", ".tga", ".sgi", ".ras", ".qoi", ".dds", ".mpo",
+    ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".avif",
+)  # fmt: skip
 
 
-def read(content: bytes) -> np.ndarray:
-    """The very pixels of Pillow. Raises OSError, SyntaxError or ValueError for what it cannot read."""
+def read(content: bytes, levels: Levels | None = None) -> np.ndarray:
+    """The very pixels of Pillow; those of more than 8 bits scaled by `levels`.
+
+    Raises OSError, SyntaxError or ValueError for what it cannot read.
+    """
     import cv2
 
     with Image.open(io.BytesIO(content)) as image:
@@ -27,7 +38,8 @@ def read(content: bytes) -> np.ndarray:
             if decoded is not None and decoded.shape[1::-1] == image.size:
                 return decoded
         image.load()
-        return np.asarray(upright(image.convert("RGB"), orientation_of(image)))
+        rgb = image.convert("RGB") if sort_of(image.mode) is None else to_rgb(image, levels)
+        return np.asarray(upright(rgb, orientation_of(image)))
 
 
 ENTRY = Reader(ENDINGS, read)

@@ -1,0 +1,78 @@
+"""Groups of images that no split takes apart: near-duplicates, and those of one cell of a column."""
+
+import numpy as np
+import pandas as pd
+
+from pipeline.data.columns import column_of
+from pipeline.errors import RequestError
+from pipeline.log import Log
+from pipeline.rows import ALONE
+from pipeline.vision.config import ImageCompetition, ImageFolds
+from pipeline.workspace import Workspace
+
+
+def groups_of(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame) -> np.ndarray:
+    """A group number of each row (rows,). A blank cell of a column groups nothing."""
+    alone = np.arange(len(rows))
+    if comp.folds.group == "none":
+        return alone
+    alike = np.where(rows["group"] == ALONE, alone, len(rows) + rows["group"])
+    if not comp.folds.by_column:
+        return alike
+    also = "or 'near-duplicates', or 'none'" + ("" if comp.folds.table else "; folds.table names another table")
+    cells = cells_of(comp, workspace, rows, comp.folds.group, "folds.group", also)
+    codes = pd.factorize(cells)[0]
+    return _joined(np.where(cells == "", len(codes) + alone, codes), alike)
+
+
+def cells_of(
+    comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame, column: str, key: str, also: str = ""
+) -> np.ndarray:
+    """Cells (rows,) of a column of folds.table or data.table, as text."""
+    table = table_of(comp)
+    if table is None:
+        raise RequestError(f"{key} = {column!r} is a column, but there is no data.table and no folds.table")
+    return column_of(workspace.raw, table, comp.data.id, column, rows["id"], key, also)
+
+
+def table_of(comp: ImageCompetition) -> str | None:
+    """The table that columns for folds are in."""
+    return comp.folds.table or comp.data.table
+
+
+def report_large(groups: np.ndarray, folds: ImageFolds, log: Log) -> None:
+    """Warn of groups that hold more images than a fold should."""
+    sizes, fold = np.sort(np.bincount(pd.factorize(groups)[0]))[::-1], round(folds.part * len(groups))
+    large = int((sizes > fold).sum())
+    if not large:
+        return
+    what = f"{folds.group!r} or near-duplicates" if folds.by_column else "near-duplicates"
+    more = f" ({large - 1} more such)" if large > 1 else ""
+    log.warn(
+        f"a group of {sizes[0]:,} of {len(groups):,} images ({what}) is larger than a fold ({fold:,}){more}: "
+        "folds differ in size; a smaller folds.n has larger folds, folds.group says what must stay together"
+    )
+
+
+def report_torn(numbers: np.ndarray, rows: pd.DataFrame, log: Log) -> None:
+    """Warn of near-duplicates that lie in different folds because the file says so."""
+    alike = rows["group"].to_numpy() != ALONE
+    folds = pd.Series(numbers[alike]).groupby(rows["group"].to_numpy()[alike]).nunique()
+    torn = folds.index[folds > 1]
+    if len(torn):
+        ids = rows["id"][rows["group"] == torn[0]].tolist()
+        log.warn(
+            f"{len(torn)} group(s) of near-duplicates lie in different folds, as the file says: "
+            f"{', '.join(ids[:3])}{', ...' if len(ids) > 3 else ''}; scores there are too good"
+        )
+
+
+def _joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Groups (rows,) of the rows that either grouping puts together, numbered as they first appear."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    one, two = pd.factorize(first)[0], pd.factorize(second)[0]
+    nodes = int(one.max()) + int(two.max()) + 2
+    links = coo_array((np.ones(len(one), bool), (one, two + one.max() + 1)), shape=(nodes, nodes))
+    return pd.factorize(connected_components(links, directed=False)[1][one])[0]

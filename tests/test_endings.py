@@ -1,0 +1,118 @@
+"""Ids without the ending of their file, or with another spelling of it: looked up, or told what lies there."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.config import Target
+from pipeline.data.readers import READERS, Reader, decode
+from pipeline.errors import RequestError
+from pipeline.vision.config import ImageData
+from pipeline.vision.manifest import build_manifest
+from tests.plugged import plugged
+
+LABEL = [Target(name="label")]
+Paths = Callable[..., list[str]]
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    """The paths of the manifest for ids and the files that lie in `train`."""
+
+    def found(ids: list[str], files: list[str], images: str = "train/{id}.*") -> list[str]:
+        (tmp_path / "train").mkdir(exist_ok=True)
+        for name in files:
+            (tmp_path / "train" / name).write_text("x")
+        (tmp_path / "t.csv").write_text("id,label\n" + "".join(f"{id},a\n" for id in ids), encoding="utf-8")
+        manifest = build_manifest(tmp_path, ImageData(table="t.csv", images=images), LABEL, None)
+        assert all((tmp_path / path).is_file() for path in manifest["path"])
+        return manifest["path"].tolist()
+
+    return found
+
+
+@pytest.mark.parametrize("images", ["train/{id}.*", "train", "train/"])
+def test_the_ending_is_looked_up_in_the_folder(paths, images):
+    files = ["1.jpg", "2.jpeg", "3.JPG", "4.png", "5.v2.png", "1.txt", "6"]
+    expected = ["train/1.jpg", "train/2.jpeg", "train/3.JPG", "train/4.png", "train/5.v2.png"]
+    assert paths(["1", "2", "3", "4", "5.v2"], files, images) == expected
+    assert paths(["6"], files, "train") == ["train/6"]  # a file that is called so goes before any ending
+
+
+def test_a_pattern_may_hold_more_than_the_id(paths):
+    assert paths(["1", "2"], ["x1_a.jpg", "x2_a.png"], "train/x{id}_a.*") == ["train/x1_a.jpg", "train/x2_a.png"]
+
+
+def test_ids_may_spell_the_ending_otherwise(paths):
+    files = ["1.JPG", "2.jpg", "2.png", "3.png", "4.jpg"]
+    assert paths(["1.jpg", "2.jpg", "3.jpg", "4"], files) == [
+        f"train/{name}" for name in ("1.JPG", "2.jpg", "3.png", "4.jpg")
+    ]
+
+
+def test_names_in_another_unicode_form_are_found(paths):
+    assert paths(["caf\u00e9"], ["cafe\u0301.jpg"]) == ["train/cafe\u0301.jpg"]
+
+
+def test_a_readers_longer_ending_is_one(paths):
+    with plugged():
+        READERS.add("nii", Reader((".nii.gz",), lambda content: np.zeros((2, 2, 3), np.uint8)))
+        assert paths(["1"], ["1.nii.gz"]) == ["train/1.nii.gz"]
+
+
+def test_two_files_of_one_id_are_refused(paths):
+    with pytest.raises(
+        RequestError, match=r"1 ids have more than one file, for example train/1.jpg and train/1.png; name"
+    ):
+        paths(["1", "2"], ["1.jpg", "1.png", "2.png"])
+
+
+@pytest.mark.parametrize(
+    ("ids", "files", "images", "hint"),
+    [
+        (["1", "2"], ["1.JPG", "2.JPG"], "train/{id}.jpg", "did you mean images = 'train/{id}.JPG'?"),
+        (["1", "2"], ["1.png", "2.png"], "train/{id}", "did you mean images = 'train/{id}.png'?"),
+        (["1", "2"], ["1.jpg", "2.png"], "train/{id}.jpg", "did you mean images = 'train/{id}.*'?"),
+        (["1", "2"], ["1.jpg"], "train/{id}", "did you mean images = 'train/{id}.*'?"),
+        (["1.jpg", "2.jpg"], ["1.JPG", "2.JPG"], "train", "did you mean images = 'train/{id}.*'?"),
+        (["caf\u00e9"], ["cafe\u0301.jpg"], "train/{id}.jpg", "did you mean images = 'train/{id}.*'?"),
+        (["1", "2"], ["1.heic", "2.heic"], "train", "beside them lies '1.heic'"),
+        (["a1", "2"], ["A1.jpg", "2.jpg"], "train/{id}.*", "beside them lies 'A1.jpg'"),
+        (["1"], ["other.jpg"], "train/{id}.jpg", "train/1.jpg"),
+    ],
+)
+def test_missing_files_name_what_lies_beside_them(paths, ids, files, images, hint):
+    with pytest.raises(RequestError) as caught:
+        paths(ids, files, images)
+    assert "image files are missing" in str(caught.value)
+    assert str(caught.value).endswith(hint)
+
+
+def test_missing_test_files_are_the_tests(tmp_path):
+    for name in ("train/1.jpg", "test/2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "t.csv").write_text("id,label\n1,a\n")
+    (tmp_path / "s.csv").write_text("id,label\n2,\n")
+
+    def build(test: str) -> list[str]:
+        said = ImageData(table="t.csv", images="train/{id}.jpg", test=test)
+        return build_manifest(tmp_path, said, LABEL, tmp_path / "s.csv")["path"].tolist()
+
+    assert build("test/{id}.*") == ["train/1.jpg", "test/2.png"]
+    with pytest.raises(RequestError, match=r"data.test: 1 of 2 image files .*did you mean test = 'test/{id}.png'\?"):
+        build("test/{id}.jpg")
+
+
+@pytest.mark.parametrize(
+    ("ending", "form"), [(".ppm", "PPM"), (".jp2", "JPEG2000"), (".avif", "AVIF"), (".tga", "TGA")]
+)
+def test_more_formats_are_read(tmp_path, ending, form):
+    path = tmp_path / f"x{ending}"
+    Image.new("RGB", (20, 10), (200, 30, 30)).save(path, form)
+    pixels = decode(path.read_bytes(), path)
+    assert pixels.shape == (10, 20, 3)
+    assert abs(pixels.mean(axis=(0, 1)) - (200, 30, 30)).max() < 6
