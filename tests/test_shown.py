@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from pipeline import freshness, tables
 from pipeline.commands import status as status_command
 from pipeline.log import Log
 from pipeline.metrics import METRICS, or_none
+from pipeline.metrics.leaderboard import Leaderboard
 from pipeline.predictions import TargetSpec
 from pipeline.scoring import cv_in_words, mean_of
 from pipeline.vision import scored as watching
@@ -26,6 +28,17 @@ from tests.drawn import COLOURS, SHAPES, write_competition
 
 COLOUR, SHAPE = TargetSpec("colour", "category", tuple(COLOURS)), TargetSpec("shape", "category", SHAPES)
 AGE = TargetSpec("age", "regression")
+
+
+def leaderboard(metric: str, names: Sequence[str]) -> Leaderboard:
+    return Leaderboard.read(metric, dict.fromkeys(names, "binary"))
+
+
+def scored_of(metric: str, targets: Sequence[str], specs: Sequence[TargetSpec], held_out: pd.DataFrame) -> Scored:
+    return Scored.of(Leaderboard.read(metric, {spec.name: spec.kind for spec in specs}), targets, specs, held_out)
+
+
+AUC = leaderboard("auc", "abc")
 
 
 def probabilities(path: Path) -> None:
@@ -200,15 +213,15 @@ def test_another_metric_is_not_taken_for_the_recorded_one(auc):
 def test_mean_and_spread_by_hand():
     cv = {"a": {"auc": 0.9}, "b": {"auc": 0.7}, "c": {"auc": 0.1}}
     folds = {"a": [0.9, 0.8, 1.0], "b": [0.7, 0.6, 0.5], "c": [0.0, 0.0, 0.0]}
-    mean = mean_of("auc", ["a", "b"], cv, folds)
+    mean = mean_of(AUC, ["a", "b"], cv, folds)
     assert mean == {"metric": "auc", "targets": ["a", "b"], "value": 0.8, "folds": [0.8, 0.7, 0.75], "spread": 0.05}
-    gap = mean_of("auc", ["a", "b"], cv, {**folds, "b": [0.7, None, 0.5]})
+    gap = mean_of(AUC, ["a", "b"], cv, {**folds, "b": [0.7, None, 0.5]})
     assert (gap["folds"], gap["spread"]) == ([0.8, None, 0.75], pytest.approx(0.05 / np.sqrt(2), abs=1e-6))
-    assert mean_of("auc", ["a"], cv, {"a": [0.9]})["spread"] is None
-    assert mean_of("auc", ["a"], {"a": {"auc": float("nan")}}, {})["value"] is None
-    assert mean_of("auc", ["a"], {"a": {"accuracy": 1.0}}, folds) == mean_of("auc", [], cv, folds) == {}
+    assert mean_of(AUC, ["a"], cv, {"a": [0.9]})["spread"] is None
+    assert mean_of(AUC, ["a"], {"a": {"auc": float("nan")}}, {})["value"] is None
+    assert mean_of(AUC, ["a"], {"a": {"accuracy": 1.0}}, folds) == mean_of(AUC, [], cv, folds) == {}
     assert cv_in_words(cv, mean) == "mean auc 0.8000 ± 0.0500 over 3 folds (a auc 0.9000, b auc 0.7000, c auc 0.1000)"
-    alone = mean_of("auc", ["b"], cv, {})
+    alone = mean_of(AUC, ["b"], cv, {})
     assert cv_in_words(cv, alone) == "b auc 0.7000 (a auc 0.9000, c auc 0.1000)"
     assert cv_in_words({f"t{n}": {"auc": 0.5} for n in range(9)}, mean) == "mean auc 0.8000 ± 0.0500 over 3 folds"
 
@@ -235,7 +248,7 @@ def test_an_epochs_metric_is_that_of_all_rows_and_not_a_mean_of_batches():
     joint, generator = JointLabels(heads), torch.Generator().manual_seed(3)
     raw = torch.randn(30, 6, generator=generator)
     rows = pd.DataFrame({"shape": list(SHAPES) * 15, "age": 0.0, "colour": list(COLOURS) * 10})
-    scored = Scored.of("auc", ["colour"], [SHAPE, AGE, COLOUR], rows)
+    scored = scored_of("auc", ["colour"], [SHAPE, AGE, COLOUR], rows)
     metrics = {metric.name: metric for metric in scored.metrics(joint)}
     assert list(metrics) == ["shape_auc", "colour_auc"]
     for metric in metrics.values():
@@ -252,7 +265,7 @@ def test_an_epochs_metric_is_that_of_all_rows_and_not_a_mean_of_batches():
 
 
 def test_numbers_are_scored_in_their_own_units():
-    scored = Scored.of("rmse", ["age"], [AGE], pd.DataFrame({"age": [40.0, 60.0]}))
+    scored = scored_of("rmse", ["age"], [AGE], pd.DataFrame({"age": [40.0, 60.0]}))
     (metric,) = scored.metrics(JointLabels([Head(AGE, "mse", center=50.0, scale=10.0)]))
     metric.accumulate(Batches(torch.tensor([[-1.0], [-1.0]])))
     assert metric.value == pytest.approx(np.sqrt(200))
@@ -260,21 +273,21 @@ def test_numbers_are_scored_in_their_own_units():
 
 def test_the_error_that_is_told_already_is_not_told_twice():
     heads, rows = [Head(AGE, "mse"), Head(SHAPE, "cross_entropy")], pd.DataFrame({"age": [1.0], "shape": ["bar"]})
-    scored = Scored.of("mae", ["age"], [AGE, SHAPE], rows)
+    scored = scored_of("mae", ["age"], [AGE, SHAPE], rows)
     assert scored.metrics(JointLabels(heads)) == []
-    assert columns_of_line(heads, scored) == (("age_mae", ["age_mae"]), ["shape_error_rate"])
+    assert columns_of_line(heads, scored) == (("age_mae", {"age_mae": 1.0}), ["shape_error_rate"])
 
 
 def test_what_would_be_felt_is_not_computed_every_epoch(monkeypatch):
     rows = pd.DataFrame({"colour": ["red", "blue"], "shape": ["bar", "dot"]})
     heads = [Head(COLOUR, "cross_entropy"), Head(SHAPE, "cross_entropy")]
     monkeypatch.setattr(watching, "SORTED", 2)
-    scored = Scored.of("auc", ["colour"], [COLOUR, SHAPE], rows)
+    scored = scored_of("auc", ["colour"], [COLOUR, SHAPE], rows)
     assert list(scored.truth) == ["shape"]
-    assert columns_of_line(heads, scored) == (("", ()), ["colour_error_rate", "shape_auc"])
-    assert set(Scored.of("accuracy", ["colour"], [COLOUR, SHAPE], rows).truth) == {"colour", "shape"}
+    assert columns_of_line(heads, scored) == (("", {}), ["colour_error_rate", "shape_auc"])
+    assert set(scored_of("accuracy", ["colour"], [COLOUR, SHAPE], rows).truth) == {"colour", "shape"}
     monkeypatch.setattr(watching, "CELLS", 5)
-    assert list(Scored.of("accuracy", ["colour"], [COLOUR, SHAPE], rows).truth) == ["shape"]
+    assert list(scored_of("accuracy", ["colour"], [COLOUR, SHAPE], rows).truth) == ["shape"]
 
 
 class Said(Log):
@@ -288,7 +301,7 @@ class Said(Log):
 def test_with_many_targets_an_epochs_line_is_their_mean_and_history_has_each():
     specs = [TargetSpec(f"finding_{n}", "binary", ("no", "yes")) for n in range(9)]
     rows = pd.DataFrame({spec.name: ["no", "yes"] for spec in specs})
-    scored = Scored.of("auc", [spec.name for spec in specs], specs, rows)
+    scored = scored_of("auc", [spec.name for spec in specs], specs, rows)
     heads, log = [Head(spec, "cross_entropy") for spec in specs], Said()
     say = epoch_line(log, "train m fold 1/5", 3, *columns_of_line(heads, scored))
     row = {"epoch": 0, "train_loss": 1.0, "valid_loss": 2.0, "seconds": 4.0}
@@ -305,7 +318,7 @@ def test_epochs_from_before_a_restart_may_have_other_columns():
 
 def test_a_learner_without_a_leaderboard_says_the_errors():
     assert columns_of_line([Head(AGE, "mse"), Head(SHAPE, "cross_entropy")], None) == (
-        ("", ()),
+        ("", {}),
         ["age_mae", "shape_error_rate"],
     )
 
@@ -322,7 +335,7 @@ def members(targets: int, scored: int) -> list[dict]:
     for place, name in enumerate([*NAMES, "ensemble"]):
         cv = {target: {"auc": 0.5 + n / 20, "error_rate": 0.1} for n, target in enumerate(names)}
         each = {target: [0.8, 0.9 - place / 100] for target in names}
-        mean = mean_of("auc", names[:scored], cv, each)
+        mean = mean_of(leaderboard("auc", names), names[:scored], cv, each)
         plain = {"cv": {}, "mean": {}} if name == "ensemble" else {"cv": cv, "mean": mean}
         rows.append({"name": name, **plain, "tta_cv": cv, "tta_mean": mean, "seconds": 123456.0})
         rows[-1] |= dict.fromkeys(("score", "public", "private"), 0.12345) | {"test": dict.fromkeys(names, 0.3)}
