@@ -76,8 +76,11 @@ class Kind(Protocol[C_contra, D_contra, M_contra]):
         """Whether its models are worth a machine elsewhere, such as a kernel on Kaggle."""
         ...
 
-    def build_manifest(self, comp: C_contra, raw: Path) -> pd.DataFrame:
-        """One row an example. Raises RequestError for anything in the file that the raw folder contradicts."""
+    def build_manifest(self, comp: C_contra, raw: Path, log: Log) -> pd.DataFrame:
+        """One row an example; what was passed over goes to `log`.
+
+        Raises RequestError for anything in the file that the raw folder contradicts.
+        """
         ...
 
     def own_sample(self, comp: C_contra, manifest: pd.DataFrame) -> pd.DataFrame | None:

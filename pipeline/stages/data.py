@@ -9,6 +9,7 @@ import pandas as pd
 
 from pipeline.config import Competition
 from pipeline.data.fetch import fetch, identity
+from pipeline.data.layouts import own_layouts
 from pipeline.data.tables import read_table
 from pipeline.errors import RequestError
 from pipeline.freshness import Step
@@ -29,7 +30,7 @@ def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False)
     if making.done() and not force and not fetched:
         return False
     kind = kind_of(comp)
-    manifest = kind.build_manifest(comp, workspace.raw)
+    manifest = kind.build_manifest(comp, workspace.raw, log)
     if comp.data.held_back is not None:
         manifest = _hold_back(manifest, comp, workspace, comp.data.held_back)
     own = kind.own_sample(comp, manifest)
@@ -55,6 +56,8 @@ def step(comp: Competition, workspace: Workspace) -> Step:
         "sample": comp.submission.sample,
         "files": _listing(workspace.raw),
     }
+    if own_layouts():
+        inputs["layouts"] = own_layouts()
     outputs = [workspace.manifest]
     if comp.data.held_back is not None:
         inputs["seed"] = comp.seed

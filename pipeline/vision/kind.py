@@ -45,8 +45,8 @@ class ImageKind:
     makes_sample = False
     travels = True
 
-    def build_manifest(self, comp: ImageCompetition, raw: Path) -> pd.DataFrame:
-        manifest = build_manifest(raw, comp.data, comp.targets, raw / comp.submission.sample)
+    def build_manifest(self, comp: ImageCompetition, raw: Path, log: Log) -> pd.DataFrame:
+        manifest = build_manifest(raw, comp.data, comp.targets, raw / comp.submission.sample, log)
         if any(target.folder for target in comp.targets):
             empty = empty_class_folders(raw, comp.data)
             if empty:

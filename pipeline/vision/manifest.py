@@ -11,19 +11,22 @@ import pandas as pd
 
 from pipeline.config import Target
 from pipeline.data.readers import image_endings
-from pipeline.data.tables import neighbours, read_table
+from pipeline.data.tables import copies_in_words, each_once, lines_of, neighbours, read_table
 from pipeline.errors import RequestError
+from pipeline.log import Log
 from pipeline.vision.config import ImageData
 
 
-def build_manifest(raw: Path, data: ImageData, targets: Sequence[Target], sample: Path | None) -> pd.DataFrame:
+def build_manifest(
+    raw: Path, data: ImageData, targets: Sequence[Target], sample: Path | None, log: Log | None = None
+) -> pd.DataFrame:
     """All images of a competition, sorted by split and id: columns id, split, path, bytes, then the targets.
 
     `path` is relative to `raw`; labels are text, numbers for regression, and missing for test rows. `sample`
     is the sample submission, whose ids name the test images where `data.test` is a pattern. Raises
     RequestError for anything in the file that the raw folder contradicts.
     """
-    rows, table = _train_rows(raw, data)
+    rows, table = _train_rows(raw, data, log)
     labels = {target.name: _labels(target, rows, table, data) for target in targets}
     parts = [rows.assign(split="train", **labels)]
     if data.test is not None:
@@ -48,16 +51,28 @@ def walk_images(folder: Path) -> list[str]:
     return sorted(found)
 
 
-def _train_rows(raw: Path, data: ImageData) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _train_rows(raw: Path, data: ImageData, log: Log | None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Ids and paths, and the table that they are from, row for row; without columns where they are from a folder."""
     if data.table is None:
         rows = _walk(raw, data.images, "data.images")
         return rows, pd.DataFrame(index=rows.index)
-    table = read_table(raw / data.table, "data.table")
-    _need_column(table, data.id, data.table, "data.id")
-    _refuse_repeats(table[data.id], data.table, data.id)
+    table = read_rows(raw, data, data.table, "data.table", log)
     paths = _paths(table, data.id, data.images, data.table, "data.images")
     return pd.DataFrame({"id": table[data.id], "path": paths}), table
+
+
+def read_rows(raw: Path, data: ImageData, name: str, key: str, log: Log | None) -> pd.DataFrame:
+    """A table with a row an image: of rows that are equal in every cell the first.
+
+    Raises RequestError for ids that are empty, or whose rows differ.
+    """
+    table = read_table(raw / name, key, separator=data.separator)
+    _need_column(table, data.id, name, "data.id")
+    once = each_once(table, table[data.id])
+    if log is not None and len(once) < len(table):
+        log.warn(copies_in_words(key, name, len(table), len(once)))
+    _refuse_repeats(once[data.id], name, data.id, raw / name, data.separator)
+    return once.reset_index(drop=True)
 
 
 def find_test_rows(raw: Path, data: ImageData, sample: Path | None) -> pd.DataFrame:
@@ -71,7 +86,7 @@ def find_test_rows(raw: Path, data: ImageData, sample: Path | None) -> pd.DataFr
             raise RequestError(f"data.test = {data.test!r} takes its ids from the sample submission, which is missing")
         table = read_table(sample, "submission.sample")
         _need_column(table, data.id, sample.name, "data.id")
-        _refuse_repeats(table[data.id], sample.name, data.id)
+        _refuse_repeats(table[data.id], sample.name, data.id, sample)
         paths = _paths(table, data.id, data.test, sample.name, "data.test")
         rows = pd.DataFrame({"id": table[data.id], "path": paths})
     return rows
@@ -177,12 +192,15 @@ def _need_column(table: pd.DataFrame, column: str, where: str, key: str) -> None
         raise RequestError(f"{key}: {where} has no column {column!r}; it has {', '.join(table.columns)}{hint}")
 
 
-def _refuse_repeats(ids: pd.Series, where: str, column: str) -> None:
+def _refuse_repeats(ids: pd.Series, where: str, column: str, path: Path, separator: str | None = None) -> None:
+    """`ids` are numbered by their rows in the table at `path`."""
     repeated = ids[ids.duplicated()]
     if len(repeated):
+        rows = ids.index[ids == repeated.iloc[0]][:2].tolist()
+        lines = " and ".join(map(str, lines_of(path, rows, separator=separator)))
         raise RequestError(
             f"data.id: column {column!r} of {where} repeats {len(repeated)} ids ({_some(repeated)}); "
-            "every image needs its own"
+            f"every image needs its own, and lines {lines} both have {repeated.iloc[0]!r}"
         )
     blank = ids[ids.str.strip() == ""]
     if len(blank):
