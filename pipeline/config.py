@@ -213,11 +213,24 @@ class Target(Section, frozen=True):
         return Settings(found | code_in("kind", KINDS, self.kind), found.defaults, found.from_spelled)
 
 
+def _separator(value: object) -> object:
+    """A separator as it is in the file; blanks stand for runs of them."""
+    if isinstance(value, str):
+        value = {"\\t": "\t", "tab": "\t", "blanks": " "}.get(value, value)
+        if not value or any(mark in value for mark in '\r\n"'):
+            raise ValueError("expected what stands between cells, such as ';', '::', or ' ' for blanks")
+    return value
+
+
+Separator = Annotated[str, BeforeValidator(_separator)]
+
+
 class Data(Section, frozen=True):
     """Where the raw files hold what: the part that the stages ask for."""
 
     id: str = "id"  # the column of the sample submission that names a row
     test: str | None = None
+    separator: Separator | None = None  # of the tables of rows, where it is not the one that is found out
 
     @property
     def held_back(self) -> float | None:

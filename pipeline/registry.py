@@ -23,6 +23,7 @@ ROOMS = (
     "pipeline.losses",
     "pipeline.metrics",
     "pipeline.forms",
+    "pipeline.data.layouts",
     "pipeline.data.readers",
     "pipeline.vision.augmentations",
     "pipeline.vision.poolings",

@@ -67,7 +67,7 @@ def test_a_blank_is_no_answer_but_for_tags(tmp_path):
     assert priors(kind, manifest["kind"]).tolist() == [0.5, 0.5]
     assert priors(age, manifest["age"]).tolist() == [3.75]
     assert strata_of(kind, manifest["kind"]).tolist() == [0, 2, 1]
-    assert strata_of(tags, manifest["tags"]) is None
+    assert strata_of(tags, manifest["tags"]).toarray().tolist() == [[0, 0], [1, 1], [1, 0]]
     truth, values = answered(truth_of(kind, manifest["kind"]), np.eye(3))
     assert (truth.tolist(), values.tolist()) == ([0, 1], [[1, 0, 0], [0, 0, 1]])
 

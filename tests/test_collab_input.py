@@ -211,3 +211,80 @@ def test_columns_become_flags_words_and_bins():
     dates = encode(pd.Series(["01-Jan-1995", "24-Feb-1996", "03-May-1997"]))
     assert dates.argmax(axis=1).tolist() == sorted(dates.argmax(axis=1).tolist())
     assert encode(pd.Series([f"word {letter}" for letter in map(chr, range(300, 600))])).shape == (300, 0)
+
+
+# Tables of other forms
+
+
+def manifest_of(rated):
+    return pd.read_parquet(rated.folder / "root/data/rated/.pipeline/manifest.parquet")
+
+
+def test_the_form_of_the_tables_changes_nothing(rated):
+    assert check(rated).code == 0
+    expected = manifest_of(rated)
+    for separator, encoding in ((";", "utf-16"), ("\t", "latin-1"), ("|", "utf-8-sig")):
+        rated.rows.to_csv(rated.raw / "ratings.csv", index=False, sep=separator, encoding=encoding)
+        result = check(rated)
+        assert result.code == 0, result.err
+        pd.testing.assert_frame_equal(manifest_of(rated), expected)
+    rated.rows.to_json(rated.raw / "ratings.csv", orient="records", lines=True)
+    assert check(rated).code == 0
+    pd.testing.assert_frame_equal(manifest_of(rated), expected)
+
+
+def test_blanks_between_columns_without_a_header_and_comments_before(rated, tmp_path):
+    lines = "".join(f"{r.who} {r.film} {r.stars} {r.when}\n" for r in rated.rows.itertuples())
+    (rated.raw / "ratings.csv").write_text(f"% bip weighted\n{lines}")
+    sets = ["data.user=0", "data.item=1", "data.rating=2", "data.timestamp=3"]
+    sets += ["data.users={table='people.csv', id='who'}", "data.items={table='films.csv', id='film'}"]
+    result = check(rated, *sets)
+    assert result.code == 0, result.err
+    assert len(manifest_of(rated)) == len(rated.rows)
+
+
+def test_a_row_longer_than_the_header_is_refused_with_its_line(rated):
+    lines = (rated.raw / "ratings.csv").read_text().splitlines()
+    (rated.raw / "ratings.csv").write_text("\n".join([lines[0], *(f"{line},nice" for line in lines[1:])]) + "\n")
+    result = check(rated)
+    assert result.code == 2
+    assert "line 2 has 5 cells, its header names 4" in result.err
+    (rated.raw / "ratings.csv").write_text("\n".join([lines[0], *(f"{line}," for line in lines[1:])]) + "\n")
+    assert check(rated).code == 0
+    assert len(manifest_of(rated)) == len(rated.rows)
+
+
+def test_a_header_that_is_not_there_is_told(rated):
+    rated.rows.to_csv(rated.raw / "ratings.csv", index=False, header=False)
+    assert "where a table has no header, columns are numbers: user = 0" in check(rated).err
+
+
+def test_a_table_about_other_items_is_refused_and_one_that_lacks_most_is_warned_of(rated):
+    films = pd.read_csv(rated.raw / "films.csv", dtype=str)
+    films.assign(film=films["film"].str.removeprefix("f")).to_csv(rated.raw / "films.csv", index=False)
+    result = check(rated)
+    assert result.code == 2
+    assert "data.items: films.csv has none of the 30 items of ratings.csv" in result.err
+    assert "is '0'; is data.items.id the right column?" in result.err
+    films.iloc[:10].to_csv(rated.raw / "films.csv", index=False)
+    result = pipeline("data", rated.file, "--root", rated.folder / "root")
+    assert result.code == 0
+    assert "data.items: films.csv lacks 20 of the 30 items of ratings.csv, such as 'f" in result.err
+    films.to_csv(rated.raw / "films.csv", index=False)
+    assert "warning" not in pipeline("data", rated.file, "--root", rated.folder / "root").err
+
+
+def test_titles_with_escaped_quotes_are_read(rated):
+    films = pd.read_csv(rated.raw / "films.csv", dtype=str)
+    rows = [f'"{f}";"The \\"{f}\\" &amp; more; again"' for f in films["film"]]
+    (rated.raw / "films.csv").write_text("\n".join(['"film";"title"', *rows]) + "\n", encoding="latin-1")
+    assert check(rated).code == 0
+    assert all(title.startswith('The "f') for title in audit(rated)["corner"]["titles"])
+
+
+def test_of_a_table_of_items_only_rows_that_differ_are_refused(rated):
+    films = pd.read_csv(rated.raw / "films.csv", dtype=str)
+    pd.concat([films, films.iloc[[3]]]).to_csv(rated.raw / "films.csv", index=False)
+    assert check(rated).code == 0
+    pd.concat([films, films.iloc[[3]].assign(title="Other")]).to_csv(rated.raw / "films.csv", index=False)
+    assert "more than one row of id 'f3', and they differ: lines 5 and 32" in check(rated).err

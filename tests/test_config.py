@@ -429,3 +429,15 @@ def test_any_override_loads_or_is_refused_in_two_lines(overrides):
     except RequestError as error:
         said = str(error)
     assert 1 <= len(said.splitlines()) <= 2
+
+
+def test_a_byte_order_mark_in_front_of_the_file_is_no_part_of_it(tiny):
+    tiny.file.write_text(tiny.file.read_text(), encoding="utf-8-sig")
+    assert tiny.load().slug == "tiny"
+
+
+def test_a_separator_is_said_as_it_is_in_the_file(tiny):
+    assert tiny.load("data.separator='\\t'").data.separator == "\t"
+    assert tiny.load("data.separator=;").data.separator == ";"
+    with pytest.raises(RequestError, match=r"data\.separator: found ''"):
+        tiny.load("data.separator=''")

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from pipeline.collab.algorithms.settings import RatingsModel
-from pipeline.config import Competition, Data, Folds, Target, refuse_repeats
+from pipeline.config import Competition, Data, Folds, Separator, Target, refuse_repeats
 from pipeline.settings import Section
 
 Column = str | Annotated[int, Field(ge=0)]  # a name, or a number from 0 where the table has no header
@@ -22,6 +22,7 @@ class SideTable(Section, frozen=True):
     id: Column = 0
     title: Column | None = None
     features: list[Column] | None = None  # all other columns unless named
+    separator: Separator | None = None
 
 
 class RatingsData(Data, frozen=True):

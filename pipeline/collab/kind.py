@@ -40,7 +40,7 @@ class RatingsKind:
     travels = False
 
     def build_manifest(self, comp: RatingsCompetition, raw: Path, log: Log) -> pd.DataFrame:
-        return build_manifest(raw, comp.data)
+        return build_manifest(raw, comp.data, log)
 
     def own_sample(self, comp: RatingsCompetition, manifest: pd.DataFrame) -> pd.DataFrame | None:
         """For a competition that has a test table and no sample: id and rating."""
@@ -137,7 +137,7 @@ def _own_ids(data: RatingsData, raw: Path) -> pd.Series | None:
     """<user>/<item> by the test table's own id, where it has one."""
     if data.test is None or isinstance(data.user, int):
         return None
-    table = read_text(find(raw, data.test, data.table, "data.test"), True, "data.test")
+    table = read_text(find(raw, data.test, data.table, "data.test"), True, "data.test", data.separator)
     if data.id not in table.columns:
         return None
     if table[data.id].duplicated().any():

@@ -8,13 +8,16 @@ import pandas as pd
 from pipeline.collab.config import RATING, RatingsData
 from pipeline.collab.ratings import ids_of, read_pairs, read_ratings, read_side
 from pipeline.errors import RequestError
+from pipeline.log import Log
 
+FEW = 0.5  # a table of users or items that lacks more than this part is warned of
 COLUMNS = ["id", "split", "user", "item", "timestamp", "copies", "contradicts", RATING]
 
 
-def build_manifest(raw: Path, data: RatingsData) -> pd.DataFrame:
+def build_manifest(raw: Path, data: RatingsData, log: Log | None = None) -> pd.DataFrame:
     """Sorted by split and id. Of several ratings of one pair the latest counts; `copies` says how many there were,
-    `contradicts` whether they differ. Raises RequestError for anything that cannot be read as ratings.
+    `contradicts` whether they differ. What might not be meant goes to `log`. Raises RequestError for anything that
+    cannot be read as ratings.
     """
     rated = read_ratings(raw, data)
     for part in ("user", "item"):
@@ -27,11 +30,28 @@ def build_manifest(raw: Path, data: RatingsData) -> pd.DataFrame:
     parts = [train]
     if data.test is not None:
         parts.append(_test(raw, data, data.test))
-    for key, side in (("data.items", data.items), ("data.users", data.users)):
-        if side is not None:
-            read_side(raw, side, data, key)  # what is wrong there is said now, not after training
     manifest = pd.concat(parts, ignore_index=True)[COLUMNS]
+    for part, side in (("item", data.items), ("user", data.users)):
+        if side is not None:  # what is wrong there is said now, not after training
+            _compare(manifest[part], read_side(raw, side, data, f"data.{part}s"), side.table, data.table, part, log)
     return manifest.sort_values(["split", "id"], ascending=[False, True], ignore_index=True)
+
+
+def _compare(rated: pd.Series, table: pd.DataFrame, name: str, ratings: str, part: str, log: Log | None) -> None:
+    """Whether a table of users or items is about those of the ratings: ids may be spelled in another way there."""
+    ids = pd.Index(rated.unique())
+    lacking = ids[~ids.isin(table.index)]
+    if len(lacking) == len(ids):
+        there = repr(table.index[0]) if len(table) else "nobody"
+        raise RequestError(
+            f"data.{part}s: {name} has none of the {len(ids)} {part}s of {ratings}, where the first is {ids[0]!r}; "
+            f"here the first of {len(table)} is {there}; is data.{part}s.id the right column?"
+        )
+    if log is not None and len(lacking) > FEW * len(ids):
+        other = table.index[~table.index.isin(ids)]
+        others = f"it has others, such as {other[0]!r}" if len(other) else "it has no others"
+        lacks = f"{name} lacks {len(lacking)} of the {len(ids)} {part}s of {ratings}, such as {lacking[0]!r}"
+        log.warn(f"data.{part}s: {lacks}; {others}")
 
 
 def _latest(rated: pd.DataFrame) -> pd.DataFrame:

@@ -1,18 +1,16 @@
 """Reading tables of ratings, users and items, as text."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from pipeline.collab.config import Column, RatingsData, SideTable
+from pipeline.data.tables import each_once, lines_of, read_table
 from pipeline.errors import RequestError
 from pipeline.freshness import digest
-
-SEPARATORS = ("\t", "::", "|", ";", ",")
-ENCODINGS = ("utf-8-sig", "latin-1")  # MovieLens 100k spells its titles in the latter
 
 
 def read_ratings(raw: Path, data: RatingsData) -> pd.DataFrame:
@@ -35,12 +33,22 @@ def read_pairs(raw: Path, data: RatingsData, name: str, key: str) -> pd.DataFram
 
 
 def read_side(raw: Path, side: SideTable, data: RatingsData, key: str) -> pd.DataFrame:
-    """A table of users or items as text, indexed by raw id. Raises RequestError for repeated ids."""
+    """A table of users or items as text, indexed by raw id; rows that are equal in every cell once.
+
+    Raises RequestError for ids whose rows differ.
+    """
     header = isinstance(side.id, str) or isinstance(data.user, str)  # one style of tables in a competition
-    table = read_text(find(raw, side.table, data.table, key), header, key)
+    path = find(raw, side.table, data.table, key)
+    table = read_text(path, header, key, side.separator)
+    table = each_once(table, _column(table, side.id, side.table, f"{key}.id"))
     ids = _column(table, side.id, side.table, f"{key}.id")
     if ids.duplicated().any():
-        raise RequestError(f"{key}: {side.table} has more than one row of id {ids[ids.duplicated()].iloc[0]!r}")
+        first = ids[ids.duplicated()].iloc[0]
+        lines = lines_of(path, ids.index[ids == first][:2].tolist(), header, side.separator)
+        raise RequestError(
+            f"{key}: {side.table} has more than one row of id {first!r}, and they differ: lines "
+            f"{' and '.join(map(str, lines))}"
+        )
     for column in [side.title, *(side.features or [])]:
         if column is not None:
             _column(table, column, side.table, key)
@@ -75,35 +83,13 @@ def digest_of(raw: Path, name: str, table: str) -> str | None:
     return next(filter(None, map(digest, places_of(raw, name, table))), None)
 
 
-def read_text(path: Path, header: bool, key: str) -> pd.DataFrame:
-    """A table as text, its separator and encoding found out. Raises RequestError if it cannot be read."""
-    for encoding in ENCODINGS:
-        try:
-            return pd.read_csv(
-                path,
-                sep=_separator(path, encoding),
-                header=0 if header else None,
-                dtype=str,
-                keep_default_na=False,
-                encoding=encoding,
-                engine="python" if _separator(path, encoding) == "::" else "c",
-            )
-        except UnicodeDecodeError:
-            continue
-        except (OSError, ValueError, pd.errors.ParserError) as error:
-            raise RequestError(f"{key}: {path} is not a readable table ({error})") from error
-    raise RequestError(f"{key}: {path} is neither UTF-8 nor Latin-1 text")
-
-
-def _separator(path: Path, encoding: str) -> str:
-    """The first of the usual separators that its first line has."""
-    with path.open(encoding=encoding) as file:
-        line = file.readline()
-    return next((mark for mark in SEPARATORS if mark in line), ",")
+def read_text(path: Path, header: bool, key: str, separator: str | None = None) -> pd.DataFrame:
+    """A table as text. Raises RequestError if it cannot be read."""
+    return read_table(path, key, header, separator)
 
 
 def _pairs(raw: Path, data: RatingsData, name: str, key: str) -> pd.DataFrame:
-    table = read_text(find(raw, name, data.table, key), isinstance(data.user, str), key)
+    table = read_text(find(raw, name, data.table, key), isinstance(data.user, str), key, data.separator)
     if not len(table):
         raise RequestError(f"{key}: {name} has no rows")
     for part, column in (("user", data.user), ("item", data.item)):
@@ -120,14 +106,23 @@ def _pairs(raw: Path, data: RatingsData, name: str, key: str) -> pd.DataFrame:
 def _column(table: pd.DataFrame, column: Column, where: str, key: str) -> pd.Series:
     if isinstance(column, int):
         if column >= table.shape[1]:
-            raise RequestError(f"{key}: {where} has {table.shape[1]} columns, numbered from 0; there is no {column}")
+            hint = "; data.separator says what stands between them" if table.shape[1] == 1 else ""
+            raise RequestError(
+                f"{key}: {where} has {table.shape[1]} columns, numbered from 0; there is no {column}{hint}"
+            )
         return table.iloc[:, column]
     if column not in table.columns:
         known = list(map(str, table.columns))
         near = difflib.get_close_matches(column, known, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else _no_header(known)
         raise RequestError(f"{key}: {where} has no column {column!r}; it has {', '.join(known)}{hint}")
     return table[column]
+
+
+def _no_header(names: Sequence[str]) -> str:
+    """A hint where what should be names of columns looks like the first row."""
+    numbers = pd.to_numeric(pd.Series(list(names), dtype=str), errors="coerce").notna()
+    return "; where a table has no header, columns are numbers: user = 0, item = 1, ..." if numbers.any() else ""
 
 
 def _numbers(said: pd.Series, where: str, what: str) -> np.ndarray:

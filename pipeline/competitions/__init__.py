@@ -68,7 +68,7 @@ def _read(name: str) -> tuple[str, str]:
             "a file of your own is given as a path ending in .toml"
         )
     try:
-        return Path(name).read_text(encoding="utf-8"), name
+        return Path(name).read_text(encoding="utf-8-sig"), name  # editors put a byte-order mark in front
     except FileNotFoundError:
         raise RequestError(f"no competition file at {name}; `pipeline new SLUG` writes one") from None
     except (OSError, UnicodeDecodeError) as error:

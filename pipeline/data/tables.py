@@ -1,21 +1,45 @@
-"""Tables as text: reading a CSV, and what to say where there is none."""
+"""Tables as text: reading one of any of the usual layouts, and what to say where there is none."""
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from pipeline.data.layouts import layout_of
+from pipeline.data.text import text_of
 from pipeline.errors import RequestError
 
 
-def read_table(path: Path, what: str) -> pd.DataFrame:
-    """A CSV as text, nothing taken for missing but empty cells. Raises RequestError if it cannot be read."""
+def read_table(path: Path, key: str, header: bool = True, separator: str | None = None) -> pd.DataFrame:
+    """A table as text, nothing taken for missing but empty cells; columns are numbered without a header.
+
+    Its encoding, layout and separator are found out (`separator`: as the file says it). `key` names the setting that
+    names the table. Raises RequestError if it cannot be read, with the first line that does not fit the header.
+    """
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        text = text_of(path)
+        return layout_of(path.name, text).read(text, header, separator)
     except FileNotFoundError:
-        raise RequestError(f"{what}: no file at {path}{neighbours(path)}") from None
+        raise RequestError(f"{key}: no file at {path}{neighbours(path)}") from None
     except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise RequestError(f"{what}: {path} is not a readable CSV ({error})") from error
+        raise RequestError(f"{key}: {path} is not a readable CSV ({error})") from error
+
+
+def lines_of(path: Path, rows: Sequence[int], header: bool = True, separator: str | None = None) -> list[int]:
+    """In which lines of a table, which can be read, these rows begin: for messages."""
+    text = text_of(path)
+    return layout_of(path.name, text).lines(text, header, separator, rows)
+
+
+def each_once(table: pd.DataFrame, ids: pd.Series) -> pd.DataFrame:
+    """Of rows that are equal in every cell the first, with its number in the index; others of an id stay."""
+    return table[~table.duplicated()] if ids.duplicated().any() else table
+
+
+def copies_in_words(key: str, name: str, before: int, after: int) -> str:
+    """What to warn of where `each_once` left rows out."""
+    return f"{key}: {before - after} of {before} rows of {name} are there already, cell for cell; each is taken once"
 
 
 def neighbours(path: Path) -> str:

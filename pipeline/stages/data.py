@@ -13,6 +13,7 @@ from pipeline.config import Competition
 from pipeline.data.classes import classes_in_words, doubts_about
 from pipeline.data.fetch import fetch, identity
 from pipeline.data.labels import specs_of, strata_of
+from pipeline.data.layouts import own_layouts
 from pipeline.data.stratify import choose_share
 from pipeline.data.tables import read_table
 from pipeline.data.walk import without_circles
@@ -71,6 +72,8 @@ def step(comp: Competition, workspace: Workspace) -> Step:
         "sample": comp.submission.sample,
         "files": _listing(workspace.raw),
     }
+    if own_layouts():
+        inputs["layouts"] = own_layouts()
     outputs = [workspace.manifest]
     if comp.data.held_back is not None:
         inputs["seed"] = comp.seed

@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline.config import Target
 from pipeline.data.readers import image_endings
-from pipeline.data.tables import neighbours, read_table
+from pipeline.data.tables import copies_in_words, each_once, lines_of, neighbours, read_table
 from pipeline.data.walk import endings_in_words, walk
 from pipeline.errors import RequestError
 from pipeline.log import Log
@@ -61,11 +61,23 @@ def _train_rows(raw: Path, data: ImageData, log: Log | None) -> tuple[pd.DataFra
         other = None if data.test is None else fixed_folder(data.test)
         rows = _walk(raw, data.images, "data.images", other, log)
         return rows, pd.DataFrame(index=rows.index)
-    table = read_table(raw / data.table, "data.table")
-    need_column(table, data.id, data.table, "data.id")
-    _refuse_repeats(table[data.id], data.table, data.id)
+    table = read_rows(raw, data, data.table, "data.table", log)
     paths = _paths(raw, table, data.id, data.images, data.table, "data.images")
     return pd.DataFrame({"id": table[data.id], "path": paths}), table
+
+
+def read_rows(raw: Path, data: ImageData, name: str, key: str, log: Log | None) -> pd.DataFrame:
+    """A table with a row an image: of rows that are equal in every cell the first.
+
+    Raises RequestError for ids that are empty, or whose rows differ.
+    """
+    table = read_table(raw / name, key, separator=data.separator)
+    need_column(table, data.id, name, "data.id")
+    once = each_once(table, table[data.id])
+    if log is not None and len(once) < len(table):
+        log.warn(copies_in_words(key, name, len(table), len(once)))
+    _refuse_repeats(once[data.id], name, data.id, raw / name, data.separator)
+    return once.reset_index(drop=True)
 
 
 def find_test_rows(raw: Path, data: ImageData, sample: Path | None, log: Log | None = None) -> pd.DataFrame:
@@ -79,7 +91,7 @@ def find_test_rows(raw: Path, data: ImageData, sample: Path | None, log: Log | N
             raise RequestError(f"data.test = {data.test!r} takes its ids from the sample submission, which is missing")
         table = read_table(sample, "submission.sample")
         need_column(table, data.id, sample.name, "data.id")
-        _refuse_repeats(table[data.id], sample.name, data.id)
+        _refuse_repeats(table[data.id], sample.name, data.id, sample)
         paths = _paths(raw, table, data.id, data.test, sample.name, "data.test")
         rows = pd.DataFrame({"id": table[data.id], "path": paths})
     return rows
@@ -165,12 +177,15 @@ def _refuse_missing(manifest: pd.DataFrame, raw: Path, data: ImageData) -> None:
         raise RequestError(f"data.images = {data.images!r} leads out of {raw}: {some(escaped)}")
 
 
-def _refuse_repeats(ids: pd.Series, where: str, column: str) -> None:
+def _refuse_repeats(ids: pd.Series, where: str, column: str, path: Path, separator: str | None = None) -> None:
+    """`ids` are numbered by their rows in the table at `path`."""
     repeated = ids[ids.duplicated()]
     if len(repeated):
+        rows = ids.index[ids == repeated.iloc[0]][:2].tolist()
+        lines = " and ".join(map(str, lines_of(path, rows, separator=separator)))
         raise RequestError(
             f"data.id: column {column!r} of {where} repeats {len(repeated)} ids ({some(repeated)}); "
-            "every image needs its own"
+            f"every image needs its own, and lines {lines} both have {repeated.iloc[0]!r}"
         )
     blank = ids[ids.str.strip() == ""]
     if len(blank):

@@ -1,0 +1,98 @@
+"""json_records: an object a row, one a line or all in one list."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from pipeline.data.layouts import Layout
+from pipeline.data.text import Unreadable
+
+ENDINGS = (".json", ".jsonl", ".ndjson")
+PACKED = (".gz", ".zip", ".bz2", ".xz")
+_decoder = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)  # numbers stay as they are written
+
+
+class JsonRecords(Layout):
+    """Objects of one level; their keys are the columns, and what is no text or number in them stays JSON."""
+
+    def fits(self, name: str, text: bytes) -> bool:
+        for ending in PACKED:
+            name = name.lower().removesuffix(ending)
+        start = text[:64].lstrip()[:1]
+        if name.endswith(ENDINGS):
+            return True
+        if start == b"[":
+            return isinstance(_parsed(text), list)
+        return start == b"{" and isinstance(_parsed(text.lstrip().split(b"\n", 1)[0]), dict)
+
+    def read(self, text: bytes, header: bool, separator: str | None) -> pd.DataFrame:
+        records = _records(text)
+        names = list(dict.fromkeys(key for record in records for key in record))
+        return pd.DataFrame({name: [_cell(record.get(name)) for record in records] for name in names}, dtype=str)
+
+    def lines(self, text: bytes, header: bool, separator: str | None, rows: Sequence[int]) -> list[int]:
+        if text.lstrip()[:1] == b"[":
+            return [row + 1 for row in rows]  # which record: they may all be in one line
+        filled = [number for number, line in enumerate(text.split(b"\n"), 1) if line.strip()]
+        return [filled[row] for row in rows]
+
+
+def _parsed(text: bytes) -> Any:
+    try:
+        return _decoder.decode(text.decode())
+    except (ValueError, RecursionError):
+        return None
+
+
+def _records(text: bytes) -> list[dict[str, Any]]:
+    whole = None if _is_lines(text) else _parsed(text)
+    if isinstance(whole, dict):
+        whole = _in_object(whole)
+    if whole is None:
+        whole = _by_line(text)
+    odd = next((number for number, record in enumerate(whole, 1) if not isinstance(record, dict)), None)
+    if odd is not None:
+        raise Unreadable(f"entry {odd} is no JSON object with a key for each column")
+    if not whole:
+        raise Unreadable("it holds no JSON objects")
+    return whole
+
+
+def _in_object(whole: dict[str, Any]) -> list[Any]:
+    """The one list of objects in an object, or the object itself where it is a row."""
+    lists = [value for value in whole.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    if len(lists) == 1:
+        return lists[0]
+    if not lists and not all(isinstance(value, (list, dict)) for value in whole.values()):
+        return [whole]
+    raise Unreadable(
+        f"it is one JSON object of {', '.join(list(whole)[:4])}; what is read is a list of objects, or an object a line"
+    )
+
+
+def _is_lines(text: bytes) -> bool:
+    """Whether it is an object a line, and more than one."""
+    first, _, rest = text.lstrip().partition(b"\n")
+    return first.startswith(b"{") and bool(rest.strip()) and isinstance(_parsed(first), dict)
+
+
+def _by_line(text: bytes) -> list[Any]:
+    lines = [line for line in text.split(b"\n") if line.strip()]
+    found = _parsed(b"[" + b",".join(lines) + b"]")
+    if found is not None and len(found) == len(lines):
+        return found
+    for number, line in enumerate(text.split(b"\n"), 1):
+        if line.strip() and _parsed(line) is None:
+            raise Unreadable(f"line {number} is no JSON: {line[:60].decode(errors='replace')}")
+    raise Unreadable("it is no JSON of an object a line")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+ENTRY = JsonRecords()
