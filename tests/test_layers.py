@@ -64,6 +64,7 @@ FLOORS = [
                 "kaggle",
                 "rows",
                 "submission",
+                "columns",
                 "scoring",
                 "blending",
                 "jobs",
