@@ -273,9 +273,13 @@ class Ensemble(Section, frozen=True):
 
 
 class Submission(Section, frozen=True):
-    """The file that is sent: its sample, and what goes into each column (a target, target/class, or target:form)."""
+    """The file that is sent: its sample, and what goes into each column (a target, target/class, or target:form).
+
+    `"*" = "target/*"` fills a column for each class. `id` is the sample's column of ids, where it is not data.id.
+    """
 
     sample: str = "sample_submission.csv"
+    id: str | None = None
     columns: dict[str, str] = Field(default={})
 
 
@@ -313,6 +317,8 @@ class Competition(Section, frozen=True):
         known = [target.name for target in self.targets]
         for column, source in self.submission.columns.items():
             named = Column.of(column, source)
+            if ("*" in column) != (named.label == "*"):
+                raise ValueError(f"submission.columns.{column} names {source!r}; a column a class is '*' = 'target/*'")
             if named.target not in known:
                 raise ValueError(
                     f"submission.columns.{column} names {source!r}; expected a target ({', '.join(known)}) "

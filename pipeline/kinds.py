@@ -83,12 +83,12 @@ class Kind(Protocol[C_contra, D_contra, M_contra]):
         """
         ...
 
-    def own_sample(self, comp: C_contra, manifest: pd.DataFrame) -> pd.DataFrame | None:
+    def own_sample(self, comp: C_contra, manifest: pd.DataFrame, raw: Path) -> pd.DataFrame | None:
         """The sample submission that `makes_sample` promises."""
         ...
 
-    def with_ids(self, table: pd.DataFrame, data: D_contra, raw: Path) -> pd.DataFrame:
-        """A submission, sample or solution with the pipeline's ids in its id column."""
+    def with_ids(self, table: pd.DataFrame, data: D_contra, raw: Path, said: str | None = None) -> pd.DataFrame:
+        """A submission, sample or solution with the pipeline's ids in its id column, `said` or found."""
         ...
 
     def hint_on_ids(self, comp: C_contra) -> str:

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipeline.columns import by_default, classes_left_out, doubts_in, example, spread
 from pipeline.config import Competition
-from pipeline.data.labels import answered, for_metric, truth_of, with_gaps
+from pipeline.data.labels import answered, for_metric, specs_of, truth_of, with_gaps
+from pipeline.data.sample import find_sample, id_column_of, missing_in_words
 from pipeline.data.tables import read_table
 from pipeline.errors import RequestError
 from pipeline.forms import FORMS, Column
@@ -24,50 +26,99 @@ from pipeline.workspace import Workspace
 
 def sample_path(comp: Competition, workspace: Workspace) -> Path | None:
     """The sample submission, ours where the competition has none of its own for its test set; None without any."""
-    path = workspace.raw / comp.submission.sample
-    if comp.data.held_back is not None or (kind_of(comp).makes_sample and not path.is_file()):
+    path = find_sample(workspace.raw, comp.submission.sample)
+    if comp.data.held_back is not None or (path is None and kind_of(comp).makes_sample):
         path = workspace.held_back_sample
-    return path if path.is_file() else None
+    return path if path is not None and path.is_file() else None
 
 
-def read_sample(comp: Competition, workspace: Workspace) -> tuple[str, pd.DataFrame]:
-    """The id column's name and the sample submission. Raises RequestError if it is missing or has no ids."""
+def read_sample(
+    comp: Competition, workspace: Workspace, manifest: pd.DataFrame | None = None
+) -> tuple[str, pd.DataFrame]:
+    """The id column's name and the sample submission. Raises RequestError if it is missing or has no ids.
+
+    `manifest`, by default the one that is written, tells ids and classes where the file leaves them to the data.
+    """
     path = _need_sample(comp, workspace)
-    sample = kind_of(comp).with_ids(read_table(path, "submission.sample"), comp.data, workspace.raw)
-    id_column = comp.data.id if comp.data.id in sample.columns else sample.columns[0]
+    table, said = read_table(path, "submission.sample"), comp.submission.id
+    if path == workspace.held_back_sample:
+        table = _as_asked(comp, workspace, table, manifest)
+    elif said is not None and said not in table.columns:
+        raise RequestError(f"submission.id: {path.name} has no column {said!r}; it has {', '.join(table.columns)}")
+    id_column, sample = with_ids(comp, workspace, table, manifest)
     if sample[id_column].duplicated().any():
         raise RequestError(f"submission.sample: {path.name} repeats ids in column {id_column!r}")
     return id_column, sample
 
 
+def with_ids(
+    comp: Competition, workspace: Workspace, table: pd.DataFrame, manifest: pd.DataFrame | None = None
+) -> tuple[str, pd.DataFrame]:
+    """The id column's name of a sample, submission or solution, and the table with the pipeline's ids in it."""
+    said, usual, ids = comp.submission.id, comp.data.id, pd.Series(dtype=str)
+    table = kind_of(comp).with_ids(table, comp.data, workspace.raw, said)
+    if not {said, usual} & set(table.columns):
+        if manifest is None and workspace.manifest.is_file():
+            manifest = pd.read_parquet(workspace.manifest, columns=["id", "split"])
+        ids = ids if manifest is None else manifest["id"][manifest["split"] == "test"]
+    return id_column_of(table, said, usual, set(ids)), table
+
+
 def as_sent(comp: Competition, workspace: Workspace, table: pd.DataFrame, filled: list[str]) -> pd.DataFrame:
     """A submission in the sample's own columns: what names a row there may be more than one column."""
-    sample = read_table(_need_sample(comp, workspace), "submission.sample")
+    path = _need_sample(comp, workspace)
+    sample = read_table(path, "submission.sample")
+    if path == workspace.held_back_sample:
+        sample = sample[[name for name in sample.columns if name in (comp.data.id, *filled)]]
     return sample.assign(**{name: table[name].to_numpy() for name in filled})
 
 
 def _need_sample(comp: Competition, workspace: Workspace) -> Path:
     path = sample_path(comp, workspace)
     if path is None:
-        raise RequestError(f"submission.sample: no file {comp.submission.sample!r} in {workspace.raw}")
+        raise RequestError(missing_in_words(workspace.raw, comp.submission.sample))
     return path
 
 
-def columns_of(comp: Competition, sample_columns: list[str]) -> list[Column]:
-    """What goes into each of the sample's columns, by the file or by names of targets and their columns."""
-    named = dict(comp.submission.columns)
-    if not named:
-        named = _by_name(comp, sample_columns)
+def _as_asked(
+    comp: Competition, workspace: Workspace, table: pd.DataFrame, manifest: pd.DataFrame | None
+) -> pd.DataFrame:
+    """A sample of our own asks for the columns that the file names, or for classes where the metric scores those."""
+    said, names = comp.submission.columns, [name for name in table.columns if name != comp.data.id]
+    of_class = (
+        any(chosen.entry.needs_probabilities for chosen in comp.leaderboard.of.values()) and len(comp.targets) == 1
+    )
+    if said or of_class:
+        specs = _specs(comp, workspace, manifest)
+        labels = [label for spec in specs for label in spec.vocab]
+        stars = [name.replace("*", label) for name in said if "*" in name for label in labels]
+        names = list(spread(said, stars, specs)) if said else (labels or names)
+    ids = [comp.data.id] if comp.data.id in table.columns else []
+    return table[ids].assign(**dict.fromkeys(names, ""))
+
+
+def columns_of(comp: Competition, sample_columns: list[str], specs: Sequence[TargetSpec] = ()) -> list[Column]:
+    """What goes into each of the sample's columns, by the file or by names of targets, their columns and classes.
+
+    `specs` are the targets as the data showed them. Raises RequestError for what does not fit.
+    """
+    named = spread(comp.submission.columns, sample_columns, specs)
+    named = named or by_default(comp, sample_columns, _by_name(comp, sample_columns), specs)
     unfilled = [column for column in sample_columns if column not in named]
     surplus = [column for column in named if column not in sample_columns]
     if unfilled or surplus:
         problem = f"nothing to put into {unfilled[0]!r}" if unfilled else f"it has no column {surplus[0]!r}"
+        shown = ", ".join(sample_columns[:12]) + (", ..." if len(sample_columns) > 12 else "")
         raise RequestError(
-            f"submission.columns: the sample's columns are {', '.join(sample_columns)}, and {problem}; "
-            f"write for example columns = {{ {sample_columns[0]} = '{comp.targets[0].name}' }}"
+            f"submission.columns: the sample's columns are {shown}, and {problem}; "
+            f"write for example columns = {{ {sample_columns[0]} = '{example(comp, specs)}' }}"
         )
     columns = [Column.of(column, named[column]) for column in sample_columns]
     _refuse_decisions(comp, columns)
+    by_name = {spec.name: spec for spec in specs}
+    for column in columns:
+        if column.label is not None and column.target in by_name:
+            column.code(by_name[column.target])  # raises for a class that there is not
     return columns
 
 
@@ -76,14 +127,26 @@ def columns_meant(comp: Competition, workspace: Workspace) -> Settings | dict[st
     try:
         id_column, sample = read_sample(comp, workspace)
         names = [name for name in sample.columns if name != id_column]
-        default = {**dict.fromkeys(names), **_by_name(comp, names)}
+        by_name = _by_name(comp, names)
+        said = comp.submission.columns
+        known = set(by_name) == set(names) if not said else not any("*" in name for name in said)
+        specs = () if known else _specs(comp, workspace)
+        default = {**dict.fromkeys(names), **by_default(comp, names, by_name, specs)}
 
         def resolved(said: Mapping[str, str]) -> Settings:
-            return Settings(dict(said) or default, {}, resolved)
+            return Settings(spread(said, names, specs) or default, {}, resolved)
 
-        return resolved(comp.submission.columns)
+        return resolved(said)
     except RequestError:
         return comp.submission.columns
+
+
+def _specs(comp: Competition, workspace: Workspace, manifest: pd.DataFrame | None = None) -> Sequence[TargetSpec]:
+    """The targets as the data showed them; none before it did."""
+    if manifest is None and workspace.manifest.is_file():
+        manifest = pd.read_parquet(workspace.manifest)
+    known = manifest is not None and {target.name for target in comp.targets} <= set(manifest.columns)
+    return specs_of(comp.targets, manifest) if manifest is not None and known else ()
 
 
 def form_codes(comp: Competition) -> dict[str, str]:
@@ -111,12 +174,44 @@ def _refuse_decisions(comp: Competition, columns: list[Column]) -> None:
 
 
 def scored_targets(comp: Competition, workspace: Workspace) -> list[str]:
-    """The targets that the leaderboard sees; all of them where there is no sample."""
+    """The targets that the leaderboard sees; all of them where there is no sample, or it is not asked for."""
     if sample_path(comp, workspace) is None:
         return [target.name for target in comp.targets]
-    id_column, sample = read_sample(comp, workspace)
-    columns = columns_of(comp, [name for name in sample.columns if name != id_column])
+    try:
+        id_column, sample = read_sample(comp, workspace)
+        columns = columns_of(comp, [name for name in sample.columns if name != id_column], _specs(comp, workspace))
+    except RequestError:
+        if comp.has_test:
+            raise
+        return [target.name for target in comp.targets]
     return sorted({column.target for column in columns})
+
+
+def check_sample(comp: Competition, workspace: Workspace, manifest: pd.DataFrame) -> list[str]:
+    """All that could keep a submission from being written, before anything is trained: raises RequestError for it.
+
+    Returns in words what is odd, but may be meant.
+    """
+    ids = set(manifest["id"][manifest["split"] == "test"])
+    if not ids:
+        return []
+    id_column, sample = read_sample(comp, workspace, manifest)
+    _refuse_other_ids(comp, _need_sample(comp, workspace), set(sample[id_column]), ids)
+    specs = specs_of(comp.targets, manifest)
+    columns = columns_of(comp, [name for name in sample.columns if name != id_column], specs)
+    return [*doubts_in(sample, columns, specs), *classes_left_out(columns, specs)]
+
+
+def _refuse_other_ids(comp: Competition, path: Path, ids: set[str], test: set[str]) -> None:
+    """The sample's ids must be those of the test set."""
+    if ids != test:
+        kind, only_sample, only_test = kind_of(comp), sorted(ids - test)[:2], sorted(test - ids)[:2]
+        counts = "" if len(ids) == len(test) else f" ({len(ids)} rows for {len(test)} test {kind.rows})"
+        raise RequestError(
+            f"submission.sample: the ids of {path.name} are not the test {kind.rows}{counts}: "
+            f"{len(ids - test)} only in the sample ({', '.join(only_sample) or 'none'}), "
+            f"{len(test - ids)} only in {comp.data.test!r} ({', '.join(only_test) or 'none'}); {kind.hint_on_ids(comp)}"
+        )
 
 
 def fill_in(id_column: str, sample: pd.DataFrame, columns: list[Column], preds: Predictions) -> pd.DataFrame:
@@ -127,7 +222,7 @@ def fill_in(id_column: str, sample: pd.DataFrame, columns: list[Column], preds: 
     for column in columns:
         spec = preds.spec(column.target)
         filled[column.name] = FORMS[column.kind].cells(spec, column, values[column.target])
-    return pd.DataFrame(filled)
+    return pd.DataFrame(filled)[list(sample.columns)]
 
 
 def read_back(columns: list[Column], specs: tuple[TargetSpec, ...], table: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -155,7 +250,9 @@ def gradable(
 def truth_from(comp: Competition, specs: tuple[TargetSpec, ...], solution: pd.DataFrame) -> dict[str, np.ndarray]:
     """The answers of a solution table, for every target that it holds (by its column's or its own name)."""
     truth = {}
-    columns = [Column.of(name, source) for name, source in comp.submission.columns.items()]
+    held = list(solution.columns)
+    said = spread(comp.submission.columns, held, specs) or by_default(comp, held, _by_name(comp, held), specs)
+    columns = [Column.of(name, source) for name, source in said.items()]
     for target, spec in zip(comp.targets, specs, strict=True):
         own = [column for column in columns if column.target == target.name]
         submitted = [column.name for column in own if column.label is None]

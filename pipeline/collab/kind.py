@@ -1,5 +1,6 @@
 """Rating competitions: what they do in their own way on the road."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -42,12 +43,16 @@ class RatingsKind:
     def build_manifest(self, comp: RatingsCompetition, raw: Path, log: Log) -> pd.DataFrame:
         return build_manifest(raw, comp.data, log)
 
-    def own_sample(self, comp: RatingsCompetition, manifest: pd.DataFrame) -> pd.DataFrame | None:
-        """For a competition that has a test table and no sample: id and rating."""
+    def own_sample(self, comp: RatingsCompetition, manifest: pd.DataFrame, raw: Path) -> pd.DataFrame | None:
+        """For a competition that has a test table and no sample: its own ids, if any, and rating."""
         test = manifest["id"][manifest["split"] == "test"]
-        return pd.DataFrame({comp.data.id: test, RATING: ""}) if len(test) else None
+        if not len(test):
+            return None
+        own = _own_ids(comp.data, raw)
+        ids = test if own is None or comp.data.id not in own else own[comp.data.id]
+        return pd.DataFrame({comp.data.id: ids.to_numpy(), RATING: ""})
 
-    def with_ids(self, table: pd.DataFrame, data: RatingsData, raw: Path) -> pd.DataFrame:
+    def with_ids(self, table: pd.DataFrame, data: RatingsData, raw: Path, said: str | None = None) -> pd.DataFrame:
         """With <user>/<item> in its id column, and no other columns of keys.
 
         A table may name rows so itself, by a user and an item column, or by an id of the test table's own.
@@ -58,9 +63,13 @@ class RatingsKind:
             rest.insert(0, data.id, ids_of(table[data.user], table[data.item]))
             return rest
         own = _own_ids(data, raw)
-        if own is None or data.id not in table.columns or not table[data.id].isin(own.index).all():
+        if own is None or not len(table):
             return table
-        return table.assign(**{data.id: own.loc[table[data.id]].to_numpy()})
+        asked = next(([name] for name in (said, data.id) if name in table.columns), table.columns)
+        for column, name in itertools.product(own.columns[1:], asked):
+            if not table[name].duplicated().any() and table[name].isin(own[column]).all():
+                return table.assign(**{str(name): own.set_index(column)["pair"].loc[table[name]].to_numpy()})
+        return table
 
     def hint_on_ids(self, comp: RatingsCompetition) -> str:
         return f"ids are <user>/<item>, or columns {comp.data.user} and {comp.data.item}"
@@ -133,14 +142,18 @@ class RatingsKind:
 KIND: Kind[RatingsCompetition, RatingsData, RatingsModel] = RatingsKind()
 
 
-def _own_ids(data: RatingsData, raw: Path) -> pd.Series | None:
-    """<user>/<item> by the test table's own id, where it has one."""
+def _own_ids(data: RatingsData, raw: Path) -> pd.DataFrame | None:
+    """The test table's <user>/<item> as `pair`, and beside it what may be its own ids: data.id, or where there is no
+    such column all others with a cell of its own in each row. None without any."""
     if data.test is None or isinstance(data.user, int):
         return None
     table = read_text(find(raw, data.test, data.table, "data.test"), True, "data.test", data.separator)
-    if data.id not in table.columns:
-        return None
-    if table[data.id].duplicated().any():
+    if data.id in table.columns and table[data.id].duplicated().any():
         raise RequestError(f"data.id: column {data.id!r} of {data.test} repeats ids")
+    keys = {data.user, data.item, data.rating, data.timestamp}
+    names = [data.id] if data.id in table.columns else [name for name in table.columns if name not in keys]
+    names = [name for name in names if not table[name].duplicated().any()]
     pairs = read_pairs(raw, data, data.test, "data.test")
-    return pd.Series(ids_of(pairs["user"], pairs["item"]), index=table[data.id])
+    own = table[names]
+    own.insert(0, "pair", ids_of(pairs["user"], pairs["item"]), allow_duplicates=True)
+    return own if names else None

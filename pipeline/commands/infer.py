@@ -11,6 +11,7 @@ from pipeline.blending import combine
 from pipeline.commands.reopen import need_images, open_fold
 from pipeline.config import Competition
 from pipeline.data.audit import inspect_images
+from pipeline.data.sample import find_sample
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.jobs import jobs_of
 from pipeline.kaggle.manifest import Entry
@@ -45,7 +46,7 @@ def infer(
     members = {model.name: _predict(comp, workspace, model, weights[model.name], test, log) for model in comp.models}
     preds = decided(comp, workspace, _blend(comp, files, workspace, members))
     id_column, sample = read_sample(comp, workspace)
-    columns = columns_of(comp, [name for name in sample.columns if name != id_column])
+    columns = columns_of(comp, [name for name in sample.columns if name != id_column], preds.specs)
     place = workspace.decision(ENSEMBLE).relative_to(workspace.root).as_posix()
     sent = deciding.as_sent(comp, preds, files.get(place, bundle / place))
     table = deciding.whole_numbers(comp, columns, fill_in(id_column, sample, columns, sent))
@@ -73,8 +74,9 @@ def _test_rows(comp: ImageCompetition, workspace: Workspace, log: Log) -> pd.Dat
     """The mounted test images with `readable`, sorted by id."""
     if comp.data.test is None:
         raise RequestError("data.test: a kernel predicts a test set, and the file names none")
-    sample = workspace.raw / comp.submission.sample
-    test = find_test_rows(workspace.raw, comp.data, sample).sort_values("id", ignore_index=True)
+    sample = find_sample(workspace.raw, comp.submission.sample)
+    found = find_test_rows(workspace.raw, comp.data, sample, log, comp.submission.id)
+    test = found.sort_values("id", ignore_index=True)
     with log.bar("check test images") as progress:
         facts = inspect_images([workspace.raw / path for path in test["path"]], workers=4, progress=progress)
     readable = facts["readable"].to_numpy()

@@ -13,11 +13,10 @@ from pipeline.data.labels import specs_of
 from pipeline.data.tables import read_table
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.forms import Column
-from pipeline.kinds import kind_of
 from pipeline.metrics.leaderboard import Scorable
 from pipeline.predictions import Predictions, TargetSpec
 from pipeline.stages.submit import latest
-from pipeline.submission import columns_of, decided, gradable, read_back, read_sample, truth_from
+from pipeline.submission import columns_of, decided, gradable, read_back, read_sample, truth_from, with_ids
 from pipeline.workspace import Workspace, read_json, write_json
 
 USAGE = "Usage"  # Kaggle's column: which rows the public leaderboard scores, which the private one, which neither
@@ -34,9 +33,9 @@ def score(
     path = submission or _newest(workspace)
     specs = specs_of(comp.targets, pd.read_parquet(workspace.manifest))
     id_column, sample = read_sample(comp, workspace)
-    columns = columns_of(comp, [name for name in sample.columns if name != id_column])
+    columns = columns_of(comp, [name for name in sample.columns if name != id_column], specs)
     answers = read_solution(comp, workspace, solution)
-    table = kind_of(comp).with_ids(read_table(path, "submission"), comp.data, workspace.raw)
+    _, table = with_ids(comp, workspace, read_table(path, "submission"))
     absent = [name for name in sample.columns if name not in table.columns]
     if absent:
         raise RequestError(f"{path} has no column {absent[0]!r}; it has {', '.join(table.columns)}")
@@ -68,8 +67,7 @@ def read_solution(comp: Competition, workspace: Workspace, solution: Path | None
     path = solution or workspace.solution
     if solution is None and not path.is_file():
         raise RequestError(f"{comp.slug} has no known answers here; give them with --solution FILE")
-    table = kind_of(comp).with_ids(read_table(path, "--solution"), comp.data, workspace.raw)
-    id_column = comp.data.id if comp.data.id in table.columns else table.columns[0]
+    id_column, table = with_ids(comp, workspace, read_table(path, "--solution"))
     if table[id_column].duplicated().any():
         raise RequestError(f"{path} repeats ids in column {id_column!r}")
     return table.set_index(id_column)

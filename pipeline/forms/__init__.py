@@ -43,6 +43,12 @@ class Column:
         """The name of its form."""
         return self.form or ("decision" if self.label is None else "probability")
 
+    @property
+    def source(self) -> str:
+        """What the file says goes into it."""
+        head = f"{self.target}:{self.form}" if self.form else self.target
+        return head if self.label is None else f"{head}/{self.label}"
+
     def code(self, spec: TargetSpec) -> int:
         """The place of its class. Raises RequestError if the target has no such class."""
         if self.label not in spec.vocab:
@@ -66,6 +72,10 @@ class Form(ABC):
     @abstractmethod
     def problem(self, spec: TargetSpec, cells: "pd.Series") -> str | None:
         """What is wrong with cells, none of which is empty, in words."""
+
+    def doubt(self, spec: TargetSpec, cells: "pd.Series") -> str | None:
+        """What in a sample's cells of text, none of which is empty, speaks against this form, in words."""
+        return None
 
     @abstractmethod
     def read(self, spec: TargetSpec, columns: Sequence[Column], table: "pd.DataFrame") -> np.ndarray:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.errors import RequestError
 from pipeline.forms import Column, Form
 from pipeline.targets import TargetSpec
 from pipeline.targets.cells import numbers_in
@@ -25,6 +26,13 @@ class Probability(Form):
     def problem(self, spec: TargetSpec, cells: "pd.Series") -> str | None:
         outside = ~cells.between(0, 1)
         return f"{int(outside.sum())} values outside of 0 to 1" if outside.any() else None
+
+    def doubt(self, spec: TargetSpec, cells: "pd.Series") -> str | None:
+        try:
+            numbers_in("", cells)
+        except RequestError:
+            return "are no numbers, and probabilities would be written"
+        return None
 
     def read(self, spec: TargetSpec, columns: Sequence[Column], table: "pd.DataFrame") -> np.ndarray:
         values, codes = np.zeros((len(table), spec.width)), [column.code(spec) for column in columns]

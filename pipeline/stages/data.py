@@ -14,8 +14,8 @@ from pipeline.data.classes import classes_in_words, doubts_about
 from pipeline.data.fetch import fetch, identity
 from pipeline.data.labels import specs_of, strata_of
 from pipeline.data.layouts import own_layouts
+from pipeline.data.sample import USUAL, called_alike, find_sample, missing_in_words
 from pipeline.data.stratify import choose_share
-from pipeline.data.tables import read_table
 from pipeline.data.walk import without_circles
 from pipeline.deciding import refuse_unscorable
 from pipeline.errors import RequestError
@@ -23,7 +23,7 @@ from pipeline.freshness import Step
 from pipeline.kinds import kind_of
 from pipeline.log import Log
 from pipeline.stage import Stage
-from pipeline.submission import sample_path
+from pipeline.submission import check_sample
 from pipeline.workspace import Workspace, read_json, write_json, write_text, write_with
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False)
     fetched = fetch_if_needed(comp, workspace, log, force)
     making = step(comp, workspace)
     if making.done() and not force and not fetched:
+        if comp.has_test:  # what the file says of the submission may be new
+            check_sample(comp, workspace, pd.read_parquet(workspace.manifest))
         return False
     kind = kind_of(comp)
     manifest, about = kind.build_manifest(comp, workspace.raw, log), {}
@@ -47,10 +49,10 @@ def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False)
         tags = _tags(manifest, comp) if _may_hold_back_by_tags(before) else None
         manifest = _hold_back(manifest, comp, workspace, tags)
         about = {} if tags is None else {BY_TAGS: True}
-    own = kind.own_sample(comp, manifest)
-    if own is not None:
-        write_text(workspace.held_back_sample, own.to_csv(index=False, lineterminator="\n"))
-    _refuse_other_ids(comp, workspace, manifest)
+    if comp.has_test:
+        _need_a_sample(comp, workspace, manifest, log)
+        for doubt in check_sample(comp, workspace, manifest):
+            log.warn(doubt)
     refuse_unscorable(comp, manifest[manifest["split"] == "train"], specs_of(comp.targets, manifest))
     write_with(workspace.manifest, lambda file: manifest.to_parquet(file, index=False))
     step(comp, workspace).record(**about)
@@ -72,6 +74,8 @@ def step(comp: Competition, workspace: Workspace) -> Step:
         "sample": comp.submission.sample,
         "files": _listing(workspace.raw),
     }
+    if comp.submission.id is not None:
+        inputs["id_in_sample"] = comp.submission.id
     if own_layouts():
         inputs["layouts"] = own_layouts()
     outputs = [workspace.manifest]
@@ -120,21 +124,25 @@ def _listing(raw: Path) -> str | None:
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
-def _refuse_other_ids(comp: Competition, workspace: Workspace, manifest: pd.DataFrame) -> None:
-    """The sample's ids must be those of the test set: found now, not after a night of training."""
-    sample, kind = sample_path(comp, workspace), kind_of(comp)
-    test = set(manifest["id"][manifest["split"] == "test"])
-    if sample is None or not test:
+def _need_a_sample(comp: Competition, workspace: Workspace, manifest: pd.DataFrame, log: Log) -> None:
+    """Say which file is the sample where the file does not, or write one where there is none.
+
+    Raises RequestError where one is named that is not there, or several may be meant.
+    """
+    said = comp.submission.sample
+    if comp.data.held_back is not None:
         return
-    table = kind.with_ids(read_table(sample, "submission.sample"), comp.data, workspace.raw)
-    ids = set(table.iloc[:, 0] if comp.data.id not in table.columns else table[comp.data.id])
-    if ids != test:
-        only_sample, only_test = sorted(ids - test)[:2], sorted(test - ids)[:2]
-        raise RequestError(
-            f"submission.sample: the ids of {sample.name} are not the test {kind.rows}: "
-            f"{len(ids - test)} only in the sample ({', '.join(only_sample) or 'none'}), "
-            f"{len(test - ids)} only in {comp.data.test!r} ({', '.join(only_test) or 'none'}); {kind.hint_on_ids(comp)}"
-        )
+    found = find_sample(workspace.raw, said)
+    if found is not None:
+        if found.name != Path(said).name:
+            log.say(f"data: {found.name} is the sample submission")
+        return
+    if said != USUAL or called_alike(workspace.raw):
+        raise RequestError(missing_in_words(workspace.raw, said))
+    own = kind_of(comp).own_sample(comp, manifest, workspace.raw)
+    if own is not None:
+        write_text(workspace.held_back_sample, own.to_csv(index=False, lineterminator="\n"))
+        log.say(f"data: no sample submission in {workspace.raw}; one will have the columns {', '.join(own.columns)}")
 
 
 def _tell_classes(comp: Competition, manifest: pd.DataFrame, log: Log) -> None:

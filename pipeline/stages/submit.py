@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipeline import deciding, predictions
 from pipeline.config import Competition
+from pipeline.data.sample import find_sample
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.forms import FORMS, Column
 from pipeline.freshness import Step, digest
@@ -52,7 +53,7 @@ def submit(comp: Competition, workspace: Workspace, log: Log, force: bool = Fals
         for own in (preds, predictions.load(workspace.oof(member)))
     )
     id_column, sample = read_sample(comp, workspace)
-    columns = columns_of(comp, [name for name in sample.columns if name != id_column])
+    columns = columns_of(comp, [name for name in sample.columns if name != id_column], preds.specs)
     table = deciding.whole_numbers(comp, columns, fill_in(id_column, sample, columns, preds))
     check_submission(table, id_column, sample, columns, preds.specs)
     shifts = class_shifts(columns, preds, oof)
@@ -70,7 +71,9 @@ def submit(comp: Competition, workspace: Workspace, log: Log, force: bool = Fals
     write_json(path.with_suffix(".json"), {**made, "class_shifts": shifts, "scores": scores})
     _remember(workspace, path.name)
     writing.record()
-    log.say(f"submit: {workspace.show(path)} ({len(table):,} rows, checked against {comp.submission.sample})")
+    against = find_sample(workspace.raw, comp.submission.sample)
+    checked = "the test set's ids" if against is None or comp.data.held_back is not None else against.name
+    log.say(f"submit: {workspace.show(path)} ({len(table):,} rows, checked against {checked})")
     return True
 
 

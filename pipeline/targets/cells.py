@@ -19,3 +19,11 @@ def numbers_in(name: str, cells: "pd.Series") -> np.ndarray:
     if bad.any():
         raise RequestError(f"column {name!r} should hold numbers, but {bad.sum()} cells do not: {cells[bad].iloc[0]!r}")
     return numbers
+
+
+def looks_probable(cells: "pd.Series") -> bool:
+    """Whether all cells are numbers from 0 to 1, and some of them fractions."""
+    import pandas as pd
+
+    numbers = pd.to_numeric(cells, errors="coerce")
+    return bool(numbers.between(0, 1).all() and (numbers % 1 != 0).any())

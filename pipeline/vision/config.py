@@ -30,12 +30,15 @@ class ImageData(Data, frozen=True):
 
     table: str | None = None
     images: str = "train_images"
+    test_table: str | None = None  # with a row a test image, where the sample submission does not name their files
     holdout: Annotated[float, Field(gt=0, lt=1)] | None = None
 
     @model_validator(mode="after")
     def _one_test_set(self) -> Self:
         if self.test is not None and self.holdout is not None:
             raise ValueError("test and holdout exclude each other: a test folder, or a share of train held back")
+        if self.test_table is not None and self.test is None:
+            raise ValueError("test_table goes with test, the folder or pattern of its images")
         return self
 
     @property

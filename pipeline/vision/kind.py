@@ -13,6 +13,7 @@ from pipeline.data.audit import audit, inspect_images
 from pipeline.data.duplicates import alike
 from pipeline.data.levels import in_words, said_of, sort_of
 from pipeline.data.readers import image_endings
+from pipeline.data.sample import find_sample
 from pipeline.errors import RequestError
 from pipeline.fold import Fold
 from pipeline.freshness import digest
@@ -48,11 +49,12 @@ class ImageKind:
     passes = (("cv", PLAIN), ("tta_cv", ""))
     free = frozenset({"name", "tta"})
     libraries = ("torch", "fastai", "timm", "pillow")
-    makes_sample = False
+    makes_sample = True
     travels = True
 
     def build_manifest(self, comp: ImageCompetition, raw: Path, log: Log) -> pd.DataFrame:
-        manifest = build_manifest(raw, comp.data, comp.targets, raw / comp.submission.sample, log)
+        sample = find_sample(raw, comp.submission.sample)
+        manifest = build_manifest(raw, comp.data, comp.targets, sample, log, comp.submission.id)
         if any(target.folder for target in comp.targets):
             empty = empty_class_folders(raw, comp.data)
             if empty:
@@ -62,10 +64,13 @@ class ImageKind:
                 )
         return manifest
 
-    def own_sample(self, comp: ImageCompetition, manifest: pd.DataFrame) -> None:
-        return None
+    def own_sample(self, comp: ImageCompetition, manifest: pd.DataFrame, raw: Path) -> pd.DataFrame | None:
+        """For a competition that has test images and no sample: id, and a column a target."""
+        test = manifest["id"][manifest["split"] == "test"]
+        names = [target.name for target in comp.targets]
+        return pd.DataFrame({comp.data.id: test, **dict.fromkeys(names, "")}) if len(test) else None
 
-    def with_ids(self, table: pd.DataFrame, data: ImageData, raw: Path) -> pd.DataFrame:
+    def with_ids(self, table: pd.DataFrame, data: ImageData, raw: Path, said: str | None = None) -> pd.DataFrame:
         """As it is: it has a column of ids."""
         return table
 

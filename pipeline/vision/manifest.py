@@ -14,23 +14,29 @@ from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.targets.classes import some
 from pipeline.vision.apart import fixed_folder, keep_apart, real_folder
+from pipeline.vision.asked import asked_by, tell_test_table, test_table_of
 from pipeline.vision.config import ImageData
 from pipeline.vision.endings import did_you_mean, with_endings
 from pipeline.vision.labels import labels_of, need_column, refuse_silent
 
 
 def build_manifest(
-    raw: Path, data: ImageData, targets: Sequence[Target], sample: Path | None, log: Log | None = None
+    raw: Path,
+    data: ImageData,
+    targets: Sequence[Target],
+    sample: Path | None,
+    log: Log | None = None,
+    id_in_sample: str | None = None,
 ) -> pd.DataFrame:
     """All images of a competition, sorted by split and id: columns id, split, path, bytes, then the targets.
 
     `path` is relative to `raw`; labels are text, numbers for regression, and missing for test rows. `sample`
-    is the sample submission, whose ids name the test images where `data.test` is a pattern. What was passed over, and
-    what might not be meant, goes to `log`. Raises RequestError for anything in the file that the raw folder
-    contradicts.
+    is the sample submission, whose ids (in `id_in_sample`, if that is said) name the test images where `data.test` is
+    a pattern. What was passed over, and what might not be meant, goes to `log`. Raises RequestError for anything in
+    the file that the raw folder contradicts.
     """
     rows, table = _train_rows(raw, data, log)
-    test = None if data.test is None else find_test_rows(raw, data, sample, log)
+    test = None if data.test is None else find_test_rows(raw, data, sample, log, id_in_sample)
     if test is not None:
         kept = keep_apart(raw, data, rows, test, log)
         rows, table = rows[kept].reset_index(drop=True), table[kept].reset_index(drop=True)
@@ -80,21 +86,40 @@ def read_rows(raw: Path, data: ImageData, name: str, key: str, log: Log | None) 
     return once.reset_index(drop=True)
 
 
-def find_test_rows(raw: Path, data: ImageData, sample: Path | None, log: Log | None = None) -> pd.DataFrame:
+def find_test_rows(
+    raw: Path, data: ImageData, sample: Path | None, log: Log | None = None, id_in_sample: str | None = None
+) -> pd.DataFrame:
     """The test images alone: columns id and path. Arguments and errors as in `build_manifest`."""
     if data.test is None:
         raise RequestError("data.test: the file names no test images")
-    if "{" not in data.test:
-        rows = _walk(raw, data.test, "data.test", fixed_folder(data.images), log)
+    if "{" not in data.test and data.test_table is None:
+        return _walk(raw, data.test, "data.test", fixed_folder(data.images), log)
+    name = test_table_of(raw, data, sample, id_in_sample)
+    if name is not None:
+        tell_test_table(name, data, log)
+        table = read_rows(raw, data, name, "data.test_table", log)
+    elif sample is None or not sample.is_file():
+        raise RequestError(
+            f"data.test = {data.test!r} takes its ids from the sample submission, which is missing; data.test_table "
+            "names another table"
+        )
     else:
-        if sample is None or not sample.is_file():
-            raise RequestError(f"data.test = {data.test!r} takes its ids from the sample submission, which is missing")
-        table = read_table(sample, "submission.sample")
-        need_column(table, data.id, sample.name, "data.id")
-        _refuse_repeats(table[data.id], sample.name, data.id, sample)
-        paths = _paths(raw, table, data.id, data.test, sample.name, "data.test")
-        rows = pd.DataFrame({"id": table[data.id], "path": paths})
+        name, table = sample.name, asked_by(sample, raw, data, id_in_sample)
+        _refuse_repeats(table[data.id], name, data.id, sample)
+    rows = pd.DataFrame({"id": table[data.id], "path": _paths(raw, table, data.id, data.test, name, "data.test")})
+    _tell_unasked(raw, data, rows, name, log)
     return rows
+
+
+def _tell_unasked(raw: Path, data: ImageData, rows: pd.DataFrame, name: str, log: Log | None) -> None:
+    """Say both counts where the folder of the test images holds more than the table asks for."""
+    folder = str(data.test).split("{", 1)[0].rpartition("/")[0]
+    shared = (data.images.split("{", 1)[0] + "/").startswith(f"{folder}/")
+    if log is None or not folder or shared or not (raw / folder).is_dir():
+        return
+    images = len(walk_images(raw / folder))
+    if images > len(rows):
+        log.warn(f"data.test: {folder} holds {images} images, and {name} asks for {len(rows)}; the others are left out")
 
 
 def _walk(raw: Path, folder: str, key: str, other: str | None, log: Log | None) -> pd.DataFrame:

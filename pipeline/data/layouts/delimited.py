@@ -20,7 +20,7 @@ from pipeline.data.shape import BLANKS, LF, QUOTE, Shape, shape_of, unclosed
 from pipeline.data.text import Unreadable
 
 USUAL = ("\t", "::", ",", ";", "|")  # where several fit equally well, the first of them
-HEAD = 1 << 18  # bytes that the separator is chosen by
+HEAD = 1 << 16  # bytes that the separator is chosen by
 # Lines before a table: MatrixMarket's and KONECT's begin with %, others with #; #id is the name of a column.
 COMMENTS = re.compile(rb"(?:[ \t]*\r?\n|(?:%%|[%#]+(?=\s))[^\n]*(?:\n|\Z))*")
 STAND_INS = "\x1f\x1e\x1d\x1c\x02\x01"  # one of them, for a separator of several characters

@@ -1,0 +1,86 @@
+"""Which test images are asked for: by a table of the test set, or by the sample submission."""
+
+import string
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.data.sample import id_column_of
+from pipeline.data.tables import read_table
+from pipeline.errors import RequestError
+from pipeline.log import Log
+from pipeline.vision.config import ImageData
+
+TRIED = 20  # rows whose files show which column of a sample names them
+
+
+def test_table_of(raw: Path, data: ImageData, sample: Path | None, id_in_sample: str | None) -> str | None:
+    """The table that is said; else the one called as that of train, where the sample cannot fill the pattern."""
+    if data.test_table is not None:
+        return data.test_table
+    usual = None if data.table is None else _as_test(data.table)
+    if usual is None or data.test is None or not (raw / usual).is_file() or raw / usual == sample:
+        return None
+    needed = {*fields_of(data.test), data.id}
+    if sample is not None and sample.is_file():
+        held = set(read_table(sample, "submission.sample").columns)
+        if needed <= held or needed - {data.id} <= held - {id_in_sample}:
+            return None
+    return usual if needed <= set(read_table(raw / usual, "data.test_table").columns) else None
+
+
+def asked_by(sample: Path, raw: Path, data: ImageData, id_in_sample: str | None) -> pd.DataFrame:
+    """The rows of the sample, their ids in the column that train has them in."""
+    table = read_table(sample, "submission.sample")
+    if id_in_sample is not None and id_in_sample not in table.columns:
+        raise RequestError(
+            f"submission.id: {sample.name} has no column {id_in_sample!r}; it has {', '.join(table.columns)}"
+        )
+    column = id_in_sample or (data.id if data.id in table.columns else _by_files(table, raw, data))
+    return table.assign(**{data.id: table[column]})
+
+
+def tell_test_table(name: str, data: ImageData, log: Log | None) -> None:
+    """Say which table was taken where the file names none."""
+    if log is not None and data.test_table is None:
+        log.say(f"data: test images are those of {name} (data.test_table names another table)")
+
+
+def fields_of(pattern: str) -> list[str]:
+    """Columns that a pattern takes from a row; none for what is no pattern."""
+    try:
+        return [field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None]
+    except ValueError:
+        return []
+
+
+def _as_test(table: str) -> str | None:
+    folder, slash, name = table.rpartition("/")
+    for train, test in (("train", "test"), ("Train", "Test"), ("TRAIN", "TEST")):
+        if train in name:
+            return f"{folder}{slash}{name.replace(train, test)}"
+    return None
+
+
+def _by_files(table: pd.DataFrame, raw: Path, data: ImageData) -> str:
+    """The column whose cells are names of test images."""
+    rows = table.head(TRIED)
+    found: dict[str, int] = {}
+    for column in table.columns:
+        if table[column].duplicated().any():
+            continue
+        try:
+            paths = [
+                str(data.test).format_map(row) for row in rows.assign(**{data.id: rows[column]}).to_dict("records")
+            ]
+        except (KeyError, ValueError, IndexError):
+            continue
+        found[str(column)] = sum(_is_there(raw, path) for path in paths)
+    best = max(found, key=lambda column: found[column]) if found else None
+    return best if best is not None and found[best] else id_column_of(table, None, data.id, ())
+
+
+def _is_there(raw: Path, path: str) -> bool:
+    if Path(path).is_absolute() or ".." in Path(path).parts:
+        return False
+    return any(True for _ in raw.glob(path)) if "*" in path else (raw / path).is_file()
