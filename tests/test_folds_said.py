@@ -335,8 +335,9 @@ def test_many_rare_classes_are_one_line(checked, log):
         stage(checked.load(), checked.workspace, log, force=True)
     told = [line for line in log.warnings if "variety" in line]
     assert told == [
+        "warning: target 'variety': 24 of 24 classes have 1 or 2 images: v0, v1, v10, ...",
         "warning: target 'variety': 24 classes have fewer readable images than there are folds (3): 'v0' (1), "
-        "'v1' (1), 'v10' (1), ...; some folds cannot validate them"
+        "'v1' (1), 'v10' (1), ...; some folds cannot validate them",
     ]
 
 
