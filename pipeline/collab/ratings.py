@@ -114,8 +114,8 @@ def _refuse_header(table: pd.DataFrame, columns: Sequence[int], name: str, key: 
     numbers = table[list(columns)].apply(pd.to_numeric, errors="coerce").notna()
     if not numbers.iloc[0].any() and numbers.iloc[1:].all(axis=None):
         raise RequestError(
-            f"{key}: the first row of {name} is a header ({', '.join(table.iloc[0])}); then columns are called by their "
-            f"names: user = {table.iloc[0, columns[0]]!r}"
+            f"{key}: the first row of {name} is a header ({', '.join(table.iloc[0])}); then columns are "
+            f"called by their names: user = {table.iloc[0, columns[0]]!r}"
         )
 
 
