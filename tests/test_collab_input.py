@@ -259,6 +259,21 @@ def test_a_header_that_is_not_there_is_told(rated):
     assert "where a table has no header, columns are numbers: user = 0" in check(rated).err
 
 
+def test_a_header_where_columns_are_numbers_is_told(rated):
+    rows = rated.rows.assign(who=rated.rows["who"].str[1:], film=rated.rows["film"].str[1:])
+    rated.write(rows)
+    sets = ["data.user=0", "data.item=1", "data.rating=2", "data.timestamp=3"]
+    sides = ["data.users={table='people.csv', id='who'}", "data.items={table='films.csv', id='film'}"]
+    result = check(rated, *sets, *sides)
+    assert result.code == 2
+    assert "the first row of ratings.csv is a header (who, film, stars, when)" in result.err
+    rows.to_csv(rated.raw / "ratings.csv", index=False, header=False)
+    films = pd.read_csv(rated.raw / "films.csv", dtype=str)
+    films.assign(film=films["film"].str[1:]).to_csv(rated.raw / "films.csv", index=False)
+    result = check(rated, *sets, "data.users={table='people.csv', id=0}", "data.items={table='films.csv', id=0}")
+    assert "the first row of films.csv is a header (film, title, genres, year)" in result.err
+
+
 def test_a_table_about_other_items_is_refused_and_one_that_lacks_most_is_warned_of(rated):
     films = pd.read_csv(rated.raw / "films.csv", dtype=str)
     films.assign(film=films["film"].str.removeprefix("f")).to_csv(rated.raw / "films.csv", index=False)

@@ -40,6 +40,8 @@ def read_side(raw: Path, side: SideTable, data: RatingsData, key: str) -> pd.Dat
     header = isinstance(side.id, str) or isinstance(data.user, str)  # one style of tables in a competition
     path = find(raw, side.table, data.table, key)
     table = read_text(path, header, key, side.separator)
+    if isinstance(side.id, int) and not header:
+        _refuse_header(table, [side.id], side.table, key)
     table = each_once(table, _column(table, side.id, side.table, f"{key}.id"))
     ids = _column(table, side.id, side.table, f"{key}.id")
     if ids.duplicated().any():
@@ -92,6 +94,8 @@ def _pairs(raw: Path, data: RatingsData, name: str, key: str) -> pd.DataFrame:
     table = read_text(find(raw, name, data.table, key), isinstance(data.user, str), key, data.separator)
     if not len(table):
         raise RequestError(f"{key}: {name} has no rows")
+    if isinstance(data.user, int) and isinstance(data.item, int):
+        _refuse_header(table, [data.user, data.item], name, key)
     for part, column in (("user", data.user), ("item", data.item)):
         ids = _column(table, column, name, f"data.{part}")
         empty = np.flatnonzero(ids.str.strip() == "")
@@ -101,6 +105,18 @@ def _pairs(raw: Path, data: RatingsData, name: str, key: str) -> pd.DataFrame:
             bad = ids[ids.str.contains("/", regex=False)].iloc[0]
             raise RequestError(f"data.user: {name} has the user {bad!r}; ids of rows are <user>/<item>: no / in users")
     return table
+
+
+def _refuse_header(table: pd.DataFrame, columns: Sequence[int], name: str, key: str) -> None:
+    """Raise RequestError where columns are numbered and yet the first row is one of names: words above numbers."""
+    if len(table) < 2 or max(columns) >= table.shape[1]:
+        return
+    numbers = table[list(columns)].apply(pd.to_numeric, errors="coerce").notna()
+    if not numbers.iloc[0].any() and numbers.iloc[1:].all(axis=None):
+        raise RequestError(
+            f"{key}: the first row of {name} is a header ({', '.join(table.iloc[0])}); then columns are "
+            f"called by their names: user = {table.iloc[0, columns[0]]!r}"
+        )
 
 
 def _column(table: pd.DataFrame, column: Column, where: str, key: str) -> pd.Series:

@@ -23,7 +23,7 @@ from pipeline.freshness import Step
 from pipeline.kinds import kind_of
 from pipeline.log import Log
 from pipeline.stage import Stage
-from pipeline.submission import check_sample
+from pipeline.submission import check_sample, sample_path
 from pipeline.workspace import Workspace, read_json, write_json, write_text, write_with
 
 if TYPE_CHECKING:
@@ -41,7 +41,10 @@ def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False)
     making = step(comp, workspace)
     if making.done() and not force and not fetched:
         if comp.has_test:  # what the file says of the submission may be new
-            check_sample(comp, workspace, pd.read_parquet(workspace.manifest))
+            manifest = pd.read_parquet(workspace.manifest)
+            if sample_path(comp, workspace) is None:
+                _need_a_sample(comp, workspace, manifest, log)
+            check_sample(comp, workspace, manifest)
         return False
     kind = kind_of(comp)
     manifest, about = kind.build_manifest(comp, workspace.raw, log), {}
