@@ -157,7 +157,7 @@ class ImageCompetition(Competition, frozen=True):
     """A competition on images: any number of targets, each with a head of its own."""
 
     kind: Literal["image"] = "image"
-    metric: str = "accuracy"
+    said_metric: Annotated[str | dict[str, Any], Field(alias="metric")] = "accuracy"
     data: ImageData = ImageData()
     folds: ImageFolds = ImageFolds()
     models: Annotated[list[ImageModel], Field(min_length=1)]
