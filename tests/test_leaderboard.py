@@ -9,11 +9,20 @@ import pytest
 import tomli_w
 from sklearn import metrics as sk
 
-from pipeline.errors import RequestError
+from pipeline import competitions
+from pipeline.commands.bundle import _artifacts
+from pipeline.commands.infer import infer
+from pipeline.errors import RequestError, WorkFailed
+from pipeline.kaggle.manifest import Entry
+from pipeline.metrics import METRICS, NUMBER, TAGS, Metric
+from pipeline.metrics.decisions import by_threshold
 from pipeline.metrics.leaderboard import Leaderboard, Scorable
+from pipeline.metrics.overlap import AtHalf
 from pipeline.predictions import TargetSpec
+from pipeline.workspace import Workspace
 from tests.command import pipeline
 from tests.drawn import write_competition
+from tests.plugged import plugged
 
 KINDS = {"colour": "category", "age": "regression", "height": "regression", "tags": "multilabel"}
 NUMBERS = {"age": TargetSpec("age", "regression"), "height": TargetSpec("height", "regression")}
@@ -131,7 +140,7 @@ TARGETS = """targets=[
     {name="grade", kind="regression"}, {name="height", kind="regression"},
     {name="tags", kind="multilabel"}, {name="form", kind="binary"}
 ]"""
-FILE = {"grade": "grade", "height": "height", "tags": "tags", "form": "form"}
+FILE = ("grade", "height", "tags", "form")
 ONE_MODEL = [
     'models=[{name="m", arch="test_resnet", weights="none", resize={size=40, method="squish"}, size=32}]',
     *(
@@ -140,6 +149,7 @@ ONE_MODEL = [
     ),
     TARGETS,
 ]
+COLUMNS = f"submission.columns={{{', '.join(f'{name}={name!r}' for name in FILE)}}}"
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +175,7 @@ def root(tmp_path_factory) -> Path:
 
 def road(comp, root, metric, command="run", *more):
     """Run, or do another command; metrics share what was trained, which does not depend on them."""
-    sets = [*ONE_MODEL, f"metric={metric}", f"submission.columns={{{', '.join(f'{k}={k!r}' for k in FILE)}}}"]
+    sets = [*ONE_MODEL, f"metric={metric}", COLUMNS]
     options = [part for each in sets for part in ("--set", each)]
     result = pipeline(command, comp, "--root", root, "--json", *more, *options)
     assert result.code == 0, result.err
@@ -238,3 +248,42 @@ def test_a_mean_of_several_metrics_and_pooled_targets(comp, root):
     assert len(row["mean"]["folds"]) == 2
     assert road(comp, root, metric, "status").json["models"][0]["mean"] == row["mean"]
     assert graded(comp, root, metric)["score"] is not None
+
+
+def test_a_session_on_kaggle_decides_as_the_ensemble_did(comp, root, tmp_path, log):
+    metric = '{name="quadratic_kappa"}'
+    result = road(comp, root, metric)
+    loaded, here = competitions.load(str(comp), [*ONE_MODEL, f"metric={metric}", COLUMNS]), Workspace(root, "tiny")
+    places = list(_artifacts(loaded, here))
+    assert "runs/tiny/ensemble/decision.json" in places
+    entries = [Entry(place, "", 0, place) for place in places]
+    infer(loaded, Workspace(tmp_path / "mounted", "tiny"), root, entries, tmp_path / "sent.csv", log)
+    assert (tmp_path / "sent.csv").read_text() == Path(result.json["submission"]).read_text()
+    lacking = [entry for entry in entries if "decision" not in entry.place]
+    (root / "runs/tiny/ensemble/decision.json").rename(root / "aside.json")
+    with pytest.raises(WorkFailed, match=r"no decision of quadratic_kappa at .*ensemble/decision\.json; run"):
+        infer(loaded, Workspace(tmp_path / "again", "tiny"), root, lacking, tmp_path / "none.csv", log)
+    (root / "aside.json").rename(root / "runs/tiny/ensemble/decision.json")
+
+
+class Tolerance(AtHalf, frozen=True):
+    within: float = 1.0
+
+
+def test_a_metric_of_ones_own_has_options_and_decides(load_toml):
+    def close(truth, preds, options):
+        return float((np.abs(truth - preds) <= options.within).mean())
+
+    def agreed(truth, preds, options):
+        return float(((preds > 0.5) == (truth > 0.5)).mean())
+
+    with plugged(sha256="abc"):
+        METRICS.add("close", Metric(NUMBER, True, False, close, options=Tolerance))
+        METRICS.add("agreed", Metric(TAGS, True, False, agreed, options=Tolerance, decision=by_threshold))
+        board = load_toml(TOML.format(metric='{ name = "close", within = 2.0 }')).leaderboard
+        assert board.of["age"].compute(NUMBERS["age"], np.array([1.0, 5.0]), np.array([2.5, 9.0])) == 0.5
+        assert METRICS["close"].compute(np.array([1.0]), np.array([2.5])) == 0  # within its default
+        assert (board.settings()["metric_code"], board.settings()["metric_options"]["within"]) == ("abc", 2.0)
+        board = load_toml(TOML.format(metric='{ name = "agreed", threshold = 0.1 }')).leaderboard
+        spec = TargetSpec("tags", "multilabel", ("a",))
+        assert board.of["tags"].at_once(spec, np.array([[1.0], [0.0]]), np.array([[0.2], [0.05]])) == 1
