@@ -1,4 +1,4 @@
-"""f1: the F1 score of decided labels: the mean over rows with tags, of two classes the second's, or of all."""
+"""f1: the F1 score of decided labels: the mean over rows with tags, of two classes the second's, else the mean."""
 
 import numpy as np
 

@@ -14,7 +14,8 @@ from pipeline.metrics.decisions import FITTED, Threshold, known_threshold
 from pipeline.settings import Section
 from pipeline.targets import TargetSpec
 
-Average = Literal["", "positive", "micro", "macro", "weighted", "samples"]
+OF_SECOND: Literal["binary"] = "binary"  # scikit-learn's word for the score of the second of two classes
+Average = Literal["", "binary", "micro", "macro", "weighted", "samples"]
 Beta = Annotated[float, Field(gt=0)]
 
 
@@ -61,17 +62,16 @@ def averaged(truth: np.ndarray, preds: np.ndarray, score: Score, average: Averag
     """The score of labels that are decided by the largest probability, tags by one half. NaN without rows."""
     if not len(truth):
         return float("nan")
-    average = average or ("samples" if truth.ndim == 2 else "positive" if preds.shape[1] == 2 else "macro")
+    average = average or ("samples" if truth.ndim == 2 else OF_SECOND if preds.shape[1] == 2 else "macro")
     if average == "samples":
         return float(score(_of_rows(truth, preds)).mean())
     counts = _of_classes(truth, preds)
-    match average:
-        case "micro":
-            return float(score(Counts(*(part.sum(keepdims=True) for part in counts)))[0])
-        case "positive":
-            return float(score(counts)[1]) if preds.shape[1] == 2 else float("nan")
-        case "weighted":
-            return float(np.average(score(counts), weights=counts.true)) if counts.true.any() else 0.0
+    if average == "micro":
+        return float(score(Counts(*(part.sum(keepdims=True) for part in counts)))[0])
+    if average == OF_SECOND:
+        return float(score(counts)[1]) if preds.shape[1] == 2 else float("nan")
+    if average == "weighted":
+        return float(np.average(score(counts), weights=counts.true)) if counts.true.any() else 0.0
     counted = np.ones(len(counts.true), bool) if truth.ndim == 2 else (counts.decided + counts.true) > 0
     return float(score(counts)[counted].mean())
 
@@ -83,7 +83,7 @@ def no_two_classes(options: Any, spec: TargetSpec, truth: np.ndarray) -> str | N
 
 def no_second_class(options: Averaged, spec: TargetSpec, truth: np.ndarray) -> str | None:
     """The same, where the option asks for that class."""
-    return no_two_classes(options, spec, truth) if options.average == "positive" else None
+    return no_two_classes(options, spec, truth) if options.average == OF_SECOND else None
 
 
 def _of_classes(truth: np.ndarray, preds: np.ndarray) -> Counts:
