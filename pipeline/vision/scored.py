@@ -71,9 +71,8 @@ def columns_of_line(heads: Sequence[Head], scored: Scored | None) -> tuple[tuple
     if len(mean) == 1:
         rest = [column for column in told.values() if column not in mean]
         return (next(iter(mean)), mean), rest if len(rest) <= SHOWN else []
-    return (in_words(scored.leaderboard.name).replace(" ", "_"), mean), list(told.values()) if len(
-        told
-    ) <= SHOWN else []
+    name, columns = in_words(scored.leaderboard.name).replace(" ", "_"), list(told.values())
+    return (name, mean), columns if len(columns) <= SHOWN else []
 
 
 class WholeSet(Metric):
