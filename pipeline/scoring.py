@@ -15,7 +15,7 @@ from pipeline.errors import PipelineError, RequestError
 from pipeline.jobs import jobs_of
 from pipeline.kinds import kind_of
 from pipeline.metrics import METRICS, or_none, reported
-from pipeline.metrics.leaderboard import Chosen, Leaderboard, Scorable
+from pipeline.metrics.leaderboard import Chosen, Leaderboard, Scorable, in_words
 from pipeline.predictions import Predictions
 from pipeline.rows import training_rows
 from pipeline.submission import scored_targets
@@ -95,9 +95,11 @@ def mean_of(
         rows = zip(*[folds[name] for name in targets], strict=True) if all(name in folds for name in targets) else []
         each = [_rounded(leaderboard.mean(dict(zip(targets, row, strict=True)))) for row in rows]
         value = _rounded(leaderboard.mean(values))
-    known = [own for own in each if own is not None]
+    known, name = [own for own in each if own is not None], leaderboard.name
+    if len(targets) == 1:
+        name = leaderboard.of[targets[0]].name
     spread = _rounded(float(np.std(known, ddof=1))) if len(known) > 1 else None
-    return {"metric": leaderboard.name, "targets": list(targets), "value": value, "spread": spread, "folds": each}
+    return {"metric": name, "targets": list(targets), "value": value, "spread": spread, "folds": each}
 
 
 def kept_scores(comp: Competition, scores: Mapping[str, OofScores]) -> dict[str, Any]:
@@ -135,7 +137,8 @@ def cv_in_words(cv: CV, mean: Mapping[str, Any]) -> str:
     if not mean:
         return ", ".join(f"{target} {metric} {value:.4f}" for target, (metric, value) in firsts.items())
     alone = mean["targets"][0] if len(mean["targets"]) == 1 else None
-    said = f"{alone or 'mean'} {mean['metric']} {'none' if mean['value'] is None else format(mean['value'], '.4f')}"
+    what = f"{alone} {mean['metric']}" if alone else in_words(mean["metric"])
+    said = f"{what} {'none' if mean['value'] is None else format(mean['value'], '.4f')}"
     if mean["spread"] is not None:
         said += f" ± {mean['spread']:.4f} over {len(mean['folds'])} folds"
     others = [f"{name} {metric} {value:.4f}" for name, (metric, value) in firsts.items() if name != alone]

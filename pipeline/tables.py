@@ -142,11 +142,13 @@ def _print_targets(console: Console, rows: Sequence[dict[str, Any]]) -> None:
 
 def _cv_title(rows: Sequence[dict[str, Any]]) -> str:
     """What the numbers are: the leaderboard's metric, of which targets, and what stands behind the ±."""
+    from pipeline.metrics.leaderboard import in_words
+
     means = [mean for row in rows for mean in (row["mean"], row["tta_mean"]) if mean]
     if not means:
         return "cross-validation"
     targets, folds = means[0]["targets"], max(len(mean["folds"]) for mean in means)
-    of = f"mean {means[0]['metric']} of {len(targets)} targets" if len(targets) > 1 else None
+    of = f"{in_words(means[0]['metric'])} of {len(targets)} targets" if len(targets) > 1 else None
     spread = f" ± spread over {folds} folds" if any(mean["spread"] is not None for mean in means) else ""
     return f"cross-validation: {of or f'{targets[0]} ' + means[0]['metric']}{spread}"
 

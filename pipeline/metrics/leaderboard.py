@@ -115,11 +115,6 @@ class Leaderboard:
         return cls(chosen.name, fitting, kinds, dict.fromkeys(fitting, 1.0))
 
     @property
-    def mean_name(self) -> str:
-        """What the mean over several targets is called."""
-        return self.name if self.name in (MEAN, POOLED) else f"mean_{self.name}"
-
-    @property
     def higher_is_better(self) -> bool:
         """All of its metrics agree."""
         return next(iter(self.of.values())).entry.higher_is_better
@@ -164,6 +159,11 @@ def name_of(said: str | Mapping[str, Any]) -> str:
     if isinstance(said, str):
         return said
     return f"{POOLED}_{Chosen.of(said['of']).name}" if _is_composed(said) and said["name"] == POOLED else said["name"]
+
+
+def in_words(name: str) -> str:
+    """The leaderboard's number over several targets."""
+    return name if name == MEAN or name.startswith(f"{POOLED}_") else f"mean {name}"
 
 
 def _plain(meaning: Settings) -> Settings:

@@ -11,7 +11,7 @@ from fastai.learner import Learner, Metric
 
 from pipeline.data.labels import answered, truth_of
 from pipeline.metrics import or_none
-from pipeline.metrics.leaderboard import Leaderboard
+from pipeline.metrics.leaderboard import Leaderboard, in_words
 from pipeline.targets import TargetSpec
 from pipeline.vision.heads import Head, JointLabels
 
@@ -71,7 +71,8 @@ def columns_of_line(heads: Sequence[Head], scored: Scored | None) -> tuple[tuple
     if len(mean) == 1:
         rest = [column for column in told.values() if column not in mean]
         return (next(iter(mean)), mean), rest if len(rest) <= SHOWN else []
-    return (scored.leaderboard.mean_name, mean), list(told.values()) if len(told) <= SHOWN else []
+    name, columns = in_words(scored.leaderboard.name).replace(" ", "_"), list(told.values())
+    return (name, mean), columns if len(columns) <= SHOWN else []
 
 
 class WholeSet(Metric):
