@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from pipeline.deciding import across_folds, apply, fit, refuse_unscorable
+from pipeline.deciding import Part, across_folds, apply, fit, refuse_unscorable
 from pipeline.errors import RequestError
 from pipeline.metrics.decisions import CutPoints, Floor, Thresholds
 from pipeline.metrics.leaderboard import Chosen
@@ -134,15 +134,15 @@ def test_shown_scores_are_of_rows_that_were_not_fitted_on(load_toml):
     comp = load_toml(KAPPA)
     truth, values = RNG.integers(0, 3, 60).astype(float), RNG.normal(size=(60, 1)).astype(np.float32)  # pure noise
     folds = np.arange(60) % 3
-    nested = across_folds(comp, GRADE, truth, values, folds)
+    nested = across_folds(comp, Part(GRADE, truth, values, folds)).values
     for fold in range(3):
         inside = folds == fold
-        others = fit(comp, [(GRADE, truth[~inside], values[~inside])])["grade"]
+        others = fit(comp, [Part(GRADE, truth[~inside], values[~inside], folds[~inside])])["grade"]
         assert (nested[inside] == CutPoints().apply(GRADE, values[inside], others)).all()
     kappa = Chosen.of("quadratic_kappa")
-    flattering = CutPoints().apply(GRADE, values, fit(comp, [(GRADE, truth, values)])["grade"])
+    flattering = CutPoints().apply(GRADE, values, fit(comp, [Part(GRADE, truth, values, folds)])["grade"])
     assert kappa.compute(GRADE, truth, nested[:, 0]) < kappa.compute(GRADE, truth, flattering[:, 0])
-    one = across_folds(comp, GRADE, truth, values, np.zeros(60))
+    one = across_folds(comp, Part(GRADE, truth, values, np.zeros(60))).values
     assert set(one[:, 0]) <= {0, 1, 2}
     assert (one != flattering).any()  # fifths stand for the folds
 
