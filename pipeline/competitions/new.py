@@ -21,14 +21,16 @@ path = "{slug}.zip"                      # an archive, or a folder
 [data]
 table  = "train.csv"                     # leave it out when labels are read from names or folders
 id     = "image_id"                      # the table's and the sample submission's id column
-images = "train_images/{{image_id}}"       # filled from each row; or a folder, with the id put behind
+images = "train_images/{{image_id}}"       # filled from each row, ".*" for any ending; or a folder with those names
 test   = "test_images"                   # a folder; or a pattern such as "test_images/{{image_id}}.jpg"
 # holdout = 0.2                          # in place of test: a share of train, held back with its answers
 
 [[targets]]                              # any number of them; each gets a head of its own
 name   = "label"
 column = "label"                         # or regex = '^(.+)_\\d+\\.jpg$' on the file name, or folder = true
+# column = ["healthy", "rust"]           # or a column of 0 and 1 for each class
 # kind = "category"                      # {kinds}
+# separator = "|"                        # between the tags of a multilabel cell, in place of blanks
 # loss = "cross_entropy"                 # the kind's default; or with options: {{ name = "focal", gamma = 2.0 }}
 # weight = 1.0                           # of its term in the summed loss
 
