@@ -6,7 +6,6 @@ import pandas as pd
 
 from pipeline.config import Competition
 from pipeline.forms import FORMS, Column
-from pipeline.metrics import METRICS
 from pipeline.targets import TargetSpec
 
 
@@ -41,7 +40,7 @@ def example(comp: Competition, specs: Sequence[TargetSpec]) -> str:
     """What a column might hold: a probability where the metric scores those."""
     target = comp.targets[0].name
     vocab = next((spec.vocab for spec in specs if spec.name == target), ())
-    return f"{target}/{vocab[0]}" if vocab and METRICS[comp.metric].needs_probabilities else target
+    return f"{target}/{vocab[0]}" if vocab and comp.leaderboard.needs_probabilities else target
 
 
 def doubts_in(sample: pd.DataFrame, columns: Sequence[Column], specs: Sequence[TargetSpec]) -> list[str]:

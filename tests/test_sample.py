@@ -261,6 +261,13 @@ def test_saying_what_is_meant_by_default_changes_nothing(one, log):
         assert submit(one.load(*PROBABLE, f"submission.columns={columns}"), one.workspace, log) is False
 
 
+@pytest.mark.parametrize(("metric", "source"), [("log_loss", "disease/blast"), ("accuracy", "disease")])
+def test_an_example_of_columns_where_the_metric_is_a_mean(one, log, metric, source):
+    write_sample(one, "image_id,p_normal,p_blast,p_hispa", "{},0,0,0")
+    mean = f"metric={{name='mean', of={{disease='{metric}'}}}}"
+    assert f"write for example columns = {{ p_normal = '{source}' }}" in refused(one, log, mean)
+
+
 def test_classes_may_stand_within_the_names_of_columns(one, log):
     write_sample(one, "image_id,p_normal,p_blast,p_hispa", "{},0,0,0")
     assert "nothing to put into 'p_normal'; write for example columns = { p_normal = 'disease/blast' }" in refused(

@@ -119,6 +119,11 @@ class Leaderboard:
         """All of its metrics agree."""
         return next(iter(self.of.values())).entry.higher_is_better
 
+    @property
+    def needs_probabilities(self) -> bool:
+        """Whether one of its metrics scores nothing else."""
+        return any(chosen.entry.needs_probabilities for chosen in self.of.values())
+
     def scores(self, target: str) -> bool:
         """Whether the target has a metric here."""
         return target in self.of
