@@ -6,7 +6,7 @@ for: each holds `ENTRY`. A user's plug-in file adds its own with `add` while it 
 
 import difflib
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
 from pipeline.errors import RequestError
+from pipeline.settings import Section, read_options
 
 T = TypeVar("T")
 
@@ -152,6 +153,23 @@ def code_in(key: str, registry: Registry[Any], name: str) -> dict[str, str]:
     """The code behind a name that the file says under `key`, as part of what the file means; nothing if built in."""
     code = registry.code_of(name)
     return {} if code is None else {f"{key}_code": code}
+
+
+def read_choice(registry: Registry[Any], said: object, expected: str) -> tuple[str, Section]:
+    """The entry that the file chooses, by its name or a table of that and options; its options filled in.
+
+    Raises ValueError, which says in words what is wrong; `expected` is said of what names none.
+    """
+    given = dict(said) if isinstance(said, Mapping) else {"name": said}
+    name = given.pop("name", None)
+    if not isinstance(name, str):
+        raise ValueError(f"expected {expected}")
+    if name not in registry:
+        raise ValueError(f"{registry.what} {name!r} is {registry.unknown(name)}")
+    try:
+        return name, read_options(registry[name].options, given)
+    except ValueError as error:
+        raise ValueError(f"{registry.what} {name!r}: {error}") from None
 
 
 def meant(name: object, names: Sequence[str]) -> str:

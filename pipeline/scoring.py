@@ -14,8 +14,8 @@ from pipeline.data.labels import answered, for_metric, known_in, truth_of
 from pipeline.errors import PipelineError, RequestError
 from pipeline.jobs import jobs_of
 from pipeline.kinds import kind_of
-from pipeline.metrics import METRICS, or_none, reported
-from pipeline.metrics.leaderboard import Chosen, Leaderboard, Scorable, in_words
+from pipeline.metrics import METRICS, reported
+from pipeline.metrics.leaderboard import Leaderboard, Scorable, in_words
 from pipeline.predictions import Predictions
 from pipeline.rows import training_rows
 from pipeline.submission import scored_targets
@@ -55,7 +55,7 @@ def cross_validate(comp: Competition, workspace: Workspace, oof: Predictions) ->
         cv.setdefault(spec.name, {}).update({name: _of_all(name, own.scorable) for name in each})
     parts = {name: part.scorable for name, part in decided.items()}
     each_fold = [[part.of_fold(fold) for part in decided.values()] for fold in np.unique(oof.folds)]
-    folds = {name: [_value(leaderboard.of[name], held[n]) for held in each_fold] for n, name in enumerate(parts)}
+    folds = {name: [rounded(leaderboard.of[name].value(held[n])) for held in each_fold] for n, name in enumerate(parts)}
     return OofScores(cv, folds, _pooled(comp, workspace, parts, each_fold) if leaderboard.pooled else {})
 
 
@@ -93,12 +93,12 @@ def mean_of(
         value, each = pooled["value"], pooled["folds"]
     else:
         rows = zip(*[folds[name] for name in targets], strict=True) if all(name in folds for name in targets) else []
-        each = [_rounded(leaderboard.mean(dict(zip(targets, row, strict=True)))) for row in rows]
-        value = _rounded(leaderboard.mean(values))
+        each = [rounded(leaderboard.mean(dict(zip(targets, row, strict=True)))) for row in rows]
+        value = rounded(leaderboard.mean(values))
     known, name = [own for own in each if own is not None], leaderboard.name
     if len(targets) == 1:
         name = leaderboard.of[targets[0]].name
-    spread = _rounded(float(np.std(known, ddof=1))) if len(known) > 1 else None
+    spread = rounded(float(np.std(known, ddof=1))) if len(known) > 1 else None
     return {"metric": name, "targets": list(targets), "value": value, "spread": spread, "folds": each}
 
 
@@ -211,10 +211,6 @@ def _of_all(metric: str, part: Scorable) -> float:
     return round(METRICS[metric].compute(part.truth, part.preds), 6)
 
 
-def _value(chosen: Chosen, part: Scorable) -> float | None:
-    return _rounded(or_none(lambda: chosen.compute(*part))) if len(part.truth) else None
-
-
 def _pooled(
     comp: Competition,
     workspace: Workspace,
@@ -224,7 +220,7 @@ def _pooled(
     """The leaderboard's number of all scored targets' rows together, and each fold's own."""
     scored = scored_by(comp, workspace)
     together = [[part for part in held if part.spec.name in scored] for held in (list(parts.values()), *each_fold)]
-    value, *folds = [_rounded(comp.leaderboard.total(held)) for held in together]
+    value, *folds = [rounded(comp.leaderboard.total(held)) for held in together]
     return {"value": value, "folds": folds}
 
 
@@ -236,6 +232,6 @@ def _leading(comp: Competition, target: str, values: Mapping[str, float]) -> dic
     return first | dict(values)
 
 
-def _rounded(value: float | None) -> float | None:
+def rounded(value: float | None) -> float | None:
     """As JSON keeps it, which knows no NaN."""
     return None if value is None or math.isnan(value) else round(float(value), 6)

@@ -12,7 +12,7 @@ from pipeline.columns import by_default, classes_left_out, doubts_in, example, s
 from pipeline.config import Competition
 from pipeline.data.labels import answered, for_metric, specs_of, truth_of, with_gaps
 from pipeline.data.sample import find_sample, id_column_of, missing_in_words
-from pipeline.data.tables import read_table
+from pipeline.data.tables import need_column, read_table
 from pipeline.errors import RequestError
 from pipeline.forms import FORMS, Column
 from pipeline.kinds import kind_of
@@ -43,8 +43,8 @@ def read_sample(
     table, said = read_table(path, "submission.sample"), comp.submission.id
     if path == workspace.held_back_sample:
         table = _as_asked(comp, workspace, table, manifest)
-    elif said is not None and said not in table.columns:
-        raise RequestError(f"submission.id: {path.name} has no column {said!r}; it has {', '.join(table.columns)}")
+    elif said is not None:
+        need_column(table, said, path.name, "submission.id")
     id_column, sample = with_ids(comp, workspace, table, manifest)
     if sample[id_column].duplicated().any():
         raise RequestError(f"submission.sample: {path.name} repeats ids in column {id_column!r}")
@@ -85,10 +85,7 @@ def _as_asked(
 ) -> pd.DataFrame:
     """A sample of our own asks for the columns that the file names, or for classes where the metric scores those."""
     said, names = comp.submission.columns, [name for name in table.columns if name != comp.data.id]
-    of_class = (
-        any(chosen.entry.needs_probabilities for chosen in comp.leaderboard.of.values()) and len(comp.targets) == 1
-    )
-    if said or of_class:
+    if said or (comp.leaderboard.needs_probabilities and len(comp.targets) == 1):
         specs = _specs(comp, workspace, manifest)
         labels = [label for spec in specs for label in spec.vocab]
         stars = [name.replace("*", label) for name in said if "*" in name for label in labels]
@@ -120,6 +117,13 @@ def columns_of(comp: Competition, sample_columns: list[str], specs: Sequence[Tar
         if column.label is not None and column.target in by_name:
             column.code(by_name[column.target])  # raises for a class that there is not
     return columns
+
+
+def filled_columns(
+    comp: Competition, id_column: str, sample: pd.DataFrame, specs: Sequence[TargetSpec] = ()
+) -> list[Column]:
+    """What goes into each column of the sample but that of the ids; arguments and errors as in `columns_of`."""
+    return columns_of(comp, [name for name in sample.columns if name != id_column], specs)
 
 
 def columns_meant(comp: Competition, workspace: Workspace) -> Settings | dict[str, str]:
@@ -178,8 +182,7 @@ def scored_targets(comp: Competition, workspace: Workspace) -> list[str]:
     if sample_path(comp, workspace) is None:
         return [target.name for target in comp.targets]
     try:
-        id_column, sample = read_sample(comp, workspace)
-        columns = columns_of(comp, [name for name in sample.columns if name != id_column], _specs(comp, workspace))
+        columns = filled_columns(comp, *read_sample(comp, workspace), _specs(comp, workspace))
     except RequestError:
         if comp.has_test:
             raise
@@ -198,7 +201,7 @@ def check_sample(comp: Competition, workspace: Workspace, manifest: pd.DataFrame
     id_column, sample = read_sample(comp, workspace, manifest)
     _refuse_other_ids(comp, _need_sample(comp, workspace), set(sample[id_column]), ids)
     specs = specs_of(comp.targets, manifest)
-    columns = columns_of(comp, [name for name in sample.columns if name != id_column], specs)
+    columns = filled_columns(comp, id_column, sample, specs)
     return [*doubts_in(sample, columns, specs), *classes_left_out(columns, specs)]
 
 

@@ -45,9 +45,10 @@ def print_status(status: dict[str, Any], why: bool = False) -> None:
         console.print("  `pipeline status --why` says what makes them stale")
     rows, weights = list(status["models"]), status["ensemble"]["weights"]
     if status["ensemble"]["cv"]:
-        with_tta = any(row["tta_cv"] for row in rows)  # which is what it blends
-        told = dict(zip(("tta_cv", "tta_mean") if with_tta else ("cv", "mean"), _both(status["ensemble"]), strict=True))
-        rows.append({"name": "ensemble", "cv": {}, "mean": {}, "tta_cv": {}, "tta_mean": {}, **told})
+        cv, mean = ("tta_cv", "tta_mean") if any(row["tta_cv"] for row in rows) else ("cv", "mean")  # what it blends
+        none = {"cv": {}, "mean": {}, "tta_cv": {}, "tta_mean": {}}
+        own = {cv: status["ensemble"]["cv"], mean: status["ensemble"]["mean"]}
+        rows.append({"name": "ensemble", **none, **own})
     before = [_Column("folds", lambda row: f"{row['folds_done']}/{row['folds']}" if "folds" in row else "")]
     if weights and len(status["models"]) > 1:
         before.append(_Column("weight", lambda row: f"{weights[row['name']]:.2f}" if row["name"] in weights else ""))
@@ -213,10 +214,6 @@ def print_explained(result: dict[str, Any]) -> None:
         console.print(f"[bold]{part}s served worst[/] (RMSE): {worst}", soft_wrap=True)
     for path in result["pictures"]:
         console.print(path, soft_wrap=True)
-
-
-def _both(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    return row["cv"], row["mean"]
 
 
 def _number(value: float | None) -> str:

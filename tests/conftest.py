@@ -16,6 +16,8 @@ from pipeline import competitions
 from pipeline.config import Competition
 from pipeline.kaggle.client import Kaggle
 from pipeline.log import Log
+from pipeline.stages.check import check
+from pipeline.stages.data import data
 from pipeline.workspace import Workspace
 from tests.kaggle_server import TOKEN, KaggleServer
 
@@ -135,6 +137,15 @@ def tiny(tmp_path: Path) -> Tiny:
     file.write_text(TINY.format(raw=raw))
     root.mkdir()
     return made
+
+
+@pytest.fixture
+def checked(tiny: Tiny, log: CollectingLog) -> Tiny:
+    """The tiny competition after data and check."""
+    data(tiny.load(), tiny.workspace, log)
+    check(tiny.load(), tiny.workspace, log)
+    log.lines.clear()
+    return tiny
 
 
 @pytest.fixture

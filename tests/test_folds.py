@@ -109,15 +109,6 @@ def test_names_of_groups_say_nothing():
 # The stage
 
 
-@pytest.fixture
-def checked(tiny, log):
-    """The tiny competition after data and check."""
-    data(tiny.load(), tiny.workspace, log)
-    check(tiny.load(), tiny.workspace, log)
-    log.lines.clear()
-    return tiny
-
-
 def groups_in(tiny, groups: dict[str, int], unreadable: tuple[str, ...] = ()) -> None:
     """Rewrite the facts that check found, as if it had found these."""
     facts = pd.read_parquet(tiny.workspace.facts)

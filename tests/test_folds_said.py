@@ -27,14 +27,6 @@ def table(tiny, name: str = "train.csv", **columns: list[str]) -> None:
     cells.assign(**columns).to_csv(place / name, index=False)
 
 
-@pytest.fixture
-def checked(tiny, log):
-    data(tiny.load(), tiny.workspace, log)
-    check(tiny.load(), tiny.workspace, log)
-    log.lines.clear()
-    return tiny
-
-
 def made(tiny, log, *overrides: str) -> np.ndarray:
     """Fold numbers of the training rows by id, made anew."""
     folds(tiny.load(*overrides), tiny.workspace, log, force=True)

@@ -248,24 +248,26 @@ def test_another_version_of_the_code_makes_stale(comp, monkeypatch):
     assert "version changed from 2 to 3" in stale(comp)["train"][0]
 
 
-def test_a_checkpoint_goes_on_past_a_setting_that_is_new_and_off(monkeypatch, tmp_path):
+def stopped_after_an_epoch(tmp_path: Path) -> list[object]:
+    """A fold with a checkpoint; returns the command line, without options of its own, that goes on with it."""
     comp = write_competition(tmp_path, train=24, test=6)
     for stage in ("data", "check", "folds", "presize"):
         assert pipeline(stage, comp, "--root", tmp_path).code == 0
-    options = ["--root", tmp_path, "--model", "resnet", "--fold", 0]
-    assert "stopped after epoch 1/2" in pipeline("train", comp, *options, "--minutes", 0).err
+    training = ["train", comp, "--root", tmp_path, "--model", "resnet", "--fold", 0]
+    assert "stopped after epoch 1/2" in pipeline(*training, "--minutes", 0).err
+    return training
+
+
+def test_a_checkpoint_goes_on_past_a_setting_that_is_new_and_off(monkeypatch, tmp_path):
+    training = stopped_after_an_epoch(tmp_path)
     later(monkeypatch, "augment", brand_new=(float, 0.0))
-    assert "goes on after epoch 1" in pipeline("train", comp, *options).err
+    assert "goes on after epoch 1" in pipeline(*training).err
 
 
 def test_a_checkpoint_of_another_default_is_not_taken_up(monkeypatch, tmp_path):
-    comp = write_competition(tmp_path, train=24, test=6)
-    for stage in ("data", "check", "folds", "presize"):
-        assert pipeline(stage, comp, "--root", tmp_path).code == 0
-    options = ["--root", tmp_path, "--model", "resnet", "--fold", 0]
-    assert "stopped after epoch 1/2" in pipeline("train", comp, *options, "--minutes", 0).err
+    training = stopped_after_an_epoch(tmp_path)
     later(monkeypatch, "model", dropout=(float, 0.1))
-    assert "goes on after" not in pipeline("train", comp, *options).err
+    assert "goes on after" not in pipeline(*training).err
 
 
 # What is recorded

@@ -13,7 +13,8 @@ import pandas as pd
 from pipeline.collab.audit import audit_ratings, refuse_outside, say_audit, titles_of
 from pipeline.collab.config import RATING, RatingsCompetition, RatingsData, RatingsModel
 from pipeline.collab.manifest import build_manifest, published_folds, random_folds
-from pipeline.collab.ratings import digest_of, find, ids_of, read_pairs, read_text
+from pipeline.collab.ratings import digest_of, find, ids_of, read_pairs
+from pipeline.data.tables import read_table
 from pipeline.errors import RequestError
 from pipeline.fold import Fold
 from pipeline.kinds import Audit, Kind
@@ -147,7 +148,7 @@ def _own_ids(data: RatingsData, raw: Path) -> pd.DataFrame | None:
     such column all others with a cell of its own in each row. None without any."""
     if data.test is None or isinstance(data.user, int):
         return None
-    table = read_text(find(raw, data.test, data.table, "data.test"), True, "data.test", data.separator)
+    table = read_table(find(raw, data.test, data.table, "data.test"), "data.test", separator=data.separator)
     if data.id in table.columns and table[data.id].duplicated().any():
         raise RequestError(f"data.id: column {data.id!r} of {data.test} repeats ids")
     keys = {data.user, data.item, data.rating, data.timestamp}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.collab.config import Column, RatingsData, SideTable
-from pipeline.data.tables import each_once, lines_of, read_table
+from pipeline.data.tables import each_once, lines_of, need_column, read_table
 from pipeline.errors import RequestError
 from pipeline.freshness import digest
 
@@ -39,7 +39,7 @@ def read_side(raw: Path, side: SideTable, data: RatingsData, key: str) -> pd.Dat
     """
     header = isinstance(side.id, str) or isinstance(data.user, str)  # one style of tables in a competition
     path = find(raw, side.table, data.table, key)
-    table = read_text(path, header, key, side.separator)
+    table = read_table(path, key, header, side.separator)
     if isinstance(side.id, int) and not header:
         _refuse_header(table, [side.id], side.table, key)
     table = each_once(table, _column(table, side.id, side.table, f"{key}.id"))
@@ -85,13 +85,8 @@ def digest_of(raw: Path, name: str, table: str) -> str | None:
     return next(filter(None, map(digest, places_of(raw, name, table))), None)
 
 
-def read_text(path: Path, header: bool, key: str, separator: str | None = None) -> pd.DataFrame:
-    """A table as text. Raises RequestError if it cannot be read."""
-    return read_table(path, key, header, separator)
-
-
 def _pairs(raw: Path, data: RatingsData, name: str, key: str) -> pd.DataFrame:
-    table = read_text(find(raw, name, data.table, key), isinstance(data.user, str), key, data.separator)
+    table = read_table(find(raw, name, data.table, key), key, isinstance(data.user, str), data.separator)
     if not len(table):
         raise RequestError(f"{key}: {name} has no rows")
     if isinstance(data.user, int) and isinstance(data.item, int):
@@ -127,15 +122,11 @@ def _column(table: pd.DataFrame, column: Column, where: str, key: str) -> pd.Ser
                 f"{key}: {where} has {table.shape[1]} columns, numbered from 0; there is no {column}{hint}"
             )
         return table.iloc[:, column]
-    if column not in table.columns:
-        known = list(map(str, table.columns))
-        near = difflib.get_close_matches(column, known, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else _no_header(known)
-        raise RequestError(f"{key}: {where} has no column {column!r}; it has {', '.join(known)}{hint}")
+    need_column(table, column, where, key, otherwise=_no_header(table.columns))
     return table[column]
 
 
-def _no_header(names: Sequence[str]) -> str:
+def _no_header(names: Iterable[object]) -> str:
     """A hint where what should be names of columns looks like the first row."""
     numbers = pd.to_numeric(pd.Series(list(names), dtype=str), errors="coerce").notna()
     return "; where a table has no header, columns are numbers: user = 0, item = 1, ..." if numbers.any() else ""

@@ -21,7 +21,7 @@ from pipeline.rows import training_rows
 from pipeline.stages.data import fetch_if_needed
 from pipeline.stages.predict import with_priors
 from pipeline.stages.submit import check_submission
-from pipeline.submission import columns_of, decided, fill_in, read_sample
+from pipeline.submission import decided, fill_in, filled_columns, read_sample
 from pipeline.vision.config import ImageCompetition, ImageModel
 from pipeline.vision.kind import say_unreadable
 from pipeline.vision.manifest import find_test_rows
@@ -46,7 +46,7 @@ def infer(
     members = {model.name: _predict(comp, workspace, model, weights[model.name], test, log) for model in comp.models}
     preds = decided(comp, workspace, _blend(comp, files, workspace, members))
     id_column, sample = read_sample(comp, workspace)
-    columns = columns_of(comp, [name for name in sample.columns if name != id_column], preds.specs)
+    columns = filled_columns(comp, id_column, sample, preds.specs)
     place = workspace.decision(ENSEMBLE).relative_to(workspace.root).as_posix()
     sent = deciding.as_sent(comp, preds, files.get(place, bundle / place))
     table = deciding.whole_numbers(comp, columns, fill_in(id_column, sample, columns, sent))

@@ -1,6 +1,5 @@
 """score: grade a submission against known answers."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,9 @@ from pipeline.errors import RequestError, WorkFailed
 from pipeline.forms import Column
 from pipeline.metrics.leaderboard import Scorable
 from pipeline.predictions import Predictions, TargetSpec
+from pipeline.scoring import rounded
 from pipeline.stages.submit import latest
-from pipeline.submission import columns_of, decided, gradable, read_back, read_sample, truth_from, with_ids
+from pipeline.submission import decided, filled_columns, gradable, read_back, read_sample, truth_from, with_ids
 from pipeline.workspace import Workspace, read_json, write_json
 
 USAGE = "Usage"  # Kaggle's column: which rows the public leaderboard scores, which the private one, which neither
@@ -33,7 +33,7 @@ def score(
     path = submission or _newest(workspace)
     specs = specs_of(comp.targets, pd.read_parquet(workspace.manifest))
     id_column, sample = read_sample(comp, workspace)
-    columns = columns_of(comp, [name for name in sample.columns if name != id_column], specs)
+    columns = filled_columns(comp, id_column, sample, specs)
     answers = read_solution(comp, workspace, solution)
     _, table = with_ids(comp, workspace, read_table(path, "submission"))
     absent = [name for name in sample.columns if name not in table.columns]
@@ -103,21 +103,12 @@ def _graded(
             rows = (answers[USAGE].str.lower() == part).to_numpy()
             if rows.any():
                 parts[part] = _total(comp, gradable(comp, specs, _rows(values, rows), _rows(truth, rows)), submitted)
-    shown = {name: _own_number(comp, part) for name, part in everything.items()}
+    shown = {name: rounded(comp.leaderboard.of[name].value(part)) for name, part in everything.items()}
     return {"score": _total(comp, everything, submitted), **parts, "targets": shown}
 
 
 def _rows(values: dict[str, np.ndarray], chosen: np.ndarray) -> dict[str, np.ndarray]:
     return {name: array[chosen] for name, array in values.items()}
-
-
-def _own_number(comp: Competition, part: Scorable) -> float | None:
-    return _number(comp.leaderboard.of[part.spec.name].compute(*part)) if len(part.truth) else None
-
-
-def _number(value: float) -> float | None:
-    """None where a metric has no value, as AUC on rows of a single class: JSON knows no NaN."""
-    return None if math.isnan(value) else round(value, 6)
 
 
 def _submitted(comp: Competition, values: dict[str, np.ndarray]) -> set[str]:
@@ -128,8 +119,7 @@ def _submitted(comp: Competition, values: dict[str, np.ndarray]) -> set[str]:
 
 def _total(comp: Competition, parts: dict[str, Scorable], submitted: set[str]) -> float | None:
     chosen = [part for name, part in parts.items() if name in submitted]
-    value = comp.leaderboard.total(chosen) if chosen else None
-    return None if value is None else _number(value)
+    return rounded(comp.leaderboard.total(chosen)) if chosen else None
 
 
 def _newest(workspace: Workspace) -> Path:

@@ -9,6 +9,7 @@ import pandas as pd
 from pipeline.data.layouts import layout_of
 from pipeline.data.text import text_of
 from pipeline.errors import RequestError
+from pipeline.registry import meant
 
 
 def read_table(path: Path, key: str, header: bool = True, separator: str | None = None) -> pd.DataFrame:
@@ -30,6 +31,17 @@ def lines_of(path: Path, rows: Sequence[int], header: bool = True, separator: st
     """In which lines of a table, which can be read, these rows begin: for messages."""
     text = text_of(path)
     return layout_of(path.name, text).lines(text, header, separator, rows)
+
+
+def need_column(table: pd.DataFrame, column: str, where: str, key: str, also: str = "", otherwise: str = "") -> None:
+    """Raise RequestError, with the columns that there are, unless the table has this one.
+
+    `key` is the setting that names it; `also` is said behind the columns, `otherwise` where none of them is near.
+    """
+    if column not in table.columns:
+        known = list(map(str, table.columns))
+        hint = meant(column, known) or otherwise
+        raise RequestError(f"{key}: {where} has no column {column!r}; it has {', '.join(known)}{also}{hint}")
 
 
 def each_once(table: pd.DataFrame, ids: pd.Series) -> pd.DataFrame:

@@ -7,14 +7,14 @@ file asks for, with which options; `decisions` how predictions become labels bef
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.registry import Registry
-from pipeline.settings import NoOptions, Section, read_options
+from pipeline.settings import NoOptions, Section
 from pipeline.targets import KINDS, TargetSpec, label_kinds
 
 if TYPE_CHECKING:
@@ -69,10 +69,6 @@ class Metric:
         """The metric turned so that more is better, for choosing weights."""
         value = self.compute(truth, preds)
         return value if self.higher_is_better else -value
-
-    def read_options(self, given: Mapping[str, Any]) -> Section:
-        """Its options with every default filled in. Raises ValueError, which says in words what is wrong."""
-        return read_options(self.options, given)
 
 
 def _with_defaults(compute: Callable[..., float], options: type[Section]) -> Callable[..., float]:

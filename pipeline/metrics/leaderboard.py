@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.metrics import METRICS, Metric, or_none
 from pipeline.metrics.decisions import Decision
-from pipeline.registry import code_in, meant
+from pipeline.registry import code_in, meant, read_choice
 from pipeline.settings import Section, Settings
 from pipeline.targets import TargetSpec, label_kinds
 
@@ -39,16 +39,7 @@ class Chosen:
     @classmethod
     def of(cls, said: Any) -> "Chosen":
         """As the file says it: a name, or a table of that and options. Raises ValueError."""
-        given = dict(said) if isinstance(said, Mapping) else {"name": said}
-        name = given.pop("name", None)
-        if not isinstance(name, str):
-            raise ValueError("expected a metric by its name, as in { name = 'fbeta', beta = 2.0 }")
-        if name not in METRICS:
-            raise ValueError(f"metric {name!r} is {METRICS.unknown(name)}")
-        try:
-            return cls(name, METRICS[name].read_options(given))
-        except ValueError as error:
-            raise ValueError(f"metric {name!r}: {error}") from None
+        return cls(*read_choice(METRICS, said, "a metric by its name, as in { name = 'fbeta', beta = 2.0 }"))
 
     @property
     def entry(self) -> Metric:
@@ -63,6 +54,10 @@ class Chosen:
         """The metric; `preds` are decided, where it has a decision."""
         given: list[Any] = [self.options] if type(self.options).model_fields else []
         return self.entry.compute(truth, preds, *given, *([spec.vocab] if self.entry.takes_classes else []), **weights)
+
+    def value(self, part: Scorable) -> float | None:
+        """The metric of rows that may have none: of no rows, or of a single class."""
+        return or_none(lambda: self.compute(*part)) if len(part.truth) else None
 
     def gain(self, spec: TargetSpec, truth: np.ndarray, preds: np.ndarray) -> float:
         """The metric turned so that more is better."""
@@ -139,7 +134,7 @@ class Leaderboard:
     def total(self, parts: Sequence[Scorable]) -> float | None:
         """The leaderboard's number for predictions of several targets, decided where their metrics decide them."""
         if not self.pooled:
-            return self.mean({p.spec.name: self._own(p) for p in parts})
+            return self.mean({p.spec.name: self.of[p.spec.name].value(p) for p in parts})
         if not any(len(p.truth) for p in parts):
             return None
         weights = [np.full(len(p.truth), self.weights[p.spec.name]) for p in parts]
@@ -154,9 +149,6 @@ class Leaderboard:
             return _plain(first.settings([self.kinds[name] for name in self.of]))
         each = {name: chosen.settings([self.kinds[name]]) for name, chosen in self.of.items()}
         return Settings({"metric": self.name, "metric_of": each, "metric_weights": dict(self.weights)}, {})
-
-    def _own(self, part: Scorable) -> float | None:
-        return or_none(lambda: self.of[part.spec.name].compute(*part)) if len(part.truth) else None
 
 
 def name_of(said: str | Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from pipeline.stage import Stage
 from pipeline.submission import (
     as_sent,
     columns_meant,
-    columns_of,
     decided,
     fill_in,
+    filled_columns,
     form_codes,
     none_meant,
     read_sample,
@@ -53,7 +54,7 @@ def submit(comp: Competition, workspace: Workspace, log: Log, force: bool = Fals
         for own in (preds, predictions.load(workspace.oof(member)))
     )
     id_column, sample = read_sample(comp, workspace)
-    columns = columns_of(comp, [name for name in sample.columns if name != id_column], preds.specs)
+    columns = filled_columns(comp, id_column, sample, preds.specs)
     table = deciding.whole_numbers(comp, columns, fill_in(id_column, sample, columns, preds))
     check_submission(table, id_column, sample, columns, preds.specs)
     shifts = class_shifts(columns, preds, oof)
@@ -78,15 +79,15 @@ def submit(comp: Competition, workspace: Workspace, log: Log, force: bool = Fals
 
 
 def step(comp: Competition, workspace: Workspace, member: str = "ensemble") -> Step:
-    sample = sample_path(comp, workspace)
+    sample, columns = sample_path(comp, workspace), columns_meant(comp, workspace)
     inputs = {
         "version": VERSION,
         "preds": digest(workspace.test(member)),
-        "columns": columns_meant(comp, workspace),
+        "columns": columns,
         "sample": digest(sample) if sample else None,
         **({"decision": digest(workspace.decision(member))} if deciding.decides(comp) else {}),
         **form_codes(comp),
-        **_none(comp, workspace),
+        **_none(comp, workspace, columns),
     }
     stamp = workspace.submitted(member)
     known = Step(stamp, inputs, ())
@@ -105,10 +106,9 @@ STAGE = Stage(
 )
 
 
-def _none(comp: Competition, workspace: Workspace) -> dict[str, Any]:
+def _none(comp: Competition, workspace: Workspace, columns: Mapping[str, str]) -> dict[str, Any]:
     """What is written where no class is decided for, as far as it is something, and some column holds decisions."""
-    sources = columns_meant(comp, workspace)
-    shown = {Column.of(name, source) for name, source in sources.items() if source}
+    shown = {Column.of(name, source) for name, source in columns.items() if source}
     decisions = {column.target for column in shown if column.label is None}
     said = {name: options for name, options in none_meant(comp, workspace).items() if name in decisions}
     return {"none": said} if said else {}

@@ -6,8 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.data.sample import id_column_of
-from pipeline.data.tables import read_table
-from pipeline.errors import RequestError
+from pipeline.data.tables import need_column, read_table
 from pipeline.log import Log
 from pipeline.vision.config import ImageData
 
@@ -32,10 +31,8 @@ def test_table_of(raw: Path, data: ImageData, sample: Path | None, id_in_sample:
 def asked_by(sample: Path, raw: Path, data: ImageData, id_in_sample: str | None) -> pd.DataFrame:
     """The rows of the sample, their ids in the column that train has them in."""
     table = read_table(sample, "submission.sample")
-    if id_in_sample is not None and id_in_sample not in table.columns:
-        raise RequestError(
-            f"submission.id: {sample.name} has no column {id_in_sample!r}; it has {', '.join(table.columns)}"
-        )
+    if id_in_sample is not None:
+        need_column(table, id_in_sample, sample.name, "submission.id")
     column = id_in_sample or (data.id if data.id in table.columns else _by_files(table, raw, data))
     return table.assign(**{data.id: table[column]})
 

@@ -1,12 +1,12 @@
 """The label of each image: from a column of its row, from its name or path, or from a folder that it lies in."""
 
-import difflib
 import re
 from collections.abc import Mapping
 
 import pandas as pd
 
 from pipeline.config import Target
+from pipeline.data.tables import need_column
 from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.targets.classes import some
@@ -85,14 +85,6 @@ def _from_columns(target: Target, cells: pd.DataFrame, ids: pd.Series) -> pd.Ser
     names = [str(name) for name in cells.columns]
     labels = target.target_kind.from_columns(target.name, names, yes.to_numpy(), ids)
     return pd.Series(labels, index=cells.index, dtype=str)
-
-
-def need_column(table: pd.DataFrame, column: str, where: str, key: str) -> None:
-    """Raise RequestError, with the columns that there are, unless the table has this one."""
-    if column not in table.columns:
-        near = difflib.get_close_matches(column, list(table.columns), 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise RequestError(f"{key}: {where} has no column {column!r}; it has {', '.join(table.columns)}{hint}")
 
 
 def _matched(target: str, key: str, regex: str, texts: pd.Series, what: str) -> pd.Series:

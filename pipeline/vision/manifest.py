@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline.config import Target
 from pipeline.data.readers import image_endings
-from pipeline.data.tables import copies_in_words, each_once, lines_of, neighbours, read_table
+from pipeline.data.tables import copies_in_words, each_once, lines_of, need_column, neighbours, read_table
 from pipeline.data.walk import endings_in_words, walk
 from pipeline.errors import RequestError
 from pipeline.log import Log
@@ -17,7 +17,7 @@ from pipeline.vision.apart import fixed_folder, keep_apart, real_folder
 from pipeline.vision.asked import asked_by, tell_test_table, test_table_of
 from pipeline.vision.config import ImageData
 from pipeline.vision.endings import did_you_mean, with_endings
-from pipeline.vision.labels import labels_of, need_column, refuse_silent
+from pipeline.vision.labels import labels_of, refuse_silent
 
 
 def build_manifest(

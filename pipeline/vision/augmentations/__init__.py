@@ -22,8 +22,8 @@ import numpy as np
 from pydantic import BeforeValidator
 
 from pipeline.errors import PipelineError, RequestError, WorkFailed
-from pipeline.registry import Registry, code_in
-from pipeline.settings import NoOptions, Section, Settings, read_options
+from pipeline.registry import Registry, code_in, read_choice
+from pipeline.settings import NoOptions, Section, Settings
 
 # A presized window (height, width, 3), uint8, RGB, which may be changed in place; a generator that is this window's
 # own; and the options. Returns the same shape and type. Called from several threads at once.
@@ -71,16 +71,8 @@ class Augmentation:
 
 def read_augmentation(said: str | Mapping[str, Any]) -> Augmentation:
     """A name, or a table of a name and options. Raises ValueError, which says in words what is wrong."""
-    if not isinstance(said, str) and not (isinstance(said, Mapping) and isinstance(said.get("name"), str)):
-        raise ValueError("expected an augmentation by its name, as in { name = 'cutout', size = 0.25 }")
-    given = {} if isinstance(said, str) else {key: value for key, value in said.items() if key != "name"}
-    name = said if isinstance(said, str) else said["name"]
-    if name not in AUGMENTATIONS:
-        raise ValueError(f"augmentation {name!r} is {AUGMENTATIONS.unknown(name)}")
-    try:
-        return Augmentation(name, read_options(AUGMENTATIONS[name].options, given))
-    except ValueError as error:
-        raise ValueError(f"augmentation {name!r}: {error}") from None
+    expected = "an augmentation by its name, as in { name = 'cutout', size = 0.25 }"
+    return Augmentation(*read_choice(AUGMENTATIONS, said, expected))
 
 
 def settings_of(said: Mapping[str, Any]) -> Settings:
