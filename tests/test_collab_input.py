@@ -8,6 +8,7 @@ import pytest
 from pipeline.collab.features import encode
 from pipeline.collab.ids import Ids
 from pipeline.competitions import load
+from pipeline.data.tables import read_table
 from pipeline.errors import RequestError
 from tests.command import pipeline
 from tests.rated import write_rated
@@ -188,12 +189,10 @@ def test_the_shipped_movielens_file_loads():
 
 
 def test_tables_are_read_in_any_of_the_usual_forms(tmp_path):
-    from pipeline.collab.ratings import read_text
-
     for separator in ("\t", "::", "|", ";", ","):
         path = tmp_path / "table"
         path.write_bytes(separator.join(["1", "Am\xe9lie", "5"]).encode("latin-1") + b"\n")
-        assert read_text(path, False, "data.table").iloc[0].tolist() == ["1", "Am\xe9lie", "5"]
+        assert read_table(path, "data.table", header=False).iloc[0].tolist() == ["1", "Am\xe9lie", "5"]
 
 
 def test_inner_ids_are_those_of_training_and_strangers_share_one():
