@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ from pipeline.blending import combine
 from pipeline.commands.reopen import need_images, open_fold
 from pipeline.config import Competition
 from pipeline.data.audit import inspect_images
+from pipeline.data.longform import long_form
 from pipeline.data.sample import find_sample
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.jobs import jobs_of
@@ -21,7 +23,7 @@ from pipeline.rows import training_rows
 from pipeline.stages.data import fetch_if_needed
 from pipeline.stages.predict import with_priors
 from pipeline.stages.submit import check_submission
-from pipeline.submission import decided, fill_in, filled_columns, read_sample
+from pipeline.submission import as_sent, decided, fill_in, sheet_of
 from pipeline.vision.config import ImageCompetition, ImageModel
 from pipeline.vision.kind import say_unreadable
 from pipeline.vision.manifest import find_test_rows
@@ -45,12 +47,13 @@ def infer(
     test = _test_rows(comp, workspace, log)
     members = {model.name: _predict(comp, workspace, model, weights[model.name], test, log) for model in comp.models}
     preds = decided(comp, workspace, _blend(comp, files, workspace, members))
-    id_column, sample = read_sample(comp, workspace)
-    columns = filled_columns(comp, id_column, sample, preds.specs)
+    sheet = sheet_of(comp, workspace, preds.specs)
     place = workspace.decision(ENSEMBLE).relative_to(workspace.root).as_posix()
     sent = deciding.as_sent(comp, preds, files.get(place, bundle / place))
-    table = deciding.whole_numbers(comp, columns, fill_in(id_column, sample, columns, sent))
-    check_submission(table, id_column, sample, columns, sent.specs)
+    filled = fill_in(sheet.id_column, sheet.sample, sheet.columns, replace(sent, specs=sheet.specs))
+    table = deciding.whole_numbers(comp, sheet.columns, filled)
+    check_submission(table, sheet.id_column, sheet.sample, sheet.columns, sheet.specs)
+    table = as_sent(comp, workspace, table, sheet.columns)
     write_text(target, table.to_csv(index=False, lineterminator="\n"))
     log.say(f"infer: {target} ({len(table):,} rows, checked against {comp.submission.sample})")
 
@@ -75,7 +78,8 @@ def _test_rows(comp: ImageCompetition, workspace: Workspace, log: Log) -> pd.Dat
     if comp.data.test is None:
         raise RequestError("data.test: a kernel predicts a test set, and the file names none")
     sample = find_sample(workspace.raw, comp.submission.sample)
-    found = find_test_rows(workspace.raw, comp.data, sample, log, comp.submission.id)
+    long = long_form(comp, workspace.raw)
+    found = find_test_rows(workspace.raw, comp.data, sample, log, comp.submission.id, long)
     test = found.sort_values("id", ignore_index=True)
     with log.bar("check test images") as progress:
         facts = inspect_images([workspace.raw / path for path in test["path"]], workers=4, progress=progress)

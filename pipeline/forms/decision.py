@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.errors import RequestError
-from pipeline.forms import Column, Form
+from pipeline.forms import Column, Decimals, Form
 from pipeline.targets import TargetSpec
 from pipeline.targets.cells import looks_probable
 from pipeline.targets.classes import some
@@ -20,6 +20,13 @@ class Decision(Form):
 
     of_class = False
     gives_probabilities = False
+    options = Decimals
+    chosen: Decimals = Decimals()
+
+    def unfit(self, spec: TargetSpec) -> str | None:
+        return (
+            "decimals are for numbers, and it has classes" if spec.vocab and self.chosen.decimals is not None else None
+        )
 
     def cells(self, spec: TargetSpec, column: Column, values: np.ndarray) -> np.ndarray:
         return spec.target_kind.decode(spec, values)

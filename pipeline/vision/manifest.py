@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.config import Target
+from pipeline.data.longform import LongForm
 from pipeline.data.readers import image_endings
 from pipeline.data.tables import copies_in_words, each_once, lines_of, need_column, neighbours, read_table
 from pipeline.data.walk import endings_in_words, walk
@@ -27,16 +28,17 @@ def build_manifest(
     sample: Path | None,
     log: Log | None = None,
     id_in_sample: str | None = None,
+    long: LongForm | None = None,
 ) -> pd.DataFrame:
     """All images of a competition, sorted by split and id: columns id, split, path, bytes, then the targets.
 
     `path` is relative to `raw`; labels are text, numbers for regression, and missing for test rows. `sample`
-    is the sample submission, whose ids (in `id_in_sample`, if that is said) name the test images where `data.test` is
-    a pattern. What was passed over, and what might not be meant, goes to `log`. Raises RequestError for anything in
+    is the sample submission, whose ids (in `id_in_sample`, if that is said, its rows read as `long`) name the test images
+    where `data.test` is a pattern. What was passed over, and what might not be meant, goes to `log`. Raises RequestError for anything in
     the file that the raw folder contradicts.
     """
     rows, table = _train_rows(raw, data, log)
-    test = None if data.test is None else find_test_rows(raw, data, sample, log, id_in_sample)
+    test = None if data.test is None else find_test_rows(raw, data, sample, log, id_in_sample, long)
     if test is not None:
         kept = keep_apart(raw, data, rows, test, log)
         rows, table = rows[kept].reset_index(drop=True), table[kept].reset_index(drop=True)
@@ -87,14 +89,19 @@ def read_rows(raw: Path, data: ImageData, name: str, key: str, log: Log | None) 
 
 
 def find_test_rows(
-    raw: Path, data: ImageData, sample: Path | None, log: Log | None = None, id_in_sample: str | None = None
+    raw: Path,
+    data: ImageData,
+    sample: Path | None,
+    log: Log | None = None,
+    id_in_sample: str | None = None,
+    long: LongForm | None = None,
 ) -> pd.DataFrame:
     """The test images alone: columns id and path. Arguments and errors as in `build_manifest`."""
     if data.test is None:
         raise RequestError("data.test: the file names no test images")
     if "{" not in data.test and data.test_table is None:
         return _walk(raw, data.test, "data.test", fixed_folder(data.images), log)
-    name = test_table_of(raw, data, sample, id_in_sample)
+    name = test_table_of(raw, data, sample, id_in_sample, long)
     if name is not None:
         tell_test_table(name, data, log)
         table = read_rows(raw, data, name, "data.test_table", log)
@@ -104,7 +111,7 @@ def find_test_rows(
             "names another table"
         )
     else:
-        name, table = sample.name, asked_by(sample, raw, data, id_in_sample)
+        name, table = sample.name, asked_by(sample, raw, data, id_in_sample, long)
         _refuse_repeats(table[data.id], name, data.id, sample)
     rows = pd.DataFrame({"id": table[data.id], "path": _paths(raw, table, data.id, data.test, name, "data.test")})
     _tell_unasked(raw, data, rows, name, log)

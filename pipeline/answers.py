@@ -1,0 +1,147 @@
+"""Answers against a submission: its cells as predictions again, and what a solution says is true."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from pipeline.codes import Spelling, sources_spelled, spelled
+from pipeline.columns import by_default, spread
+from pipeline.config import Competition
+from pipeline.data.labels import answered, for_metric, known_in, truth_of, with_gaps
+from pipeline.errors import RequestError
+from pipeline.forms import Column
+from pipeline.metrics.leaderboard import Scorable
+from pipeline.predictions import TargetSpec
+from pipeline.submission import called_as_targets
+from pipeline.targets.cells import numbers_in
+
+
+def read_back(columns: Sequence[Column], specs: Sequence[TargetSpec], table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """A submission's cells as predictions (n, width) of each target; a decision counts as certain.
+
+    `columns` and `specs` as the submission spells them.
+    """
+    values: dict[str, np.ndarray] = {}
+    for spec in specs:
+        own = [column for column in columns if column.target == spec.name]
+        if own:
+            alike = [column for column in own if column.kind == own[0].kind]
+            values[spec.name] = own[0].entry.read(spec, alike, table)
+    return values
+
+
+def gradable(
+    comp: Competition,
+    specs: Sequence[TargetSpec],
+    values: Mapping[str, np.ndarray],
+    truth: Mapping[str, np.ndarray],
+    weights: Mapping[str, np.ndarray],
+) -> dict[str, Scorable]:
+    """Truth and predictions of each target that the leaderboard's metric fits, in the rows that have an answer."""
+    chosen = [spec for spec in specs if spec.name in values and spec.name in truth and spec.name in comp.leaderboard.of]
+    found = {}
+    for spec in chosen:
+        own, known = weights.get(spec.name), known_in(truth[spec.name])
+        compared = answered(truth[spec.name], for_metric(spec, values[spec.name]))
+        found[spec.name] = Scorable(spec, *compared, None if own is None else own[known])
+    return found
+
+
+def truth_from(
+    comp: Competition, specs: Sequence[TargetSpec], solution: pd.DataFrame, spelling: Spelling | None = None
+) -> dict[str, np.ndarray]:
+    """The answers of a solution table, for every target that it holds (by its column's or its own name).
+
+    Classes are called there as in the training table, or as in the submission (`spelling`).
+    """
+    truth = {}
+    for target, spec in zip(comp.targets, specs, strict=True):
+        own = [column for column in columns_in(comp, specs, solution, spelling or {}) if column.target == target.name]
+        submitted = [column.name for column in own if column.label is None]
+        asked = (*submitted, target.column, target.name)
+        names = [name for name in asked if isinstance(name, str) and name in solution.columns]
+        if names:
+            called = _as_called(spec, spelled([spec], spelling or {})[0], solution[names[0]])
+            truth[spec.name] = with_gaps(
+                _known(comp, spec, solution[names[:1]]), partial(_truth_in, called, solution[names[0]])
+            )
+            continue
+        by_class = {name: Column(name, target.name, name) for name in target.class_columns or () if name in solution}
+        plain = {code: label for label, code in (spelling or {}).get(target.name, {}).items()}
+        by_class |= {plain.get(c.label, c.label): c for c in own if c.label is not None and c.name in solution}
+        if _tells_all(spec, by_class):
+            known = _known(comp, spec, solution[[column.name for column in by_class.values()]], blank_answers=False)
+            truth[spec.name] = with_gaps(known, partial(_truth_in_columns, spec, by_class, solution))
+    if not truth:
+        raise RequestError(
+            f"the solution has no column of any target; it has {', '.join(solution.columns)}, "
+            f"targets are {', '.join(spec.name for spec in specs)}"
+        )
+    return truth
+
+
+def columns_in(
+    comp: Competition, specs: Sequence[TargetSpec], solution: pd.DataFrame, spelling: Spelling
+) -> list[Column]:
+    """What a solution's columns hold, by the names that the submission has for them."""
+    held, called = list(solution.columns), spelled(specs, spelling)
+    said = spread(sources_spelled(comp.submission.columns, spelling), held, called)
+    said = said or by_default(comp, held, called_as_targets(comp, held), called)
+    return [Column.of(name, source) for name, source in said.items()]
+
+
+def _as_called(plain: TargetSpec, coded: TargetSpec, cells: pd.Series) -> TargetSpec:
+    """The target as cells call its classes: by codes where all of them are that, else by names."""
+    if plain.vocab == coded.vocab:
+        return plain
+    told = cells[cells.str.strip() != ""]
+    return plain if coded.target_kind.problem(coded, told) else coded
+
+
+def _tells_all(spec: TargetSpec, by_class: Mapping[str, Column]) -> bool:
+    """Whether columns of these classes say the whole answer: of classes that exclude each other all but one do."""
+    lacking = set(spec.vocab) - by_class.keys()
+    return bool(spec.vocab) and bool(by_class) and len(lacking) <= spec.exclusive
+
+
+def _known(comp: Competition, spec: TargetSpec, cells: pd.DataFrame, blank_answers: bool | None = None) -> np.ndarray:
+    """Which rows (n,) answer a target: of several targets a solution, as the training table, may leave some blank."""
+    if len(comp.targets) == 1 or (spec.target_kind.blank_answers if blank_answers is None else blank_answers):
+        return np.ones(len(cells), dtype=bool)
+    return (cells.apply(lambda column: column.str.strip()) != "").any(axis=1).to_numpy()
+
+
+def _truth_in(spec: TargetSpec, cells: pd.Series, known: np.ndarray) -> np.ndarray:
+    return truth_of(spec, spec.target_kind.parse_cells(str(cells.name), cells[known]))
+
+
+def _truth_in_columns(
+    spec: TargetSpec, by_class: Mapping[str, Column], solution: pd.DataFrame, known: np.ndarray
+) -> np.ndarray:
+    marks = np.zeros((int(known.sum()), spec.width))
+    for label, column in by_class.items():
+        marks[:, spec.vocab.index(label)] = column.entry.answers(column.name, solution.loc[known, column.name])
+    return spec.target_kind.truth_from_columns(
+        spec.target_kind.complete(marks, [spec.vocab.index(label) for label in by_class])
+    )
+
+
+def weights_in(comp: Competition, cells: pd.DataFrame, columns: Sequence[Column]) -> dict[str, np.ndarray]:
+    """How much each row counts for each target, from weights as text: a column `column`, or one for each target's.
+
+    Raises RequestError for what is no weight, and for a metric that cannot weigh rows.
+    """
+    found = {}
+    for column in columns:
+        chosen = comp.leaderboard.of.get(column.target)
+        if chosen is None or column.name not in cells:
+            continue
+        if not chosen.entry.weighs_rows or column.label is not None:
+            raise RequestError(f"submission.weight: metric {chosen.name!r} of {column.target!r} cannot weigh rows")
+        told = cells[column.name].where(cells[column.name].str.strip() != "", "0")
+        found[column.target] = numbers_in(str(comp.submission.weight), told)
+        if (found[column.target] < 0).any() or not found[column.target].any():
+            raise RequestError(f"submission.weight: {comp.submission.weight!r} has weights below 0, or none above")
+    return found
