@@ -84,12 +84,12 @@ def read_solution(
     long = long_sample(comp, workspace)
     weighed = None
     if long is not None and long.fits(table):
-        rows = table
-        table = long.unfolded(rows, path.name)
+        rows, besides = table, [name for name in (weight, USAGE) if name in table.columns]
+        table = long.unfolded(rows, path.name, besides=besides)
         if weight is not None:
-            weighed = long.unfolded(rows, path.name, weight)
-        if USAGE in rows.columns:
-            table[USAGE] = _one_usage(long.unfolded(rows, path.name, USAGE), path)
+            weighed = long.unfolded(rows, path.name, weight, besides)
+        if USAGE in besides:
+            table[USAGE] = _one_usage(long.unfolded(rows, path.name, USAGE, besides), path)
     id_column, table = with_ids(comp, workspace, table)
     if table[id_column].duplicated().any():
         raise RequestError(f"{path} repeats ids in column {id_column!r}")

@@ -37,12 +37,16 @@ class LongForm:
             return any(pattern_of(self.said.row).fullmatch(str(cell)) for cell in self._cells(table).head(1))
         return self.said.name in self._joined(table).columns
 
-    def unfolded(self, table: pd.DataFrame, where: str, value: str | None = None) -> pd.DataFrame:
+    def unfolded(
+        self, table: pd.DataFrame, where: str, value: str | None = None, besides: Collection[str] = ()
+    ) -> pd.DataFrame:
         """A row an id, a column a name, both in the order in which they come; cells that there are not are empty.
 
-        Raises RequestError for rows that cannot be read, or of which two have one id and name.
+        Their text is from the column `value`, by default the one that is filled; those `besides` are no part of the
+        form. Raises RequestError for rows that cannot be read, or of which two have one id and name.
         """
-        ids, names = self._keys(table, where)
+        own = table.drop(columns=list(besides))
+        ids, names = self._keys(own, where)
         rows, order = pd.factorize(ids)
         columns, known = pd.factorize(names)
         twice = pd.Series(list(zip(rows, columns, strict=True))).duplicated()
@@ -50,7 +54,7 @@ class LongForm:
             shown = some(f"({i}, {name})" for i, name in zip(ids[twice], names[twice], strict=True))
             raise RequestError(f"{KEY}: {int(twice.sum())} of {len(table)} rows of {where} are there before: {shown}")
         cells = np.full((len(order), len(known)), "", dtype=object)
-        cells[rows, columns] = table[value or self.value_of(table, where)]
+        cells[rows, columns] = table[value or self.value_of(own, where)]
         wide = pd.DataFrame(cells, columns=list(known))
         wide.insert(0, self.ids, np.asarray(order, dtype=object), allow_duplicates=True)
         return wide
@@ -76,8 +80,9 @@ class LongForm:
         rows = pd.Index(wide[self.ids]).get_indexer(pd.Index(ids))
         cells = wide.drop(columns=self.ids)
         columns = cells.columns.get_indexer(pd.Index(names))
-        kinds = set(cells.dtypes)
-        cells = cells.to_numpy(dtype=kinds.pop() if len(kinds) == 1 else object)[rows, columns]
+        kinds = set(cells.dtypes)  # whole numbers beside others stay whole
+        kind = kinds.pop() if len(kinds) == 1 else None
+        cells = cells.to_numpy(dtype=kind if isinstance(kind, np.dtype) else object)[rows, columns]
         return sample.assign(**{self.value_of(sample, where): cells})
 
     def held(self, table: pd.DataFrame, asked: pd.DataFrame, where: str) -> pd.DataFrame:
@@ -110,7 +115,7 @@ class LongForm:
         left = [name for name in table.columns if name not in held]
         if len(left) != 1:
             raise RequestError(
-                f"{KEY}: which column of {where} is filled? it has {', '.join(table.columns)}; say long.value = 'COLUMN'"
+                f"{KEY}: which column of {where} is filled? it has {', '.join(table.columns)}; say long.value"
             )
         return left[0]
 
@@ -217,7 +222,7 @@ def split(cell: str, row: str, names: Collection[str]) -> tuple[str, str] | None
     found = pattern_of(row).fullmatch(cell)
     if found is None:
         return None
-    if found["name"] not in names and not all(group in row for group in CELL):
+    if not all(group in row for group in CELL):
         for name in sorted((name for name in names if name in cell), key=len, reverse=True):
             fixed = re.escape(row).replace(re.escape("{name}"), re.escape(name))
             known = re.fullmatch(fixed.replace(re.escape("{id}"), "(?P<id>.+)"), cell)

@@ -155,7 +155,14 @@ def check_source(column: Column) -> None:
     try:
         _ = column.entry
     except ValueError as error:
-        raise ValueError(f"form {column.kind!r}: {error}") from None
+        raise ValueError(f"form {column.kind!r}: {error}{_forms_with(column)}") from None
+
+
+def _forms_with(column: Column) -> str:
+    """Where the file names no form: which ones have the options that it gives."""
+    given = {key for key, _ in column.given}
+    fitting = [f"form = {name!r}" for name, form in FORMS.items() if given <= form.options.model_fields.keys()]
+    return f"; say {' or '.join(fitting)}" if fitting and not column.form else ""
 
 
 def refuse_table(source: Mapping[str, Any]) -> None:

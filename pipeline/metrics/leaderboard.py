@@ -22,7 +22,7 @@ DECIDED_BY = 1  # raised when the same metric would decide otherwise
 
 
 class Scorable(NamedTuple):
-    """A target's truth and predictions of the same rows, both as metrics take them; how much each row counts, if said."""
+    """A target's truth and predictions of the same rows, both as metrics take them; what each row counts, if said."""
 
     spec: TargetSpec
     truth: np.ndarray

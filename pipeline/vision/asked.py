@@ -15,7 +15,7 @@ TRIED = 20  # rows whose files show which column of a sample names them
 
 
 def test_table_of(
-    raw: Path, data: ImageData, sample: Path | None, id_in_sample: str | None, long: LongForm | None = None
+    raw: Path, data: ImageData, sample: Path | None, id_in_sample: str | None, long: LongForm | None
 ) -> str | None:
     """The table that is said; else the one called as that of train, where the sample cannot fill the pattern."""
     if data.test_table is not None:

@@ -32,10 +32,10 @@ def build_manifest(
 ) -> pd.DataFrame:
     """All images of a competition, sorted by split and id: columns id, split, path, bytes, then the targets.
 
-    `path` is relative to `raw`; labels are text, numbers for regression, and missing for test rows. `sample`
-    is the sample submission, whose ids (in `id_in_sample`, if that is said, its rows read as `long`) name the test images
-    where `data.test` is a pattern. What was passed over, and what might not be meant, goes to `log`. Raises RequestError for anything in
-    the file that the raw folder contradicts.
+    `path` is relative to `raw`; labels are text, numbers for regression, and missing for test rows. `sample` is the
+    sample submission, whose ids (in `id_in_sample`, if that is said, of rows as `long` says) name the test images where
+    `data.test` is a pattern. What was passed over, and what might not be meant, goes to `log`. Raises RequestError for
+    anything in the file that the raw folder contradicts.
     """
     rows, table = _train_rows(raw, data, log)
     test = None if data.test is None else find_test_rows(raw, data, sample, log, id_in_sample, long)
