@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.codes import Spelling, sources_spelled, spelled
-from pipeline.columns import by_default, spread
+from pipeline.columns import alone, by_default, spread
 from pipeline.config import Competition
 from pipeline.data.labels import answered, for_metric, known_in, truth_of, with_gaps
 from pipeline.errors import RequestError
@@ -38,40 +38,73 @@ def gradable(
     values: Mapping[str, np.ndarray],
     truth: Mapping[str, np.ndarray],
     weights: Mapping[str, np.ndarray],
+    single: Mapping[str, tuple[int, bool]],
 ) -> dict[str, Scorable]:
-    """Truth and predictions of each target that the leaderboard's metric fits, in the rows that have an answer."""
+    """Truth and predictions of each target that the leaderboard's metric fits, in the rows that have an answer.
+
+    Of those in `single` one class stands against the rest: its code, and whether the rest is what is looked for.
+    """
     chosen = [spec for spec in specs if spec.name in values and spec.name in truth and spec.name in comp.leaderboard.of]
     found = {}
     for spec in chosen:
         own, known = weights.get(spec.name), known_in(truth[spec.name])
         compared = answered(truth[spec.name], for_metric(spec, values[spec.name]))
-        found[spec.name] = Scorable(spec, *compared, None if own is None else own[known])
+        part = Scorable(spec, *compared, None if own is None else own[known])
+        found[spec.name] = _of_one(part, *single[spec.name]) if spec.name in single else part
     return found
 
 
+def single_in(
+    comp: Competition, columns: Sequence[Column], specs: Sequence[TargetSpec], spelling: Spelling
+) -> dict[str, tuple[int, bool]]:
+    """The targets of which a submission says one class alone, where the metric can score two classes: its code, and
+    whether more in its column is less of the class. `specs` are the targets as the data showed them."""
+    found = {}
+    for spec, called in zip(specs, spelled(specs, spelling), strict=True):
+        column, metric = alone(columns, called), comp.leaderboard.of.get(spec.name)
+        if column is not None and metric is not None and metric.scores("binary"):
+            found[spec.name] = (column.code(called), column.entry.turned)
+    return found
+
+
+def _of_one(part: Scorable, code: int, turned: bool) -> Scorable:
+    """The class against the rest, as a target of two classes of which the second is looked for."""
+    label, yes, p = part.spec.vocab[code], part.truth == code, part.preds[:, code]
+    names = (label, f"not {label}") if turned else (f"not {label}", label)
+    spec = TargetSpec(part.spec.name, "binary", names)
+    both = np.column_stack([p, 1 - p] if turned else [1 - p, p])
+    return Scorable(spec, (yes != turned).astype(np.int64), both, part.weights)
+
+
 def truth_from(
-    comp: Competition, specs: Sequence[TargetSpec], solution: pd.DataFrame, spelling: Spelling | None = None
+    comp: Competition,
+    specs: Sequence[TargetSpec],
+    solution: pd.DataFrame,
+    spelling: Spelling,
+    single: Mapping[str, tuple[int, bool]],
 ) -> dict[str, np.ndarray]:
     """The answers of a solution table, for every target that it holds (by its column's or its own name).
 
-    Classes are called there as in the training table, or as in the submission (`spelling`).
+    Classes are called there as in the training table, or as in the submission (`spelling`). Of those in `single` a
+    column of that class is enough: the truth is then it, or any other one.
     """
     truth = {}
     for target, spec in zip(comp.targets, specs, strict=True):
-        own = [column for column in columns_in(comp, specs, solution, spelling or {}) if column.target == target.name]
+        own = [column for column in columns_in(comp, specs, solution, spelling) if column.target == target.name]
         submitted = [column.name for column in own if column.label is None]
         asked = (*submitted, target.column, target.name)
         names = [name for name in asked if isinstance(name, str) and name in solution.columns]
         if names:
-            called = _as_called(spec, spelled([spec], spelling or {})[0], solution[names[0]])
+            called = _as_called(spec, spelled([spec], spelling)[0], solution[names[0]])
             truth[spec.name] = with_gaps(
                 _known(comp, spec, solution[names[:1]]), partial(_truth_in, called, solution[names[0]])
             )
             continue
         by_class = {name: Column(name, target.name, name) for name in target.class_columns or () if name in solution}
-        plain = {code: label for label, code in (spelling or {}).get(target.name, {}).items()}
+        plain = {code: label for label, code in spelling.get(target.name, {}).items()}
         by_class |= {plain.get(c.label, c.label): c for c in own if c.label is not None and c.name in solution}
-        if _tells_all(spec, by_class):
+        one = [spec.vocab[single[spec.name][0]]] if spec.name in single else None
+        if _tells_all(spec, by_class) or list(by_class) == one:
             known = _known(comp, spec, solution[[column.name for column in by_class.values()]], blank_answers=False)
             truth[spec.name] = with_gaps(known, partial(_truth_in_columns, spec, by_class, solution))
     if not truth:
@@ -123,6 +156,9 @@ def _truth_in_columns(
     marks = np.zeros((int(known.sum()), spec.width))
     for label, column in by_class.items():
         marks[:, spec.vocab.index(label)] = column.entry.answers(column.name, solution.loc[known, column.name])
+    if len(by_class) == 1 < spec.width - 1:  # it, or any other one
+        (code,) = [spec.vocab.index(label) for label in by_class]
+        return np.where(marks[:, code] > 0.5, code, (code + 1) % spec.width)
     return spec.target_kind.truth_from_columns(
         spec.target_kind.complete(marks, [spec.vocab.index(label) for label in by_class])
     )

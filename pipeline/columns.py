@@ -11,6 +11,7 @@ from pipeline.codes import with_class
 from pipeline.config import Competition
 from pipeline.errors import RequestError
 from pipeline.forms import RANKED, Column, Source
+from pipeline.metrics.onehot import OneClass
 from pipeline.targets import TargetSpec
 
 
@@ -116,10 +117,37 @@ def doubts_in(sample: pd.DataFrame, columns: Sequence[Column], specs: Sequence[T
     return list(found.values())
 
 
-def classes_left_out(columns: Sequence[Column], specs: Sequence[TargetSpec]) -> list[str]:
+def alone(columns: Sequence[Column], spec: TargetSpec) -> Column | None:
+    """The only column of a target with more than two classes, of which it then says one against the rest."""
+    own = [column for column in columns if column.target == spec.name]
+    one = len(own) == 1 and own[0].label is not None and spec.exclusive and len(spec.vocab) > 2
+    return own[0] if one else None
+
+
+def _alone_in_words(comp: Competition, column: Column) -> str | None:
+    """Where a metric is of all classes, and the submission says one; None where the metric is of that one too."""
+    metric = comp.leaderboard.of.get(column.target)
+    turned, options = column.entry.turned, None if metric is None else metric.options
+    if metric is None or not isinstance(options, OneClass):
+        return None
+    key, said = ("against", options.against) if turned else ("of", options.of)
+    if said is not None:
+        return ""
+    return (
+        f"submission.columns.{column.name} says {column.label!r} alone, and metric {metric.name!r} is the mean over all "
+        f"classes of {column.target!r}; metric = {{ name = '{metric.name}', {key} = '{column.label}' }} is of it"
+    )
+
+
+def classes_left_out(comp: Competition, columns: Sequence[Column], specs: Sequence[TargetSpec]) -> list[str]:
     """Classes without a column where others have one, but for the other one of two."""
     found = []
     for spec in specs:
+        one = alone(columns, spec)
+        said = None if one is None else _alone_in_words(comp, one)
+        if said is not None:
+            found += [said] if said else []
+            continue
         given = {column.label for column in columns if column.target == spec.name and column.label is not None}
         left = [label for label in spec.vocab if label not in given]
         if given and left and len(spec.vocab) > 2:

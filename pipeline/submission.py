@@ -278,7 +278,7 @@ def check_sample(comp: Competition, workspace: Workspace, manifest: pd.DataFrame
     _refuse_other_ids(comp, path, set(sample[id_column]), ids)
     sheet, long = sheet_of(comp, workspace, specs, manifest), long_sample(comp, workspace)
     gaps = None if long is None else long.gaps(read_table(path, "submission.sample"), path.name)
-    doubts = [*doubts_in(sheet.sample, sheet.columns, sheet.specs), *classes_left_out(sheet.columns, sheet.specs)]
+    doubts = [*doubts_in(sheet.sample, sheet.columns, sheet.specs), *classes_left_out(comp, sheet.columns, sheet.specs)]
     return doubts if gaps is None else [gaps, *doubts]
 
 

@@ -236,6 +236,46 @@ def test_one_minus_the_probability_of_a_class(one, log):
     assert values[:, 2] == pytest.approx(VALUES[:, 2])
 
 
+ALONE = {
+    ("disease:complement/normal", "against"): [int(t != "normal") for t in TRUTH],
+    ("disease/normal", "of"): [int(t == "normal") for t in TRUTH],
+}
+
+
+@pytest.mark.parametrize(("said", "told"), ALONE.items())
+@pytest.mark.parametrize("metric", ["auc", "weighted_auc", "average_precision"])
+def test_one_class_alone_is_scored_against_the_rest(one, log, said, told, metric):
+    """As alaska2 does, of four classes: the solution says which rows are of any class but the one."""
+    source, key = said
+    write_sample(one, "image_id,Label", "{},0.5")
+    columns = f"submission.columns={{Label='{source}'}}"
+    table = submitted(one, log, f"metric={metric}", columns)
+    assert f"metric = {{ name = '{metric}', {key} = 'normal' }} is of it" in log.warnings[0]
+    log.lines.clear()
+    one.workspace.manifest.unlink()
+    same = submitted(one, log, f"metric={{name='{metric}', {key}='normal'}}", columns)
+    assert not log.warnings
+    assert same.equals(table)
+    solution = "image_id,Label\n" + "".join(f"{i},{t}\n" for i, t in zip(one.test_ids, told, strict=True))
+    scores = table["Label"].astype(float).to_numpy()
+    two = TargetSpec("label", "binary", ("no", "yes"))
+    expected = Chosen.of(metric).compute(two, np.array(told), np.column_stack([1 - scores, scores]))
+    for with_option in (f"metric={metric}", f"metric={{name='{metric}', {key}='normal'}}"):
+        assert graded(one, solution, with_option, columns) == pytest.approx(expected, abs=1e-6)
+        assert graded(one, answers(one), with_option, columns) == pytest.approx(expected, abs=1e-6)
+    chosen = Chosen.of({"name": metric, key: "normal"})
+    codes = np.array([DISEASE.vocab.index(t) for t in TRUTH])
+    assert chosen.compute(DISEASE, codes, VALUES) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_metric_of_a_class_that_there_is_not_is_refused_before_training(one, log):
+    write_sample(one, "image_id,Label", "{},0.5")
+    said = ("metric={name='auc', against='rust'}", "submission.columns={Label='disease:complement/normal'}")
+    assert "metric 'auc' cannot score target 'disease': 'rust' is not a class" in refused(one, log, *said)
+    with pytest.raises(RequestError, match="one of both"):
+        one.load("metric={name='auc', against='rust', of='rust'}")
+
+
 def test_of_two_classes_one_column_says_both(one, log):
     """Whichever of the two it is, and of a solution as of a submission."""
     text = (one.raw / "train.csv").read_text()

@@ -211,8 +211,9 @@ def test_a_name_column_with_gaps_in_it_is_refused(one, log):
     assert "which column of sample_submission.csv is the id? it has n, image, p; say submission.id" in refused(
         one, log, *PROBABLE, BY_NAME
     )
-    assert "which column of sample_submission.csv is filled? it has n, image, class, p; say long.value" in refused(
-        one, log, *PROBABLE, BY_NAME, "submission.id=image"
+    assert (
+        "which column of sample_submission.csv is filled? it has n, image, class, p; say submission.long.value"
+        in refused(one, log, *PROBABLE, BY_NAME, "submission.id=image")
     )
 
 
@@ -463,3 +464,51 @@ def test_a_large_sample_is_taken_apart_in_little_time(tmp_path):
     wide = long.unfolded(many, "sample.csv")
     assert wide.shape == (200, 51)
     assert long.folded(many, wide.assign(c7="x"), "sample.csv")["p"].tolist().count("x") == 200
+
+
+# The training table
+
+
+@pytest.mark.parametrize(
+    ("said", "images"),
+    [
+        ("{row='{id}__{name}', value='target'}", "{image_path}"),
+        ("{row='{id}__{name}', value='target'}", "train/{image_id}.png"),
+        ("{name='target_name', value='target'}", "{image_path}"),
+    ],
+)
+def test_the_training_table_may_have_a_row_a_target_too(one, log, said, images):
+    """As in csiro-biomass: what else the rows say of an image is kept."""
+    rows = [
+        f"{name[:-4]}__{target},train_images/{label}/{name},{'NSW' if n % 2 else 'Tas'},{target},{n * factor}\n"
+        for n, (name, (label, _)) in enumerate(one.labels.items())
+        for target, factor in (("Clover_g", 1), ("Total_g", 3))
+    ]
+    (one.raw / "train.csv").write_text("sample_id,image_path,State,target_name,target\n" + "".join(rows))
+    (one.raw / "train").symlink_to("train_images/all")
+    (one.raw / "train_images" / "all").mkdir()
+    for path in (one.raw / "train_images").glob("*/*.png"):
+        (one.raw / "train_images" / "all" / path.name).write_bytes(path.read_bytes())
+    write_sample(
+        one, "sample_id,target", [f"{i[:-4]}__{name},0" for i in one.test_ids for name in ("Total_g", "Clover_g")]
+    )
+    ids = "data.id=image_path" if "target_name" in said else "data.id=image_id"
+    test = "{image_path}" if "target_name" in said else "{image_id}"
+    comp = one.load(
+        FIELDS, "metric=rmse", BY_ROW, f"data.long={said}", ids, f"data.images='{images}'", f"data.test='test_images/{test}.png'"
+    )  # fmt: skip
+    data(comp, one.workspace, log)
+    manifest = pd.read_parquet(one.workspace.manifest)
+    train, test_rows = manifest[manifest["split"] == "train"], manifest[manifest["split"] == "test"]
+    assert len(train) == 24
+    assert (train["total"] == 3 * train["clover"]).all()
+    assert sorted(train["clover"]) == list(range(24))
+    assert test_rows["id"].tolist() == [name[:-4] for name in one.test_ids]
+
+
+def test_a_training_table_that_is_read_wrongly_is_refused(one, log):
+    (one.raw / "train.csv").write_text("image_id,label,name,value\n100.png,blast,a,1\n100.png,blast,a,2\n")
+    write_sample(one, "image_id,disease", [f"{i},blast" for i in one.test_ids])
+    said = "data.long={name='name', value='value'}"
+    assert "data.long: 1 of 2 rows of train.csv are there before: (100.png, a)" in refused(one, log, said)
+    assert "data.long.value: train.csv has no column 'grams'" in refused(one, log, said.replace("'value'", "'grams'"))

@@ -1,5 +1,6 @@
 """score: grade a submission against known answers."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -7,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from pipeline import deciding, predictions
-from pipeline.answers import columns_in, gradable, read_back, truth_from, weights_in
+from pipeline.answers import columns_in, gradable, read_back, single_in, truth_from, weights_in
 from pipeline.codes import Spelling, spelling_of
 from pipeline.config import Competition
 from pipeline.data.labels import specs_of
+from pipeline.data.longform import LongForm
 from pipeline.data.tables import need_column, read_table
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.forms import Column
@@ -46,7 +48,7 @@ def score(
         "competition": comp.slug,
         "submission": str(path),
         "metric": comp.metric,
-        **_graded(comp, specs, values, answers),
+        **_graded(comp, specs, values, answers, single_in(comp, sheet.columns, specs, answers.spelling)),
     }
     _keep(path, result)
     return result
@@ -60,7 +62,7 @@ def score_predictions(
     """
     answers = read_solution(comp, workspace, solution, preds.specs)
     values = preds.take(list(answers.table.index))
-    return _graded(comp, preds.specs, values, answers)
+    return _graded(comp, preds.specs, values, answers, {})
 
 
 class Answers(NamedTuple):
@@ -81,15 +83,9 @@ def read_solution(
     table, weight = read_table(path, "--solution"), comp.submission.weight
     if weight is not None:
         need_column(table, weight, path.name, "submission.weight")
-    long = long_sample(comp, workspace)
-    weighed = None
+    long, weighed = long_sample(comp, workspace), None
     if long is not None and long.fits(table):
-        rows, besides = table, [name for name in (weight, USAGE) if name in table.columns]
-        table = long.unfolded(rows, path.name, besides=besides)
-        if weight is not None:
-            weighed = long.unfolded(rows, path.name, weight, besides)
-        if USAGE in besides:
-            table[USAGE] = _one_usage(long.unfolded(rows, path.name, USAGE, besides), path)
+        table, weighed = _unfolded(long, table, path, weight)
     id_column, table = with_ids(comp, workspace, table)
     if table[id_column].duplicated().any():
         raise RequestError(f"{path} repeats ids in column {id_column!r}")
@@ -101,6 +97,17 @@ def read_solution(
     if weighed is None:
         weighed = pd.DataFrame({column.name: table[weight] for column in held})
     return Answers(answers, spelling, weights_in(comp, weighed, held))
+
+
+def _unfolded(
+    long: LongForm, rows: pd.DataFrame, path: Path, weight: str | None
+) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """A solution with a row an id, and what its rows count, if it says so, in the same form."""
+    besides = [name for name in (weight, USAGE) if name in rows.columns]
+    table = long.unfolded(rows, path.name, besides=besides)
+    if USAGE in besides:
+        table[USAGE] = _one_usage(long.unfolded(rows, path.name, USAGE, besides), path)
+    return table, None if weight is None else long.unfolded(rows, path.name, weight, besides)
 
 
 def _one_usage(cells: pd.DataFrame, path: Path) -> pd.Series:
@@ -137,23 +144,27 @@ def load_test(comp: Competition, workspace: Workspace, member: str) -> Predictio
 
 
 def _graded(
-    comp: Competition, specs: tuple[TargetSpec, ...], values: dict[str, np.ndarray], solution: Answers
+    comp: Competition,
+    specs: tuple[TargetSpec, ...],
+    values: dict[str, np.ndarray],
+    solution: Answers,
+    single: Mapping[str, tuple[int, bool]],
 ) -> dict[str, Any]:
     parts: dict[str, float | None] = {"public": None, "private": None}
     answers, spelling, weights = solution
     if USAGE in answers.columns:
         counted = (answers[USAGE].str.lower() != "ignored").to_numpy()
         answers, values, weights = answers[counted], _rows(values, counted), _rows(weights, counted)
-    truth = truth_from(comp, specs, answers.drop(columns=USAGE, errors="ignore"), spelling)
+    truth = truth_from(comp, specs, answers.drop(columns=USAGE, errors="ignore"), spelling, single)
     submitted = _submitted(comp, values)
-    everything = gradable(comp, specs, values, truth, weights)
+    everything = gradable(comp, specs, values, truth, weights, single)
     if not submitted & everything.keys():
         raise RequestError(f"metric {comp.metric!r} fits no target that is both submitted and in the solution")
     if USAGE in answers.columns:
         for part in parts:
             rows = (answers[USAGE].str.lower() == part).to_numpy()
             if rows.any():
-                own = gradable(comp, specs, _rows(values, rows), _rows(truth, rows), _rows(weights, rows))
+                own = gradable(comp, specs, _rows(values, rows), _rows(truth, rows), _rows(weights, rows), single)
                 parts[part] = _total(comp, own, submitted)
     shown = {name: rounded(comp.leaderboard.of[name].value(part)) for name, part in everything.items()}
     return {"score": _total(comp, everything, submitted), **parts, "targets": shown}

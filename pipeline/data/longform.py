@@ -15,8 +15,6 @@ from pipeline.errors import RequestError
 from pipeline.forms.said import CELL, GROUPS, Long
 from pipeline.targets.classes import some
 
-KEY = "submission.long"
-
 
 @dataclass(frozen=True)
 class LongForm:
@@ -30,6 +28,7 @@ class LongForm:
     ids: str
     names: frozenset[str]
     raw: Path
+    key: str = "submission.long"  # for messages
 
     def fits(self, table: pd.DataFrame) -> bool:
         """Whether a table, such as a solution, is of this form."""
@@ -47,17 +46,32 @@ class LongForm:
         """
         own = table.drop(columns=list(besides))
         ids, names = self._keys(own, where)
+        filled = value or self.value_of(own, where)
         rows, order = pd.factorize(ids)
         columns, known = pd.factorize(names)
-        twice = pd.Series(list(zip(rows, columns, strict=True))).duplicated()
+        twice = pd.Series(rows * max(len(known), 1) + columns).duplicated().to_numpy()
         if twice.any():
             shown = some(f"({i}, {name})" for i, name in zip(ids[twice], names[twice], strict=True))
-            raise RequestError(f"{KEY}: {int(twice.sum())} of {len(table)} rows of {where} are there before: {shown}")
+            raise RequestError(
+                f"{self.key}: {int(twice.sum())} of {len(table)} rows of {where} are there before: {shown}"
+            )
         cells = np.full((len(order), len(known)), "", dtype=object)
-        cells[rows, columns] = table[value or self.value_of(own, where)]
+        cells[rows, columns] = table[filled]
         wide = pd.DataFrame(cells, columns=list(known))
         wide.insert(0, self.ids, np.asarray(order, dtype=object), allow_duplicates=True)
         return wide
+
+    def with_the_rest(self, table: pd.DataFrame, where: str) -> pd.DataFrame:
+        """`unfolded`, with the table's other columns that say the same in all rows of each id."""
+        wide = self.unfolded(table, where)
+        ids, _ = self._keys(table, where)
+        rest = table.drop(
+            columns=[name for name in table.columns if name in (self.value_of(table, where), *wide.columns)]
+        )
+        counts = rest.groupby(ids.to_numpy(), sort=False).nunique(dropna=False)
+        same = [name for name in rest.columns if (counts[name] == 1).all()]
+        first = rest[same].groupby(ids.to_numpy(), sort=False).first()
+        return wide.join(first, on=self.ids)
 
     def gaps(self, table: pd.DataFrame, where: str) -> str | None:
         """In words, the ids and names that no row asks for, where others of the id are asked for."""
@@ -70,7 +84,7 @@ class LongForm:
         first = next(i for i in all_ids if counts[i] < len(all_names))
         name = next(name for name in all_names if name not in set(names[ids == first]))
         return (
-            f"{KEY}: {where} has {len(all_ids)} ids and {len(all_names)} names, and asks for {lacking} of their "
+            f"{self.key}: {where} has {len(all_ids)} ids and {len(all_names)} names, and asks for {lacking} of their "
             f"{len(all_ids) * len(all_names)} pairs in no row, such as ({first}, {name})"
         )
 
@@ -108,14 +122,14 @@ class LongForm:
     def value_of(self, table: pd.DataFrame, where: str) -> str:
         """The column that is filled."""
         if self.said.value is not None:
-            need_column(table, self.said.value, where, f"{KEY}.value")
+            need_column(table, self.said.value, where, f"{self.key}.value")
             return self.said.value
         by_name = self.said.row is None
         held = {self.said.name, self._id_of(self._joined(table), where) if by_name else self._cells(table).name}
         left = [name for name in table.columns if name not in held]
         if len(left) != 1:
             raise RequestError(
-                f"{KEY}: which column of {where} is filled? it has {', '.join(table.columns)}; say long.value"
+                f"{self.key}: which column of {where} is filled? it has {', '.join(table.columns)}; say {self.key}.value"
             )
         return left[0]
 
@@ -124,27 +138,27 @@ class LongForm:
         if self.said.row is not None:
             return self._taken_apart(self._cells(table), where)
         whole = self._joined(table)
-        need_column(whole, str(self.said.name), where, f"{KEY}.name")
+        need_column(whole, str(self.said.name), where, f"{self.key}.name")
         ids, names = whole[self._id_of(whole, where)], whole[str(self.said.name)]
         lost = (ids.fillna("").str.strip() == "") | (names.fillna("").str.strip() == "")
         if lost.any():
-            raise RequestError(f"{KEY}: {int(lost.sum())} of {len(table)} rows of {where} have no id or no name")
+            raise RequestError(f"{self.key}: {int(lost.sum())} of {len(table)} rows of {where} have no id or no name")
         return ids, names
 
     def _joined(self, table: pd.DataFrame) -> pd.DataFrame:
         """With what `long.table` says of each row, by the columns that both have."""
         if self.said.table is None:
             return table
-        more = read_table(self.raw / self.said.table, f"{KEY}.table")
+        more = read_table(self.raw / self.said.table, f"{self.key}.table")
         kept = [name for name in more.columns if name not in table.columns or name != self.said.value]
         shared = [name for name in kept if name in table.columns]
         if not shared:
             raise RequestError(
-                f"{KEY}.table: {self.said.table} has no column of the sample ({', '.join(table.columns)}); it has "
+                f"{self.key}.table: {self.said.table} has no column of the sample ({', '.join(table.columns)}); it has "
                 f"{', '.join(more.columns)}"
             )
         if more[shared].duplicated().any():
-            raise RequestError(f"{KEY}.table: {self.said.table} repeats rows of {', '.join(shared)}")
+            raise RequestError(f"{self.key}.table: {self.said.table} repeats rows of {', '.join(shared)}")
         return table.merge(more[kept], on=shared, how="left")
 
     def _id_of(self, table: pd.DataFrame, where: str) -> str:
@@ -156,7 +170,10 @@ class LongForm:
             return self.ids
         left = [name for name in table.columns if name not in (self.said.name, self.said.value)]
         if len(left) != 1 and not (len(left) == 2 and self.said.value is None):
-            raise RequestError(f"{KEY}: which column of {where} is the id? it has {', '.join(left)}; say submission.id")
+            raise RequestError(
+                f"{self.key}: which column of {where} is the id? it has {', '.join(left)}; say "
+                f"{self.key.partition('.')[0]}.id"
+            )
         return left[0]
 
     def _cells(self, table: pd.DataFrame) -> pd.Series:
@@ -172,7 +189,7 @@ class LongForm:
         lost = [cell for cell, pair in zip(cells, pairs, strict=True) if pair is None]
         if lost:
             raise RequestError(
-                f"{KEY}: {len(lost)} of {len(cells)} cells of column {cells.name!r} of {where} are not like "
+                f"{self.key}: {len(lost)} of {len(cells)} cells of column {cells.name!r} of {where} are not like "
                 f"{self.said.row!r}: {some(lost)}"
             )
         ids, names = zip(*[pair for pair in pairs if pair is not None], strict=True) if len(cells) else ((), ())

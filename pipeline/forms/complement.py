@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class Complement(Probability):
     """A number from 0 to 1: how sure it is that a row is not of the class."""
 
+    turned = True
+
     def cells(self, spec: TargetSpec, column: Column, values: np.ndarray) -> np.ndarray:
         return np.clip(1 - super().cells(spec, column, values), 0, 1)
 

@@ -87,7 +87,8 @@ class Chosen:
         options = self.options.settings()
         own: dict[str, Any] = {"options": options} if options else {}
         own |= {"decided_by": DECIDED_BY} if any(self.decision(kind) for kind in kinds) else {}
-        return Settings({"name": self.name, **own, **code_in("name", METRICS, self.name)}, {})
+        off = {"options": Settings(options.defaults, options.defaults)}  # a metric may have gained options
+        return Settings({"name": self.name, **own, **code_in("name", METRICS, self.name)}, off)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from pydantic_core import PydanticCustomError
 
 from pipeline.config import Competition, Data, Folds, Model, Rate
+from pipeline.forms.said import Long
 from pipeline.registry import code_in
 from pipeline.settings import Section, Settings
 from pipeline.vision.augmentations import OwnAugmentation, settings_of
@@ -32,6 +33,7 @@ class ImageData(Data, frozen=True):
     images: str = "train_images"
     test_table: str | None = None  # with a row a test image, where the sample submission does not name their files
     holdout: Annotated[float, Field(gt=0, lt=1)] | None = None
+    long: Long | None = None  # of the table: a row for each image and column
 
     @model_validator(mode="after")
     def _one_test_set(self) -> Self:

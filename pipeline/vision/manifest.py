@@ -80,6 +80,8 @@ def read_rows(raw: Path, data: ImageData, name: str, key: str, log: Log | None) 
     Raises RequestError for ids that are empty, or whose rows differ.
     """
     table = read_table(raw / name, key, separator=data.separator)
+    if data.long is not None and name == data.table:
+        table = LongForm(data.long, None, data.id, frozenset(), raw, "data.long").with_the_rest(table, name)
     need_column(table, data.id, name, "data.id")
     once = each_once(table, table[data.id])
     if log is not None and len(once) < len(table):
