@@ -134,8 +134,8 @@ def _alone_in_words(comp: Competition, column: Column) -> str | None:
     if said is not None:
         return ""
     return (
-        f"submission.columns.{column.name} says {column.label!r} alone, and metric {metric.name!r} is the mean over all "
-        f"classes of {column.target!r}; metric = {{ name = '{metric.name}', {key} = '{column.label}' }} is of it"
+        f"submission.columns.{column.name} says {column.label!r} alone, and metric {metric.name!r} is the mean over "
+        f"all classes of {column.target!r}; metric = {{ name = '{metric.name}', {key} = '{column.label}' }} is of it"
     )
 
 

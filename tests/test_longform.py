@@ -185,23 +185,28 @@ def test_saying_the_rows_anew_makes_the_submission_stale_and_decimals_are_writte
 @pytest.mark.parametrize(
     ("rows", "said", "words"),
     [
-        (lambda rows: rows[:-1] + [rows[0]], [], "1 of 18 rows of sample_submission.csv are there before: (905.png, normal)"),
-        (lambda rows: rows[3:], [], "(5 rows for 6 test images): 0 only in the sample (none), 1 only in 'test_images' (905.png)"),
-        (lambda rows: [*rows, "x.png__blast,0"], [], "(7 rows for 6 test images): 1 only in the sample (x.png)"),
-        (lambda rows: [*rows, "x.png,0", "y,0"], [], "2 of 20 cells of column 'row_id' of sample_submission.csv are not like '{id}__{name}': x.png, y"),
+        (lambda rows: [*rows[:-1], rows[0]], BY_ROW, "1 of 18 rows of {} are there before: (905.png, normal)"),
+        (lambda rows: rows[3:], BY_ROW, "(5 rows for 6 test images): 0 only in the sample (none), 1 only in"),
+        (lambda rows: [*rows, "x.png__blast,0"], BY_ROW, "(7 rows for 6 test images): 1 only in the sample (x.png)"),
+        (
+            lambda rows: [*rows, "x.png,0", "y,0"],
+            BY_ROW,
+            "2 of 20 cells of column 'row_id' of {} are not like '{{id}}__{{name}}': x.png, y",
+        ),
         (
             lambda rows: [*rows, "900.png__rust,0", "901.png__mold,0"],
-            [],
-            "the 5 names in the sample's rows are normal, blast, hispa, rust, mold, and nothing to put into 'rust' and 1 more",
+            BY_ROW,
+            "the 5 names in the sample's rows are normal, blast, hispa, rust, mold, and nothing to put into 'rust' and "
+            "1 more",
         ),
-        (lambda rows: rows, ["submission.long={row='{id}__{name}', value='q'}"], "submission.long.value: sample_submission.csv has no column 'q'"),
-        (lambda rows: rows, ["submission.long={name='class'}"], "submission.long.name: sample_submission.csv has no column 'class'"),
-        (lambda rows: rows, ["submission.long={row='{name}--{id}'}"], "18 of 18 cells of column 'row_id' of sample_submission.csv are not like"),
+        (list, BY_ROW.replace("}'", "}', value='q'"), "submission.long.value: {} has no column 'q'"),
+        (list, BY_NAME, "submission.long.name: {} has no column 'class'"),
+        (list, "submission.long={row='{name}--{id}'}", "18 of 18 cells of column 'row_id' of {} are not like"),
     ],
-)  # fmt: skip
+)
 def test_rows_that_do_not_fit_are_refused_before_training(one, log, rows, said, words):
     write_sample(one, "row_id,p", rows(grid(one)))
-    assert words in refused(one, log, *PROBABLE, *(said or [BY_ROW]))
+    assert words.format("sample_submission.csv") in refused(one, log, *PROBABLE, said)
 
 
 def test_a_name_column_with_gaps_in_it_is_refused(one, log):
@@ -258,7 +263,10 @@ def test_a_submission_that_lacks_rows_is_refused(one, log, spoil, words):
 # A target in each row
 
 
-FIELDS = "targets=[{name='clover', column='Clover_g', kind='regression'}, {name='total', column='Total_g', kind='regression'}]"
+FIELDS = (
+    "targets=[{name='clover', column='Clover_g', kind='regression'}, "
+    "{name='total', column='Total_g', kind='regression'}]"
+)
 POOLED = ("metric={name='pooled', of='r2', weights={clover=0.1, total=0.5}}", FIELDS, BY_ROW)
 VALUES = {"clover": np.arange(6.0)[:, None], "total": 3 * np.arange(6.0)[:, None] + 1}
 
@@ -298,8 +306,8 @@ def test_a_row_is_filled_with_its_target_and_all_are_scored_together(grass, log)
     parts = graded(grass, *solution_of(grass, usage=usage), *said)
     assert parts["score"] == pytest.approx(r2([0.1, 0.5]), abs=1e-6)
     assert None not in (parts["public"], parts["private"])
+    header, rows = solution_of(grass, usage=usage)
     with pytest.raises(RequestError, match="rows of one id have several words in 'Usage'"):
-        header, rows = solution_of(grass, usage=usage)
         graded(grass, header, [rows[0].replace("Public", "Private"), *rows[1:]], *said)
 
 
@@ -312,7 +320,7 @@ def test_a_solution_may_say_what_each_row_counts(grass, log):
     usage = ["Public", "Private"] * 3
     parts = graded(grass, *solution_of(grass, weights, usage), *said)
     assert parts["score"] == result["score"]
-    with pytest.raises(RequestError, match="submission.weight: solution.csv has no column 'weight'"):
+    with pytest.raises(RequestError, match=r"submission\.weight: solution\.csv has no column 'weight'"):
         graded(grass, *solution_of(grass), *said)
     with pytest.raises(RequestError, match="metric 'spearman' of 'clover' cannot weigh rows"):
         graded(grass, *solution_of(grass, weights), *said[1:], "metric=spearman")
@@ -494,9 +502,8 @@ def test_the_training_table_may_have_a_row_a_target_too(one, log, said, images):
     )
     ids = "data.id=image_path" if "target_name" in said else "data.id=image_id"
     test = "{image_path}" if "target_name" in said else "{image_id}"
-    comp = one.load(
-        FIELDS, "metric=rmse", BY_ROW, f"data.long={said}", ids, f"data.images='{images}'", f"data.test='test_images/{test}.png'"
-    )  # fmt: skip
+    places = (f"data.images='{images}'", f"data.test='test_images/{test}.png'")
+    comp = one.load(FIELDS, "metric=rmse", BY_ROW, f"data.long={said}", ids, *places)
     data(comp, one.workspace, log)
     manifest = pd.read_parquet(one.workspace.manifest)
     train, test_rows = manifest[manifest["split"] == "train"], manifest[manifest["split"] == "test"]

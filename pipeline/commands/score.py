@@ -103,7 +103,7 @@ def _unfolded(
     long: LongForm, rows: pd.DataFrame, path: Path, weight: str | None
 ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """A solution with a row an id, and what its rows count, if it says so, in the same form."""
-    besides = [name for name in (weight, USAGE) if name in rows.columns]
+    besides = [name for name in (weight, USAGE) if name is not None and name in rows.columns]
     table = long.unfolded(rows, path.name, besides=besides)
     if USAGE in besides:
         table[USAGE] = _one_usage(long.unfolded(rows, path.name, USAGE, besides), path)

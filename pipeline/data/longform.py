@@ -65,9 +65,8 @@ class LongForm:
         """`unfolded`, with the table's other columns that say the same in all rows of each id."""
         wide = self.unfolded(table, where)
         ids, _ = self._keys(table, where)
-        rest = table.drop(
-            columns=[name for name in table.columns if name in (self.value_of(table, where), *wide.columns)]
-        )
+        known = {self.value_of(table, where), *wide.columns}
+        rest = table[[name for name in table.columns if name not in known]]
         counts = rest.groupby(ids.to_numpy(), sort=False).nunique(dropna=False)
         same = [name for name in rest.columns if (counts[name] == 1).all()]
         first = rest[same].groupby(ids.to_numpy(), sort=False).first()
@@ -106,7 +105,7 @@ class LongForm:
         """
         wide = self.unfolded(table, where)
         asked = asked.set_index(self.ids)
-        whole = wide.set_index(self.ids).reindex(index=asked.index.union(wide[self.ids], sort=False))
+        whole = wide.set_index(self.ids).reindex(index=asked.index.union(pd.Index(wide[self.ids]), sort=False))
         whole = whole.reindex(columns=[*asked.columns, *(name for name in whole.columns if name not in asked)])
         empty = (whole.isna() | (whole == "")).reindex(index=asked.index, columns=asked.columns)
         lost = empty & (asked != "")
@@ -129,7 +128,8 @@ class LongForm:
         left = [name for name in table.columns if name not in held]
         if len(left) != 1:
             raise RequestError(
-                f"{self.key}: which column of {where} is filled? it has {', '.join(table.columns)}; say {self.key}.value"
+                f"{self.key}: which column of {where} is filled? it has {', '.join(table.columns)}; "
+                f"say {self.key}.value"
             )
         return left[0]
 
