@@ -172,7 +172,7 @@ def test_names_that_the_separator_would_tear_are_refused_before_training(one, lo
         for path in (one.raw / "train_images" / folder).iterdir():
             path.rename(one.raw / "train_images" / path.name)
     message = refused(one, log, "metric=map5", images)
-    assert "'leaf blast' would be torn by the separator ' '; set another separator" in message
+    assert "'leaf blast' would be torn by the separator ' '; say another one, as in { target = 'disease'" in message
     comp = one.load("metric=map5", images, "submission.columns={label={target='disease', form='best', separator='|'}}")
     data(comp, one.workspace, log)
 

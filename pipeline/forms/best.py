@@ -48,7 +48,10 @@ class Best(Form):
         labels = self._labels(spec)
         torn = [name for name in spec.vocab if labels.separator != LISTS and labels.split(name) != (name,)]
         if torn:
-            return f"{some(map(repr, torn))} would be torn by the separator {labels.separator!r}; set another separator"
+            return (
+                f"{some(map(repr, torn))} would be torn by the separator {labels.separator!r}; say another one, as in "
+                f"{{ target = '{spec.name}', form = 'best', separator = '|' }}"
+            )
         return None
 
     def cells(self, spec: TargetSpec, column: Column, values: np.ndarray) -> np.ndarray:
