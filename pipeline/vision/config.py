@@ -150,8 +150,9 @@ class ImageModel(Model, frozen=True):
     augment: Augment = Augment()
     batch_size: Annotated[int, Field(ge=1)] = 64
     accumulate: Annotated[int, Field(ge=1)] = 1
-    epochs: Annotated[int, Field(ge=1)] = 5
+    epochs: Annotated[int, Field(ge=0)] = 5  # 0 with fine_tune: the epochs with a frozen body alone
     freeze_epochs: Annotated[int, Field(ge=0)] | None = None
+    frozen_bn: bool = False  # the body's batch norms keep the statistics of the weights that training starts from
     lr: Rate | Annotated[list[Rate], Field(min_length=2, max_length=2)] | Literal["auto"] = 0.002
     schedule: Literal["", "fine_tune", "one_cycle"] = ""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
@@ -171,6 +172,10 @@ class ImageModel(Model, frozen=True):
             raise ValueError("schedule 'fine_tune' starts from weights; with weights = 'none' use 'one_cycle'")
         if self.schedule_name == "fine_tune" and isinstance(self.lr, list):
             raise ValueError("lr = [lowest, highest] goes with schedule = 'one_cycle'; fine_tune spreads one lr")
+        if not self.epochs + self.frozen_epochs:
+            raise ValueError("epochs = 0 trains nothing: give freeze_epochs with schedule = 'fine_tune', or an epoch")
+        if self.frozen_bn and self.weights == "none":
+            raise ValueError("frozen_bn keeps the batch norm's statistics of weights; weights = 'none' has none")
         if self.schedule_name == "one_cycle" and self.freeze_epochs:
             raise ValueError("freeze_epochs goes with schedule = 'fine_tune'; one_cycle trains the whole network")
         return self

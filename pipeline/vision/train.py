@@ -66,7 +66,9 @@ def phases_of(model: ImageModel, lr: float | Sequence[float]) -> list[Phase]:
     phases = []
     if model.frozen_epochs:
         phases.append(Phase(model.frozen_epochs, True, slice(lr), 0.99))
-    return [*phases, Phase(model.epochs, False, slice(lr / 2 / 100, lr / 2), 0.3, 5.0)]
+    if model.epochs:
+        phases.append(Phase(model.epochs, False, slice(lr / 2 / 100, lr / 2), 0.3, 5.0))
+    return phases
 
 
 def train_fold(  # noqa: PLR0913
