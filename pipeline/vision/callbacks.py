@@ -266,7 +266,11 @@ def epoch_line(
     def say(row: dict[str, Any]) -> None:
         mean = {name: sum(weight * row[column] for column, weight in weights.items()) / whole} if whole else {}
         shown = mean | {column: row[column] for column in ("train_loss", "valid_loss", *rest)}
-        numbers = "  ".join(f"{what} {value:.4f}" for what, value in shown.items())
-        log.say(f"{label}  epoch {row['epoch'] + 1}/{total}  {numbers}  {row['seconds']:.1f} s")
+        log.say(f"{label}  epoch {row['epoch'] + 1}/{total}  {in_line(shown)}  {row['seconds']:.1f} s")
 
     return say
+
+
+def in_line(numbers: Mapping[str, float]) -> str:
+    """Numbers with their names, one behind the other."""
+    return "  ".join(f"{what} {value:.4f}" for what, value in numbers.items())

@@ -46,7 +46,8 @@ def build_learner(
     keep_freed_memory()
     repeat_exactly()
     specs = [head.spec for head in heads]
-    network = build_network(model.arch, weights or model.weights, specs, model.size, model.dropout, model.pooling)
+    start, form = weights or model.weights, (model.dropout, model.pooling, model.head_name)
+    network = build_network(model.arch, start, specs, model.size, *form)
     if tell is not None and network.start:
         tell(network.start)
     loaders = build_loaders(
