@@ -77,8 +77,8 @@ def test_a_frozen_phase_alone_leaves_the_convolutions_as_they_were(samples, tmp_
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"epochs": 0}, "or 0 with fine_tune's freeze_epochs, or a probe"),
-        ({"epochs": 0, "weights": "pretrained", "freeze_epochs": 0}, "or 0 with fine_tune's freeze_epochs, or a probe"),
+        ({"epochs": 0}, "or 0 with freeze_epochs, or a probe"),
+        ({"epochs": 0, "weights": "pretrained", "freeze_epochs": 0}, "or 0 with freeze_epochs, or a probe"),
         ({"frozen_bn": True}, "weights = 'none' has none"),
         ({"probe": True}, "with weights = 'none' there are none"),
         ({"schedule": "probe", "weights": "pretrained", "epochs": 2}, "has no epochs; probe = true"),

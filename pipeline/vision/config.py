@@ -204,7 +204,7 @@ class ImageModel(Model, frozen=True):
         if not self.starts_from_probe and not self.epochs + self.frozen_epochs:
             none = PydanticCustomError(
                 "no_epoch",
-                "Input should be greater than or equal to 1, or 0 with fine_tune's freeze_epochs, or a probe",
+                "Input should be greater than or equal to 1, or 0 with freeze_epochs, or a probe",
             )
             raise ValidationError.from_exception_data(
                 self.__class__.__name__, [{"type": none, "loc": ("epochs",), "input": 0}]
