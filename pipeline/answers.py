@@ -95,7 +95,9 @@ def truth_from(
         asked = (*submitted, target.column, target.name)
         names = [name for name in asked if isinstance(name, str) and name in solution.columns]
         if names:
-            called = _as_called(spec, spelled([spec], spelling)[0], solution[names[0]])
+            coded = spelled([spec], spelling)[0]
+            forms = [column.entry.called(coded) for column in own if column.name == names[0] and column.label is None]
+            called = _as_called([*forms, coded, spec], solution[names[0]])
             truth[spec.name] = with_gaps(
                 _known(comp, spec, solution[names[:1]]), partial(_truth_in, called, solution[names[0]])
             )
@@ -125,12 +127,16 @@ def columns_in(
     return [Column.of(name, source) for name, source in said.items()]
 
 
-def _as_called(plain: TargetSpec, coded: TargetSpec, cells: pd.Series) -> TargetSpec:
-    """The target as cells call its classes: by codes where all of them are that, else by names."""
-    if plain.vocab == coded.vocab:
-        return plain
+def _as_called(ways: Sequence[TargetSpec], cells: pd.Series) -> TargetSpec:
+    """The target in the first of several spellings in which every cell can be read; else that which reads most tags."""
     told = cells[cells.str.strip() != ""]
-    return plain if coded.target_kind.problem(coded, told) else coded
+    ways = [*(spec for spec in ways[:-1] if spec != ways[-1]), ways[-1]]
+    for spec in ways[:-1]:
+        if not spec.target_kind.problem(spec, told):
+            return spec
+    if len(ways) == 1 or "separator" not in ways[-1].target_kind.takes:
+        return ways[-1]
+    return max(reversed(ways), key=lambda spec: spec.target_kind.truth_of(spec, told).sum())
 
 
 def _tells_all(spec: TargetSpec, by_class: Mapping[str, Column]) -> bool:

@@ -130,6 +130,44 @@ def test_tags_are_ranked_by_their_own_separator():
     assert values.argmax(axis=1).tolist() == [1, 0]
 
 
+def write_tags(tiny) -> tuple[str, ...]:
+    told = ["rust|scab", "mold", "scab"]
+    rows = [f"{name},{label},{told[n % 3]}\n" for n, (name, (label, _)) in enumerate(tiny.labels.items())]
+    (tiny.raw / "train.csv").write_text("image_id,label,tags\n" + "".join(rows))
+    return ("metric=micro_f1", "targets=[{name='tags', kind='multilabel', separator='|', none='healthy'}]")
+
+
+@pytest.mark.parametrize(("separator", "mark"), [(" ", " "), (", ", ", "), (None, "|")])
+def test_a_submission_may_separate_tags_in_another_way(one, log, separator, mark):
+    said = write_tags(one)
+    if separator is not None:
+        said = (*said, f"submission.columns={{tags={{target='tags', separator='{separator}'}}}}")
+    write_sample(one, "image_id,tags", f'{{}},"rust{mark}scab"')
+    comp = one.load(*said)
+    data(comp, one.workspace, log)
+    assert not log.warnings
+    spec = TargetSpec("tags", "multilabel", ("mold", "rust", "scab"), (("separator", "|"),))
+    values = np.array([[0, 1, 1], [1, 0, 0], [0, 0, 1], [0, 0, 0], [0, 1, 1], [1, 0, 0]]) * 0.9
+    predict(one, comp, spec, values)
+    submit(comp, one.workspace, log)
+    table = read(one.workspace.submissions / latest(one.workspace))
+    assert table["tags"].tolist()[:4] == [f"rust{mark}scab", "mold", "scab", "healthy"]
+    for way in (mark, "|"):  # of a solution: as in the submission, or in the training table
+        truth = [f"rust{way}scab", "mold", "scab", "healthy", "scab", f"rust{way}mold"]
+        rows = "".join(f'{i},"{tags}"\n' for i, tags in zip(one.test_ids, truth, strict=True))
+        assert graded(one, "image_id,tags\n" + rows, *said) == pytest.approx(2 * 6 / (2 * 6 + 1 + 1), abs=1e-6)
+
+
+def test_a_separator_is_for_tags_and_in_none_of_their_names(one, log):
+    said = write_tags(one)
+    columns = "submission.columns={{tags={{target='tags', separator='{}'}}}}"
+    write_sample(one, "image_id,tags")
+    assert "'mold' would be torn by the separator 'o'" in refused(one, log, *said, columns.format("o"))
+    write_sample(one, "image_id,label")
+    message = refused(one, log, "submission.columns={label={target='disease', separator=','}}")
+    assert "a separator is for tags, and it is 'category'" in message
+
+
 @pytest.mark.parametrize(
     ("cells", "words"),
     [
@@ -187,7 +225,7 @@ def test_names_that_the_separator_would_tear_are_refused_before_training(one, lo
         ("{label={target='disease', form='best', n=2}}", "form 'best': unknown option 'n'; known here: k, separator"),
         (
             "{label={target='disease', k=2}}",
-            "form 'decision': unknown option 'k'; known here: decimals; say form = 'best'",
+            "form 'decision': unknown option 'k'; known here: decimals, separator; say form = 'best'",
         ),
         ("{label={target='disease', form='bset'}}", "did you mean 'best'?"),
         ("{label={form='best'}}", "expected a table with a target"),

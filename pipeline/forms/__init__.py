@@ -109,6 +109,10 @@ class Form(ABC):
         own.chosen = options
         return own
 
+    def called(self, spec: TargetSpec) -> TargetSpec:
+        """The target as cells of this form spell it."""
+        return spec
+
     def unfit(self, spec: TargetSpec) -> str | None:
         """Why a target's predictions cannot be written so, in words: known before anything is trained."""
         return None
@@ -143,6 +147,13 @@ class Form(ABC):
 
 
 FORMS: Registry[Form] = Registry("form", __name__, ("decision", "probability", "best", "complement"))
+
+
+def known_separator(value: object) -> object:
+    """What stands between labels of a cell, as a form's option."""
+    if isinstance(value, str) and not value.strip() and value != " ":
+        raise ValueError("what stands between labels; blanks of any kind are ' '")
+    return value
 
 
 def check_source(column: Column) -> None:

@@ -1,18 +1,19 @@
 """best: the k likeliest classes in one cell, the likeliest first (MAP@5 of whales and hotels, top-k)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import BeforeValidator
 
 from pipeline.errors import RequestError
-from pipeline.forms import Column, Form
+from pipeline.forms import Column, Form, known_separator
 from pipeline.metrics.ranked import NOT_LISTED, Count, best
 from pipeline.settings import Section
 from pipeline.targets import TargetSpec
 from pipeline.targets.classes import some, unknown_class
-from pipeline.targets.multilabel import BLANKS, LISTS, Multilabel
+from pipeline.targets.multilabel import BLANKS, Multilabel, torn_in_words
 from pipeline.targets.multilabel import ENTRY as TAGS
 
 if TYPE_CHECKING:
@@ -21,17 +22,11 @@ if TYPE_CHECKING:
 AT_ONCE = 1 << 22  # cells that are sorted at once
 
 
-def _separator(value: object) -> object:
-    if isinstance(value, str) and not value.strip() and value != BLANKS:
-        raise ValueError("what stands between labels; blanks of any kind are ' '")
-    return value
-
-
 class Options(Section, frozen=True):
     """How many classes a cell holds, and what lies between them: blanks, or what separates a target's tags."""
 
     k: Count = 5
-    separator: Annotated[str | None, BeforeValidator(_separator)] = None
+    separator: Annotated[str | None, BeforeValidator(known_separator)] = None
 
 
 class Best(Form):
@@ -42,17 +37,15 @@ class Best(Form):
     options = Options
     chosen: Options = Options()
 
+    def called(self, spec: TargetSpec) -> TargetSpec:
+        own = dict(spec.options).get("separator", BLANKS)
+        return replace(spec, options=(("separator", self.chosen.separator or own),))
+
     def unfit(self, spec: TargetSpec) -> str | None:
         if not spec.vocab:
             return "it has no classes to rank"
-        labels = self._labels(spec)
-        torn = [name for name in spec.vocab if labels.separator != LISTS and labels.split(name) != (name,)]
-        if torn:
-            return (
-                f"{some(map(repr, torn))} would be torn by the separator {labels.separator!r}; say another one, as in "
-                f"{{ target = '{spec.name}', form = 'best', separator = '|' }}"
-            )
-        return None
+        torn = torn_in_words(self.called(spec))
+        return torn and f"{torn}, as in {{ target = '{spec.name}', form = 'best', separator = '|' }}"
 
     def cells(self, spec: TargetSpec, column: Column, values: np.ndarray) -> np.ndarray:
         names, labels = np.asarray(spec.vocab, dtype=object), self._labels(spec)
@@ -94,8 +87,7 @@ class Best(Form):
 
     def _labels(self, spec: TargetSpec) -> Multilabel:
         """What splits and joins cells: as those of tags, with the form's separator or the target's own."""
-        own = dict(spec.options).get("separator", BLANKS)
-        return TAGS.told({"separator": self.chosen.separator or own})
+        return TAGS.told(dict(self.called(spec).options))
 
     def _listed(self, spec: TargetSpec, cells: "pd.Series") -> list[tuple[str, ...]]:
         labels = self._labels(spec)
