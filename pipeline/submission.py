@@ -40,7 +40,7 @@ def read_sample(
     `manifest`, by default the one that is written, tells ids and classes where the file leaves them to the data.
     """
     path = _need_sample(comp, workspace)
-    table, said = read_table(path, "submission.sample"), comp.submission.id
+    table, said = read_table(path, "submission.sample", encoding=comp.data.encoding), comp.submission.id
     if path == workspace.held_back_sample:
         table = _as_asked(comp, workspace, table, manifest)
     elif said is not None:
@@ -67,7 +67,7 @@ def with_ids(
 def as_sent(comp: Competition, workspace: Workspace, table: pd.DataFrame, filled: list[str]) -> pd.DataFrame:
     """A submission in the sample's own columns: what names a row there may be more than one column."""
     path = _need_sample(comp, workspace)
-    sample = read_table(path, "submission.sample")
+    sample = read_table(path, "submission.sample", encoding=comp.data.encoding)
     if path == workspace.held_back_sample:
         sample = sample[[name for name in sample.columns if name in (comp.data.id, *filled)]]
     return sample.assign(**{name: table[name].to_numpy() for name in filled})
