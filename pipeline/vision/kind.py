@@ -52,6 +52,10 @@ class ImageKind:
     makes_sample = True
     travels = True
 
+    @property
+    def endings(self) -> frozenset[str]:
+        return image_endings()
+
     def build_manifest(self, comp: ImageCompetition, raw: Path, log: Log) -> pd.DataFrame:
         sample = find_sample(raw, comp.submission.sample)
         manifest = build_manifest(raw, comp.data, comp.targets, sample, log, comp.submission.id)

@@ -85,7 +85,7 @@ def _train_rows(
 def _tags(targets: Sequence[Target]) -> list[tuple[str, str | None]]:
     """The columns of tags, with what stands between them, where tables hold no other labels."""
     own = [target for target in targets if target.in_table]
-    if not all(target.kind == "multilabel" and target.class_columns is None for target in own):
+    if not all("separator" in target.target_kind.takes and target.class_columns is None for target in own):
         return []
     return [(target.columns[0], target.separator) for target in own]
 

@@ -41,8 +41,9 @@ def read_rows(
     tags = [(column, separator) for column, separator in tags if column in table.columns]
     if tags and once[data.id].duplicated().any():
         once = _tags_together(once, data, name, tags, log)
-    header = not has_names(data, name, key)
-    refuse_repeats(once[data.id], name, data.test_id or data.id if key == TEST else data.id, raw / name, data, header)
+    header, column = not has_names(data, name, key), data.id if key != TEST else data.test_id or data.id
+    also = "" if key == TEST else "; several labels of an image are tags, of a target of kind = 'multilabel'"
+    refuse_repeats(once[data.id], name, column, raw / name, data, header, also)
     return once.reset_index(drop=True)
 
 
@@ -82,9 +83,18 @@ def has_names(data: ImageData, name: str, key: str) -> bool:
 
 
 def refuse_repeats(
-    ids: pd.Series, where: str, column: str, path: Path, data: ImageData | None = None, header: bool = True
+    ids: pd.Series,
+    where: str,
+    column: str,
+    path: Path,
+    data: ImageData | None = None,
+    header: bool = True,
+    also: str = "",
 ) -> None:
-    """Raise RequestError for ids that are there twice, or empty. They are numbered by their rows in the table."""
+    """Raise RequestError for ids that are there twice, or empty. They are numbered by their rows in the table.
+
+    `also` is said behind what is wrong with those that are there twice.
+    """
     repeated = ids[ids.duplicated()]
     if len(repeated):
         rows = ids.index[ids == repeated.iloc[0]][:2].tolist()
@@ -92,7 +102,7 @@ def refuse_repeats(
         lines = " and ".join(map(str, lines_of(path, rows, header, *written)))
         raise RequestError(
             f"data.id: column {column!r} of {where} repeats {len(repeated)} ids ({some(repeated)}); "
-            f"every image needs its own, and lines {lines} both have {repeated.iloc[0]!r}"
+            f"every image needs its own, and lines {lines} both have {repeated.iloc[0]!r}{also}"
         )
     blank = ids[ids.str.strip() == ""]
     if len(blank):
