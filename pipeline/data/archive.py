@@ -23,6 +23,7 @@ from pipeline.data.members import (
 from pipeline.errors import WorkFailed
 from pipeline.workspace import swap_folder
 
+ENDINGS = (".zip", ".7z", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 Progress = Callable[[int, int], None]
 
 

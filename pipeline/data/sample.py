@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline.data.tables import neighbours
 
 USUAL = "sample_submission.csv"
-PACKED = (".zip", ".gz")
+PACKED = (".zip", ".gz", ".7z")
 # What such a file is called, without marks between words: sampleSubmission.csv, submission_format.csv, ...
 NAMES = re.compile(
     r"(stage\d|test|public)?((sample|example|gender|template|dummy)sub(mission|mit)?(s|file)?|"

@@ -16,7 +16,7 @@ from pipeline.registry import meant
 
 HEAD = 1 << 18  # bytes that show the names of columns
 LONG = 64 << 20  # bytes of a file that is not read for the names of its columns alone
-TABLE = re.compile(r"\.(csv|tsv|txt|json|jsonl|ndjson)(\.(zip|gz|bz2|xz))?$")
+TABLE = re.compile(r"\.(csv|tsv|txt|json|jsonl|ndjson)(\.(zip|gz|bz2|xz|7z))?$")
 
 
 def read_table(

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.data.encodings import latin_text, letters_beyond, looks_latin, others_in_words
+from pipeline.data.member import Refused
+from pipeline.data.seven import MAGIC, list_7z
 
 LIMIT = 16 << 30  # bytes that a compressed table may unpack to
 HEAD = 1 << 16  # bytes that show whether UTF-16 has lost its byte-order mark
@@ -19,8 +21,8 @@ CHANCE = 2  # letters beyond ASCII
 PACKED = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open))
 FOREIGN = {
     b"PAR1": "Parquet", b"\xd0\xcf\x11\xe0": "an Excel workbook", b"\x89HDF": "HDF5", b"SQLite format 3": "SQLite",
-    b"\x93NUMPY": "a NumPy array", b"ARROW1": "Arrow", b"FEA1": "Feather", b"7z\xbc\xaf": "a 7z archive",
-    b"Rar!": "a RAR archive", b"\x28\xb5\x2f\xfd": "compressed by zstd", b"\x80\x04\x95": "a Python pickle",
+    b"\x93NUMPY": "a NumPy array", b"ARROW1": "Arrow", b"FEA1": "Feather", b"Rar!": "a RAR archive",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd", b"\x80\x04\x95": "a Python pickle",
 }  # fmt: skip
 MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"),
@@ -60,7 +62,7 @@ def _lines(path: Path, most: int | None) -> bytes:
         return b""
     with path.open("rb") as file:
         data = file.read(most)
-    packed = data.startswith((b"PK\x03\x04", *(magic for magic, _ in PACKED)))
+    packed = data.startswith((b"PK\x03\x04", MAGIC, *(magic for magic, _ in PACKED)))
     return b"" if packed else data[: data.rfind(b"\n") + 1]
 
 
@@ -68,13 +70,32 @@ def _unpacked(data: bytes) -> bytes:
     try:
         if data.startswith(b"PK\x03\x04"):
             return _only_member(data)
+        if data.startswith(MAGIC):
+            return _only_file(data)
         for magic, open_packed in PACKED:
             if data.startswith(magic):
                 with open_packed(io.BytesIO(data), "rb") as file:
                     return file.read(LIMIT + 1)
-    except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as e:
+    except Unreadable:
+        raise
+    except (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as e:
         raise Unreadable(f"it is compressed, and broken: {e}") from None
     return data
+
+
+def _only_file(data: bytes) -> bytes:
+    """The one file of a 7z archive."""
+    try:
+        files = [(member, chunks) for member, chunks in list_7z(io.BytesIO(data)) if member.kind == "file"]
+        if len(files) != 1:
+            shown = ", ".join(member.name for member, _ in files[:4]) + (", ..." if len(files) > 4 else "")
+            raise Unreadable(f"a 7z that is read as a table holds one file, and this one {len(files)}: {shown}")
+        member, chunks = files[0]
+        if member.size > LIMIT:
+            raise Unreadable(f"it unpacks to more than {LIMIT >> 30} GB")
+        return b"".join(chunks())
+    except Refused as refusal:
+        raise Unreadable(str(refusal).replace("\n", " ")) from None
 
 
 def _only_member(data: bytes) -> bytes:

@@ -77,6 +77,12 @@ class ImageData(Data, frozen=True):
     def held_back(self) -> float | None:
         return self.holdout
 
+    @property
+    def named_files(self) -> list[str]:
+        """The tables that it names, by their paths below the raw folder."""
+        tables = (self.table, self.test_table, *(joined.table for joined in self.tables))
+        return [table for table in tables if table is not None]
+
 
 class ImageFolds(Folds, frozen=True):
     """Stratified over targets (all of them unless named), whole groups together; or as a column says, or by time.

@@ -8,8 +8,10 @@ import pandas as pd
 
 from pipeline.config import Target
 from pipeline.data.readers import image_endings
+from pipeline.data.readers.foreign import refuse_foreign, refuse_foreign_in
 from pipeline.data.tables import need_column, neighbours
 from pipeline.data.walk import endings_in_words, walk
+from pipeline.data.within import archives_in_words, unpack_for
 from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.targets.classes import some
@@ -37,6 +39,7 @@ def build_manifest(
     a pattern. What was passed over, and what might not be meant, goes to `log`. Raises RequestError for anything in
     the file that the raw folder contradicts.
     """
+    unpack_for(raw, data.named_files, log)
     rows, table = _train_rows(raw, data, targets, log)
     test = None if data.test is None else find_test_rows(raw, data, sample, log, id_in_sample)
     if test is not None:
@@ -78,7 +81,7 @@ def _train_rows(
             if column not in table.columns:
                 also = elsewhere(raw, data, column)
                 need_column(table, column, data.table, f"targets {target.name!r}: column", also)
-    paths = _paths(raw, table, data, data.images, data.table, "data.images")
+    paths = _paths(raw, table, data, data.images, data.table, "data.images", log)
     return pd.DataFrame({"id": table[data.id], "path": paths}), table
 
 
@@ -96,6 +99,7 @@ def find_test_rows(
     """The test images alone: columns id and path. Arguments and errors as in `build_manifest`."""
     if data.test is None:
         raise RequestError("data.test: the file names no test images")
+    unpack_for(raw, [*data.named_files, f"{fixed_folder(data.test).rstrip('/')}/"], log)
     if "{" not in data.test and data.test_table is None:
         return _walk(raw, data.test, "data.test", fixed_folder(data.images), log)
     name = test_table_of(raw, data, sample, id_in_sample)
@@ -113,7 +117,7 @@ def find_test_rows(
     missing = set(fields_of(data.test)) - set(table.columns)
     if missing:
         table = with_tables(raw, data, table, name, log, missing)
-    rows = pd.DataFrame({"id": table[data.id], "path": _paths(raw, table, data, data.test, name, "data.test")})
+    rows = pd.DataFrame({"id": table[data.id], "path": _paths(raw, table, data, data.test, name, "data.test", log)})
     _tell_unasked(raw, data, rows, name, log)
     return rows
 
@@ -132,13 +136,15 @@ def _tell_unasked(raw: Path, data: ImageData, rows: pd.DataFrame, name: str, log
 def _walk(raw: Path, folder: str, key: str, other: str | None, log: Log | None) -> pd.DataFrame:
     """The images of a folder, without those of the folder `other` of the other side of the split."""
     place = raw / folder
+    unpack_for(raw, [f"{folder.rstrip('/')}/"], log)
     if not place.is_dir():
-        raise RequestError(f"{key}: no folder {folder!r} in {raw}{neighbours(place)}")
+        raise RequestError(f"{key}: no folder {folder!r} in {raw}{archives_in_words(raw) or neighbours(place)}")
     apart = set() if other is None else {real_folder(raw, other)} - {real_folder(raw, folder)}
     walked, endings = walk(place, apart), tuple(image_endings())
     names = [name for name in walked.files if name.lower().endswith(endings)]
     strange = [name for name in walked.files if not name.lower().endswith(endings)]
     if not names:
+        refuse_foreign(strange, key, f" in {place}")
         said = f"; passed over: {endings_in_words(strange)}" if strange else ""
         raise RequestError(f"{key}: no images in {place} (looked for {', '.join(sorted(endings))}){said}")
     if log is not None:
@@ -151,7 +157,9 @@ def _walk(raw: Path, folder: str, key: str, other: str | None, log: Log | None) 
     return pd.DataFrame({"id": names, "path": [f"{folder.rstrip('/')}/{name}" for name in names]})
 
 
-def _paths(raw: Path, table: pd.DataFrame, data: ImageData, pattern: str, table_name: str, key: str) -> list[str]:
+def _paths(
+    raw: Path, table: pd.DataFrame, data: ImageData, pattern: str, table_name: str, key: str, log: Log | None
+) -> list[str]:
     """Fill `train_images/{label}/{image_id}` from each row; a plain folder gets the id put behind it.
 
     An ending that the pattern leaves open is looked up.
@@ -159,7 +167,10 @@ def _paths(raw: Path, table: pd.DataFrame, data: ImageData, pattern: str, table_
     for field in _fields(pattern, key):
         if field not in table.columns:
             need_column(table, field, table_name, key, elsewhere(raw, data, field))
-    return with_endings(raw, _filled(table, data.id, pattern, table_name, key), pattern, key)
+    filled = _filled(table, data.id, pattern, table_name, key)
+    refuse_foreign(filled, key)
+    unpack_for(raw, filled, log)
+    return with_endings(raw, filled, pattern, key)
 
 
 def _fields(pattern: str, key: str) -> list[str]:
@@ -203,9 +214,10 @@ def _refuse_missing(manifest: pd.DataFrame, raw: Path, data: ImageData) -> None:
         gone = missing["path"][missing["split"] == side].tolist()
         folder = str(Path(gone[0]).parent)
         if (raw / folder).is_dir():
+            refuse_foreign_in(raw / folder, key)
             hint = did_you_mean(raw, key, pattern, data.id, gone, int((manifest["split"] == side).sum()))
         else:
-            hint = f"; there is no folder {folder!r}{neighbours(raw / folder)}"
+            hint = f"; there is no folder {folder!r}{archives_in_words(raw) or neighbours(raw / folder)}"
         raise RequestError(
             f"{key}: {len(gone)} of {len(manifest)} image files are missing below {raw}: {some(gone)}{hint}"
         )
