@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.config import Target
 from pipeline.errors import RequestError
-from pipeline.rows import read_folds
+from pipeline.rows import read_folds, readable_images
 from pipeline.stages.check import check
 from pipeline.stages.data import data
 from pipeline.stages.folds import folds, step
@@ -272,3 +272,31 @@ def test_tags_with_blanks_need_a_separator(raw):
     assert "'label' holds blanks (red ant); say what shall stand between" in refused(raw, (TAGS,))
     found = built(raw, (Target(name="label", kind="multilabel", separator="|"),))
     assert rows(found) == {"a": "red ant|bee", "b": "bee", "x": "", "y": ""}
+
+
+def test_rows_that_name_one_file_are_one_group_and_it_is_presized_once(tiny, log):
+    rows, asked = [], []
+    for name, (disease, variety) in tiny.labels.items():
+        rows += [f"{name}_{part},{disease}/{name},{disease},{variety}" for part in "ab"]
+    for name in tiny.test_ids:
+        asked += [f"{name}_{part},{name}" for part in "ab"]
+    (tiny.raw / "train.csv").write_text("\n".join(["image_id,file,label,variety", *rows]) + "\n")
+    (tiny.raw / "test.csv").write_text("\n".join(["image_id,file", *asked]) + "\n")
+    ids = "".join(f"{line.split(',')[0]},\n" for line in asked)
+    (tiny.raw / "sample_submission.csv").write_text(f"image_id,label\n{ids}")
+    comp = tiny.load("data.images='train_images/{file}'", "data.test='test_images/{file}'")
+    for stage in (data, check, folds):
+        stage(comp, tiny.workspace, log)
+    assert any("48 training and 12 test images" in line for line in log.lines)
+    numbers = read_folds(tiny.workspace)
+    assert all(numbers[f"{name}_a"] == numbers[f"{name}_b"] for name in tiny.labels)
+    assert len(readable_images(tiny.workspace)) == 30
+
+
+def test_a_label_is_the_outer_folder_or_part_of_the_path(raw):
+    for name in ("photos/ant/2019/07/x.jpg", "photos/bee/2020/y.jpg", "photos/bee/z.jpg"):
+        (raw / name).parent.mkdir(parents=True, exist_ok=True)
+        (raw / name).write_text(name)
+    for target in (Target(name="label", folder=1), Target(name="label", path_regex="^photos/([a-z]+)/")):
+        found = built(raw, (target,), table=None, images="photos", test=None)
+        assert rows(found) == {"ant/2019/07/x.jpg": "ant", "bee/2020/y.jpg": "bee", "bee/z.jpg": "bee"}

@@ -34,7 +34,8 @@ def latin_text(data: bytes) -> str:
 
 def letters_beyond(text: str) -> list[str]:
     """The first words of a text that hold letters beyond ASCII."""
-    return list(islice((word for word in WORD.findall(text) if not word.isascii()), WORDS))
+    lines = (line for line in text.splitlines() if not line.isascii())
+    return list(islice((word for line in lines for word in WORD.findall(line) if not word.isascii()), WORDS))
 
 
 def looks_latin(words: list[str]) -> bool:
