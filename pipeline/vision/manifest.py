@@ -202,7 +202,7 @@ def empty_class_folders(raw: Path, data: ImageData) -> list[str]:
 
 def _size(raw: Path, path: str) -> int:
     try:
-        return os.stat(f"{raw}/{path}").st_size
+        return os.stat(os.path.join(raw, path)).st_size
     except OSError:
         return -1
 
