@@ -123,8 +123,8 @@ def raw(tmp_path):
 def built(raw, target: Target, annotations) -> pd.DataFrame:
     whole = {"images": IMAGES, "annotations": annotations, "categories": CATEGORIES}
     (raw / "train.json").write_text(json.dumps(whole))
-    said = {"table": "train.json", "images": "train/{file_name}", "test": "test/{file_name}"}
-    return build_manifest(raw, ImageData(**said, test_table="test.json"), [target], raw / "sample_submission.csv")
+    said = ImageData(table="train.json", images="train/{file_name}", test="test/{file_name}", test_table="test.json")
+    return build_manifest(raw, said, [target], raw / "sample_submission.csv")
 
 
 def test_a_competition_is_read_from_them(raw):

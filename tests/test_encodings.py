@@ -3,6 +3,7 @@
 import pytest
 
 from pipeline import competitions
+from pipeline.collab.config import RatingsData
 from pipeline.collab.ratings import read_side
 from pipeline.data.tables import lines_of, read_table
 from pipeline.errors import RequestError
@@ -99,4 +100,6 @@ def test_both_kinds_of_competition_say_it(tiny, tmp_path, log):
         data(competitions.load(str(rated.file), []), root, log)
     comp = competitions.load(str(rated.file), ["data.encoding=cp1251"])
     data(comp, root, log)
+    assert isinstance(comp.data, RatingsData)
+    assert comp.data.items is not None
     assert read_side(root.raw, comp.data.items, comp.data, "data.items")["title"].str.startswith("Фильм").any()

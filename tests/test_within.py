@@ -11,12 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.commands.session import _take_data
 from pipeline.data import within
 from pipeline.data.readers import READERS, Reader
 from pipeline.data.tables import read_table
 from pipeline.data.within import unpack_for
 from pipeline.errors import RequestError, WorkFailed
+from pipeline.kaggle.manifest import Entry
+from pipeline.stages.check import check
 from pipeline.stages.data import data, step
+from pipeline.stages.folds import folds
+from pipeline.workspace import Workspace
 from tests.plugged import plugged
 from tests.seven import write_seven
 
@@ -164,6 +169,24 @@ def test_tables_are_read_out_of_7z(tmp_path):
     (tmp_path / "half.7z").write_bytes(content[:-9])
     with pytest.raises(RequestError, match="compressed, and broken"):
         read_table(tmp_path / "half.7z", "t")
+
+
+def test_a_session_on_kaggle_unpacks_what_was_unpacked_here(tiny, log, tmp_path, monkeypatch):
+    for name in ("train_images", "test_images"):
+        pack(tiny.raw / name, tiny.raw / f"{name}.zip", f"{name}/")
+    monkeypatch.setenv("PIPELINE_KAGGLE_INPUT", str(tmp_path / "input"))
+    shutil.copytree(tiny.raw, tmp_path / "input/competitions/tiny-comp")
+    comp = tiny.load("source.kaggle=tiny-comp")
+    for stage in (data, check, folds):
+        stage(comp, tiny.workspace, log)
+    bundle, there = tmp_path / "bundle", Workspace(tmp_path / "there", "tiny")
+    bundle.mkdir()
+    for path in tiny.workspace.meta.iterdir():
+        if path.name != "fetched.json":
+            shutil.copy(path, bundle)
+    entries = [Entry(path.name, "", 0, f"data/tiny/.pipeline/{path.name}") for path in bundle.iterdir()]
+    _take_data(comp, there, bundle, entries, log)
+    assert sorted(os.listdir(there.raw / "test_images")) == tiny.test_ids
 
 
 # Formats that are not read

@@ -67,7 +67,7 @@ def read_one(raw: Path, data: ImageData, name: str, key: str, log: Log | None = 
             f"{key}: {name} has {table.shape[1]} columns, and columns names {len(names)} ({some(names)}); "
             f"the first row is {some(first)}"
         )
-    return table.set_axis(names, axis=1)
+    return table.set_axis(list(names), axis=1)
 
 
 def names_for(data: ImageData, name: str, key: str) -> Sequence[str] | None:

@@ -102,7 +102,7 @@ def _annotated(images: pd.DataFrame, key: str, annotations: pd.DataFrame) -> pd.
     """The images with their annotations: a row for each of different ids."""
     if "image_id" not in annotations.columns:
         raise Unreadable(f"its annotations have no 'image_id', but {', '.join(annotations.columns)}")
-    rows = pd.Index(images[key]).get_indexer(annotations["image_id"])
+    rows = pd.Index(images[key]).get_indexer(pd.Index(annotations["image_id"]))
     if (rows < 0).any():
         unknown = annotations["image_id"][rows < 0]
         raise Unreadable(
@@ -135,7 +135,7 @@ def _named(table: pd.DataFrame, lists: Mapping[str, Records]) -> pd.DataFrame:
             continue
         names = {name: f"{word}_{name}" for name in entries.columns if name != key}
         fresh = [name for name in names if names[name] not in table.columns]
-        places = pd.Index(entries[key]).get_indexer(table[column])
+        places = pd.Index(entries[key]).get_indexer(pd.Index(table[column]))
         unknown = table[column][(places < 0) & (table[column] != "").to_numpy()]
         if len(unknown):
             raise Unreadable(
