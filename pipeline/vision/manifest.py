@@ -200,6 +200,15 @@ def empty_class_folders(raw: Path, data: ImageData) -> list[str]:
     return [entry.name for entry in folders if not walk_images(entry)]
 
 
+def _only_folders(place: Path, folder: str) -> str:
+    """What to say of a folder that holds folders alone, as an archive may that has another one in it."""
+    with os.scandir(place) as entries:
+        found = [(entry.name, entry.is_dir()) for entry in entries if entry.name[0] != "."]
+    names = sorted(name for name, is_dir in found if is_dir)
+    alone = bool(names) and len(names) == len(found)
+    return f"; {folder} holds folders alone: {some(names)}" if alone else ""
+
+
 def _size(raw: Path, path: str) -> int:
     try:
         return os.stat(os.path.join(raw, path)).st_size
@@ -217,6 +226,7 @@ def _refuse_missing(manifest: pd.DataFrame, raw: Path, data: ImageData) -> None:
         if (raw / folder).is_dir():
             refuse_foreign_in(raw / folder, key)
             hint = did_you_mean(raw, key, pattern, data.id, gone, int((manifest["split"] == side).sum()))
+            hint = hint or _only_folders(raw / folder, folder)
         else:
             hint = f"; there is no folder {folder!r}{archives_in_words(raw) or neighbours(raw / folder)}"
         raise RequestError(
