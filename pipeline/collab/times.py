@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline.errors import RequestError
 from pipeline.log import Log
 
-EPOCH = pd.Timestamp(0, tz="UTC")
+EPOCH = pd.Timestamp(0, tz="UTC").as_unit("s")  # in which also dates of year 1 and 9999 can be told
 UNITS = ((1e17, 1e9, "nanoseconds"), (1e14, 1e6, "microseconds"), (1e11, 1e3, "milliseconds"))  # from, a second, name
 YEARS, DAYS = (1900, 2100), (19000101, 21001231)  # 2003, and 20030501
 IN_NUMBERS = r"^(\d{1,2})([/.-])(\d{1,2})[/.-](?:\d{4}|\d{2})(?!\d)"  # 05/13/2003, with or without a time behind
@@ -60,15 +60,16 @@ def _of_numbers(numbers: pd.Series) -> tuple[np.ndarray, str]:
 def _of_dates(texts: pd.Series, day_first: bool | None) -> tuple[np.ndarray, str]:
     """Seconds (n,), NaN where there is no date, and in words how an order of day and month was chosen."""
     different = pd.Series(texts.unique())
+    dated = different.where(different.str.contains(WITH_YEAR))
     first, how = _day_comes_first(different, day_first)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a form that pandas cannot name: each is read alone then, as it should
-        dates = pd.to_datetime(different, errors="coerce", utc=True, dayfirst=first)
+        dates = pd.to_datetime(dated, errors="coerce", utc=True, dayfirst=first)
         left = dates.isna()
         if left.any():
-            dates[left] = pd.to_datetime(different[left], errors="coerce", utc=True, format="mixed", dayfirst=first)
-    seconds = (dates - EPOCH).dt.total_seconds().where(different.str.contains(WITH_YEAR))
-    return texts.map(pd.Series(seconds.to_numpy(), index=different)).to_numpy(dtype=np.float64), how
+            dates[left] = pd.to_datetime(dated[left], errors="coerce", utc=True, format="mixed", dayfirst=first)
+    seconds = _since_1970(dates)
+    return texts.map(pd.Series(seconds, index=different)).to_numpy(dtype=np.float64), how
 
 
 def _day_comes_first(texts: pd.Series, said: bool | None) -> tuple[bool, str]:
@@ -92,8 +93,12 @@ def _day_comes_first(texts: pd.Series, said: bool | None) -> tuple[bool, str]:
 
 
 def _dated(texts: pd.Series, form: str) -> np.ndarray:
-    dates = pd.to_datetime(texts, errors="coerce", utc=True, format=form)
-    return (dates - EPOCH).dt.total_seconds().to_numpy(dtype=np.float64)
+    return _since_1970(pd.to_datetime(texts, errors="coerce", utc=True, format=form))
+
+
+def _since_1970(dates: pd.Series) -> np.ndarray:
+    """Whole seconds (n,), NaN where there is no date."""
+    return (dates.dt.as_unit("s") - EPOCH).dt.total_seconds().to_numpy(dtype=np.float64)
 
 
 def _say(seconds: np.ndarray, how: str, log: Log | None) -> None:
