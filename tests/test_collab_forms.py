@@ -410,3 +410,27 @@ def test_a_test_table_without_times_is_predicted_and_scored_without_them(formed)
     times = rows["timestamp"].to_numpy(dtype=np.int64)
     assert np.abs(trained.predict(rows["user"].tolist(), rows["item"].tolist(), times) - without).max() > 0.01
     assert test["timestamp"].isna().all()
+
+
+# Within the range
+
+
+def test_predictions_keep_within_the_ratings_where_the_file_says_so(formed):
+    formed.write("train.csv", formed.train.assign(stars=formed.train["stars"] * 0.1 + 0.2))
+    formed.write("test.csv", formed.test.drop(columns="stars"))
+    narrow = "[[models]]\nname = 'far'\nlr = 0.2\nweight_decay = 0.0\nepochs = 30\nfactors = 30\nbatch_size = 64\n"
+    path = formed.file(APART)
+    path.write_text(path.read_text().split("[[models]]", 1)[0] + narrow)
+    assert pipeline("run", path, "--root", formed.root).code == 0
+    free = pd.read_parquet(formed.root / "runs/formed/far/oof.parquet")["rating"]
+    assert free.min() < 0.3
+    assert free.max() > 0.7
+    assert pipeline("run", path, "--root", formed.root, "--set", "data.clip=true").code == 0
+    held = pd.read_parquet(formed.root / "runs/formed/far/oof.parquet")["rating"].astype(float)
+    train = formed.train["stars"] * 0.1 + 0.2
+    assert (held.min(), held.max()) == (pytest.approx(0.3), pytest.approx(0.7))
+    assert train.min() <= held.min()
+    assert held.max() <= train.max()
+    result = pipeline("data", path, "--root", formed.root, "--set", "data.clip=[0.35, 0.8]")
+    assert result.code == 2
+    assert f"data.clip = [0.35, 0.8], but {(formed.train['stars'] == 1).sum()} ratings of train.csv" in result.err

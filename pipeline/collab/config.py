@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, mod
 
 from pipeline.collab.algorithms.settings import RatingsModel
 from pipeline.collab.pairs import check_pattern
-from pipeline.config import Competition, Data, Folds, Separator, Target, refuse_repeats
+from pipeline.config import Competition, Data, Ends, Folds, Separator, Target, refuse_repeats
 from pipeline.settings import Section
 
 Column = str | Annotated[int, Field(ge=0)]  # a name, or a number from 0 where the table has no header
@@ -78,6 +78,7 @@ class RatingsData(Data, frozen=True):
     day_first: bool | None = None  # of dates such as 5/1/2003, where they do not tell themselves
     pair: Annotated[Pair, BeforeValidator(_pattern_alone)] | None = None  # in place of user and item, or beside them
     test_columns: AskedColumns | None = None
+    clip: bool | Ends = False  # ratings are predicted within those of train, or this range
     items: Annotated[SideTable, BeforeValidator(_table_alone)] | None = None
     users: Annotated[SideTable, BeforeValidator(_table_alone)] | None = None
 
@@ -165,9 +166,10 @@ class RatingsCompetition(Competition, frozen=True):
             return raw
         column = raw["data"].get("rating", RATING) if isinstance(raw.get("data"), dict) else RATING
         only = {"name": RATING, "kind": "regression"} | ({"column": column} if isinstance(column, str) else {})
+        clip = raw["data"].get("clip", False) if isinstance(raw.get("data"), dict) else False
         if "targets" in raw and [_given(target) for target in raw["targets"]] not in ([_given(only)], [_named(only)]):
             raise ValueError("a ratings competition has one target, the rating; take [[targets]] out")
-        return {**raw, "targets": [only]}
+        return {**raw, "targets": [only if clip is False else only | {"clip": clip}]}
 
     @model_validator(mode="after")
     def _consistent(self) -> "RatingsCompetition":

@@ -115,7 +115,8 @@ class RatingsKind:
         timed = fold.comp.data.timestamp is not None and not test["timestamp"].isna().any()
         for rows, number in ((fold.held_out, fold.number), (test, NO_FOLD)):
             times = rows["timestamp"].to_numpy(dtype=np.int64) if timed else None  # alike, so that CV tells of test
-            values = {RATING: trained.predict(rows["user"].tolist(), rows["item"].tolist(), times)[:, None]}
+            guess = trained.predict(rows["user"].tolist(), rows["item"].tolist(), times)[:, None]
+            values = {RATING: fold.specs[0].target_kind.within(guess)}
             ids = rows["id"].to_numpy(dtype=str)
             parts.append(Predictions(ids, np.full(len(ids), number), fold.specs, values))
         return {"": (parts[0], parts[1])}

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.collab.config import RATING, RatingsData
-from pipeline.collab.oddities import refuse_one_only, say_oddities
+from pipeline.collab.oddities import refuse_one_only, refuse_outside, say_oddities
 from pipeline.collab.ratings import (
     Rows,
     ids_of,
@@ -45,6 +45,7 @@ def build_manifest(raw: Path, data: RatingsData, log: Log | None = None) -> pd.D
             _test(asked.pairs, str(data.test)).assign(timestamp=times.get(str(data.test), NO_TIME if times else 0))
         )
     manifest = pd.concat(parts, ignore_index=True)[COLUMNS]
+    refuse_outside(manifest[manifest["split"] == "train"], data)
     if log is not None:
         say_oddities(manifest, data, log)
     for part, side in (("item", data.items), ("user", data.users)):

@@ -22,6 +22,18 @@ def refuse_one_only(rated: pd.DataFrame, name: str) -> None:
             )
 
 
+def refuse_outside(train: pd.DataFrame, data: RatingsData) -> None:
+    """Raise RequestError for ratings outside of the range that the file gives."""
+    if isinstance(data.clip, list):
+        outside = train[~train[RATING].between(data.clip[0], data.clip[1])]
+        if len(outside):
+            first = outside.iloc[0]
+            raise RequestError(
+                f"data.clip = {data.clip}, but {len(outside)} ratings of {data.table} lie outside, for example "
+                f"{first[RATING]:g} of {first['id']}; widen the range, or correct the rows"
+            )
+
+
 def say_oddities(manifest: pd.DataFrame, data: RatingsData, log: Log) -> None:
     """Say which ratings there are, and what of them and of the test table is odd."""
     train, test = (manifest[manifest["split"] == split] for split in ("train", "test"))
