@@ -205,6 +205,21 @@ def test_own_ids_and_other_columns_in_the_test_table(formed):
     assert formed.graded(solution) == pytest.approx(rmse(sent["Expected"][::-1], formed.test["stars"]), abs=1e-5)
 
 
+def test_a_pair_that_is_asked_twice_is_told_apart_by_own_ids(formed):
+    again = pd.concat([formed.test, formed.test.iloc[[7]].assign(when=880000000 + 3 * 86400)], ignore_index=True)
+    asked = again.drop(columns="stars").assign(Id=[f"row{number}" for number in range(61)])
+    formed.write("train.csv", formed.train)
+    formed.write("test.csv", asked)
+    formed.write("sample_submission.csv", asked[["Id"]].assign(rating=3)[::-1])
+    _, sent = formed.walk(APART + 'id = "Id"\ntimestamp = "when"\n', "time = true\n")
+    assert sent["Id"].tolist() == asked["Id"][::-1].tolist()
+    predicted, pair = formed.predicted(), f"{formed.test['who'].iloc[7]}/{formed.test['film'].iloc[7]}"
+    by_id = sent.set_index("Id")["rating"].astype(float)
+    assert by_id[["row7", "row60"]].tolist() == pytest.approx(predicted[[pair, f"{pair}/2"]].tolist())
+    solution = asked[["Id"]].assign(rating=again["stars"])
+    assert formed.graded(solution) == pytest.approx(rmse(by_id[asked["Id"]], again["stars"]), abs=1e-5)
+
+
 NUMBERED = 'table = "train.csv"\nuser = 0\nitem = 1\nrating = 2\ntest = "test.csv"\n'
 
 

@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 
 from pipeline.collab.config import RATING, RatingsData
+from pipeline.collab.naming import own_ids
 from pipeline.collab.oddities import refuse_one_only, refuse_outside, say_oddities
 from pipeline.collab.ratings import (
     Rows,
     ids_of,
+    numbered,
     ratings_in,
     read_asked,
     read_rated,
@@ -41,9 +43,7 @@ def build_manifest(raw: Path, data: RatingsData, log: Log | None = None) -> pd.D
     rated = rated.assign(timestamp=times.get(data.table, 0))
     parts = [_latest(rated.assign(id=ids_of(rated["user"], rated["item"]))).assign(split="train")]
     if asked is not None:
-        parts.append(
-            _test(asked.pairs, str(data.test)).assign(timestamp=times.get(str(data.test), NO_TIME if times else 0))
-        )
+        parts.append(_test(asked.pairs, data, raw).assign(timestamp=times.get(str(data.test), NO_TIME if times else 0)))
     manifest = pd.concat(parts, ignore_index=True)[COLUMNS]
     refuse_outside(manifest[manifest["split"] == "train"], data)
     if log is not None:
@@ -92,11 +92,15 @@ def _times(data: RatingsData, rated: pd.DataFrame, asked: Rows | None, log: Log 
     return seconds_of(said, data.day_first, log)
 
 
-def _test(pairs: pd.DataFrame, name: str) -> pd.DataFrame:
+def _test(pairs: pd.DataFrame, data: RatingsData, raw: Path) -> pd.DataFrame:
     test = pairs.assign(id=ids_of(pairs["user"], pairs["item"]), split="test", copies=1, contradicts=False)
     repeated = test["id"][test["id"].duplicated()]
-    if len(repeated):
-        raise RequestError(f"data.test: {name} asks {len(repeated)} pairs twice, for example {repeated.iloc[0]}")
+    if len(repeated) and own_ids(data, raw) is None:
+        raise RequestError(
+            f"data.test: {data.test} asks {len(repeated)} pairs twice, for example {repeated.iloc[0]}; take them out, "
+            "or tell them apart by a column of ids (data.id)"
+        )
+    test = test.assign(id=numbered(test["id"].to_numpy()))  # which ids of the table's own tell apart
     return test.assign(**{RATING: np.nan})
 
 

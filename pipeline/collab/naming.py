@@ -8,7 +8,7 @@ import pandas as pd
 
 from pipeline.collab.config import RATING, Column, RatingsData
 from pipeline.collab.pairs import apart, matches, together
-from pipeline.collab.ratings import ids_of, read_asked
+from pipeline.collab.ratings import ids_of, numbered, read_asked
 from pipeline.errors import RequestError
 
 PAIR = "pair"  # the first column of `own_ids`: <user>/<item>
@@ -59,7 +59,7 @@ def own_ids(data: RatingsData, raw: Path) -> pd.DataFrame | None:
     names = [data.id] if data.id in table.columns else [name for name in table.columns if name not in taken]
     names = [name for name in names if not table[name].duplicated().any()]
     own = table[names]
-    own.insert(0, PAIR, ids_of(asked.pairs["user"], asked.pairs["item"]), allow_duplicates=True)
+    own.insert(0, PAIR, numbered(ids_of(asked.pairs["user"], asked.pairs["item"])), allow_duplicates=True)
     return own if names else None
 
 
@@ -83,7 +83,7 @@ def _named(
     table: pd.DataFrame, names: Sequence[Column], others: Sequence[Column | None], data: RatingsData
 ) -> pd.DataFrame:
     rest = table.drop(columns=[name for name in (*names, *others) if name in table.columns])
-    rest.insert(0, data.id, ids_of(table[names[0]], table[names[1]]))
+    rest.insert(0, data.id, numbered(ids_of(table[names[0]], table[names[1]])))
     return rest
 
 
@@ -102,7 +102,7 @@ def _by_pair(table: pd.DataFrame, data: RatingsData, raw: Path, said: str | None
     for name in _asked_columns(table, data, said):
         if matches(table[name], data.pair.pattern).all():
             pairs = apart(table[name], data.pair.pattern, f"the column {name!r}")
-            return table.assign(**{name: ids_of(pairs["user"], pairs["item"])})
+            return table.assign(**{name: numbered(ids_of(pairs["user"], pairs["item"]))})
     return None
 
 

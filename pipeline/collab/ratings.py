@@ -114,6 +114,14 @@ def ids_of(users: Iterable[str], items: Iterable[str]) -> np.ndarray:
     return np.array([f"{user}/{item}" for user, item in zip(users, items, strict=True)], dtype=object)
 
 
+def numbered(ids: np.ndarray) -> np.ndarray:
+    """The ids of rows asked for: of a pair that comes again the second row is <user>/<item>/2."""
+    count = pd.Series(ids).groupby(ids).cumcount().to_numpy()
+    if not count.any():
+        return ids
+    return np.array([f"{id}/{n + 1}" if n else id for id, n in zip(ids, count, strict=True)], dtype=object)
+
+
 def find(raw: Path, name: str, table: str, key: str) -> Path:
     """A file below the raw folder, or beside the table of ratings. Raises RequestError if it is in neither."""
     places = places_of(raw, name, table)
