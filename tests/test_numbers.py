@@ -15,6 +15,7 @@ from pipeline.targets import TargetSpec
 from pipeline.targets.transforms import TRANSFORMS
 from pipeline.vision.heads import Head, JointLabels, JointLoss
 from pipeline.vision.labels import labels_of
+from pipeline.vision.probe import FITS
 from tests.command import pipeline
 from tests.drawn import picture
 
@@ -135,6 +136,15 @@ def test_whatever_a_head_says_is_a_finite_number(name):
     said = head.activate(torch.tensor([[-1e6], [0.0], [1e6]]))
     assert torch.isfinite(said).all()
     assert said[0] < said[1] < said[2]
+
+
+def test_a_probe_is_fitted_to_the_transformed_number():
+    x = np.linspace(0, 4, 40)[:, None]
+    labels = np.expm1(1.5 * x + 0.5)
+    head = head_of(target(transform="log1p"), *labels[:, 0])
+    weight, bias = FITS["regression"](head, x, torch.tensor(labels), 0, 1)
+    said = head.activate(torch.tensor(x @ weight.T + bias)).numpy()
+    assert np.log1p(said) == pytest.approx(np.log1p(labels), abs=0.1)
 
 
 @pytest.mark.parametrize("name", TRANSFORMS.names())
