@@ -21,7 +21,7 @@ Spelling = Mapping[str, Mapping[str, str]]  # of a target's classes, as the subm
 def spelling_of(comp: Competition, workspace: Workspace, specs: Sequence[TargetSpec]) -> dict[str, dict[str, str]]:
     """The code of each class of the targets that have codes. Raises RequestError for a class without one of its own."""
     said = comp.submission.codes
-    return {spec.name: _coded(said[spec.name], spec, workspace) for spec in specs if spec.name in said}
+    return {spec.name: _coded(said[spec.name], spec, comp, workspace) for spec in specs if spec.name in said}
 
 
 def spelled(specs: Sequence[TargetSpec], spelling: Spelling) -> tuple[TargetSpec, ...]:
@@ -58,10 +58,10 @@ def spelling_digest(spelling: Spelling) -> dict[str, str]:
     }
 
 
-def _coded(said: Codes, spec: TargetSpec, workspace: Workspace) -> dict[str, str]:
+def _coded(said: Codes, spec: TargetSpec, comp: Competition, workspace: Workspace) -> dict[str, str]:
     key, where = f"submission.codes.{spec.name}", "the file"
     if isinstance(said, CodeTable):
-        where, codes = said.table, _from_table(said, workspace, key)
+        where, codes = said.table, _from_table(said, workspace, key, comp.data.encoding)
     elif isinstance(said, Counted):
         order = list(spec.vocab) if said.order is None else said.order
         _refuse_repeats(order, key, "classes")
@@ -78,8 +78,8 @@ def _coded(said: Codes, spec: TargetSpec, workspace: Workspace) -> dict[str, str
     return {label: codes[label] for label in spec.vocab}
 
 
-def _from_table(said: CodeTable, workspace: Workspace, key: str) -> dict[str, str]:
-    table = read_table(workspace.raw / said.table, f"{key}.table")
+def _from_table(said: CodeTable, workspace: Workspace, key: str, encoding: str | None) -> dict[str, str]:
+    table = read_table(workspace.raw / said.table, f"{key}.table", encoding=encoding)
     for column, name in ((said.name, "name"), (said.code, "code")):
         need_column(table, column, said.table, f"{key}.{name}")
     pairs = table[[said.name, said.code]].drop_duplicates()

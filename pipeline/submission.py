@@ -12,7 +12,7 @@ from pipeline.columns import by_default, classes_left_out, doubts_in, example, i
 from pipeline.config import Competition
 from pipeline.data.labels import specs_of
 from pipeline.data.longform import LongForm, long_form, unfolded
-from pipeline.data.sample import find_sample, id_column_of, missing_in_words
+from pipeline.data.sample import find_sample, id_column_of, missing_in_words, respelled
 from pipeline.data.tables import need_column, read_table
 from pipeline.errors import RequestError
 from pipeline.forms import FORMS, Column, Source
@@ -63,7 +63,7 @@ def read_sample(
     """
     path = _need_sample(comp, workspace)
     long, said = long_sample(comp, workspace), comp.submission.id
-    table = read_table(path, "submission.sample") if long is None else unfolded(path, long)
+    table = read_table(path, "submission.sample", encoding=comp.data.encoding) if long is None else unfolded(path, long)
     if path == workspace.held_back_sample:
         table = _as_asked(comp, workspace, table, manifest)
     elif said is not None and long is None:
@@ -80,11 +80,13 @@ def with_ids(
     """The id column's name of a sample, submission or solution, and the table with the pipeline's ids in it."""
     said, usual, ids = comp.submission.id, comp.data.id, pd.Series(dtype=str)
     table = kind_of(comp).with_ids(table, comp.data, workspace.raw, said)
-    if not {said, usual} & set(table.columns):
-        if manifest is None and workspace.manifest.is_file():
-            manifest = pd.read_parquet(workspace.manifest, columns=["id", "split"])
-        ids = ids if manifest is None else manifest["id"][manifest["split"] == "test"]
-    return id_column_of(table, said, usual, set(ids)), table
+    if manifest is None and workspace.manifest.is_file():
+        manifest = pd.read_parquet(workspace.manifest, columns=["id", "split"])
+    ids = ids if manifest is None else manifest["id"][manifest["split"] == "test"]
+    column = id_column_of(table, said, usual, set(ids))
+    asked = table[column]
+    own = respelled(asked, set(ids), kind_of(comp).endings)
+    return column, table if own is asked else table.assign(**{column: own})
 
 
 def long_sample(comp: Competition, workspace: Workspace) -> LongForm | None:
@@ -98,7 +100,7 @@ def as_sent(comp: Competition, workspace: Workspace, table: pd.DataFrame, column
     What names a row there may be more than one column.
     """
     path, filled = _need_sample(comp, workspace), [column.name for column in columns]
-    sample, long = read_table(path, "submission.sample"), long_sample(comp, workspace)
+    long, sample = long_sample(comp, workspace), read_table(path, "submission.sample", encoding=comp.data.encoding)
     texts = {column.name: column.entry.text(table[column.name], comp.submission.decimals) for column in columns}
     table = table.assign(**texts)
     if long is not None:
@@ -277,9 +279,23 @@ def check_sample(comp: Competition, workspace: Workspace, manifest: pd.DataFrame
     id_column, sample = read_sample(comp, workspace, manifest)
     _refuse_other_ids(comp, path, set(sample[id_column]), ids)
     sheet, long = sheet_of(comp, workspace, specs, manifest), long_sample(comp, workspace)
-    gaps = None if long is None else long.gaps(read_table(path, "submission.sample"), path.name)
-    doubts = [*doubts_in(sheet.sample, sheet.columns, sheet.specs), *classes_left_out(comp, sheet.columns, sheet.specs)]
-    return doubts if gaps is None else [gaps, *doubts]
+    table = read_table(path, "submission.sample", encoding=comp.data.encoding)
+    told = [gaps] if long is not None and (gaps := long.gaps(table, path.name)) else []
+    asked = table if long is None else unfolded(path, long)
+    told += _other_spelling(comp, path, asked.get(id_column, pd.Series(dtype=str)), ids)
+    return [
+        *told,
+        *doubts_in(sheet.sample, sheet.columns, sheet.specs),
+        *classes_left_out(comp, sheet.columns, sheet.specs),
+    ]
+
+
+def _other_spelling(comp: Competition, path: Path, asked: pd.Series, ids: set[str]) -> list[str]:
+    """What to say where the sample writes ids otherwise than they are here: without an ending, or folders."""
+    own = respelled(asked, ids, kind_of(comp).endings)
+    if own is asked:
+        return []
+    return [f"submission.sample: {path.name} writes {asked.iloc[0]!r} for {own.iloc[0]!r}, and so will the submission"]
 
 
 def _refuse_other_ids(comp: Competition, path: Path, ids: set[str], test: set[str]) -> None:

@@ -47,7 +47,9 @@ def infer(
     test = _test_rows(comp, workspace, log)
     members = {model.name: _predict(comp, workspace, model, weights[model.name], test, log) for model in comp.models}
     preds = decided(comp, workspace, _blend(comp, files, workspace, members))
-    sheet = sheet_of(comp, workspace, preds.specs)
+    known = pd.read_parquet(workspace.manifest)
+    mounted = pd.concat([known[known["split"] == "train"], test[["id", "path"]].assign(split="test")])
+    sheet = sheet_of(comp, workspace, preds.specs, mounted)
     place = workspace.decision(ENSEMBLE).relative_to(workspace.root).as_posix()
     sent = deciding.as_sent(comp, preds, files.get(place, bundle / place))
     filled = fill_in(sheet.id_column, sheet.sample, sheet.columns, replace(sent, specs=sheet.specs))

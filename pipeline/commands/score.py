@@ -80,7 +80,7 @@ def read_solution(
     path = solution or workspace.solution
     if solution is None and not path.is_file():
         raise RequestError(f"{comp.slug} has no known answers here; give them with --solution FILE")
-    table, weight = read_table(path, "--solution"), comp.submission.weight
+    table, weight = read_table(path, "--solution", encoding=comp.data.encoding), comp.submission.weight
     if weight is not None:
         need_column(table, weight, path.name, "submission.weight")
     long, weighed = long_sample(comp, workspace), None
@@ -122,9 +122,10 @@ def _one_usage(cells: pd.DataFrame, path: Path) -> pd.Series:
 
 def _as_read(comp: Competition, workspace: Workspace, path: Path, sheet: Sheet) -> pd.DataFrame:
     """A submission as a table with a row an id; of a long one every row that the sample asks for must be there."""
-    table, long, place = read_table(path, "submission"), long_sample(comp, workspace), sample_path(comp, workspace)
+    encoding, long, place = comp.data.encoding, long_sample(comp, workspace), sample_path(comp, workspace)
+    table = read_table(path, "submission", encoding=encoding)
     if long is not None and place is not None:
-        sample = read_table(place, "submission.sample")
+        sample = read_table(place, "submission.sample", encoding=encoding)
         asked = long.unfolded(sample.assign(**{long.value_of(sample, place.name): "asked"}), place.name)
         table = long.held(table, asked, path.name)
     return with_ids(comp, workspace, table)[1]

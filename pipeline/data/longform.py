@@ -28,6 +28,7 @@ class LongForm:
     ids: str
     names: frozenset[str]
     raw: Path
+    encoding: str | None = None
     key: str = "submission.long"  # for messages
 
     def fits(self, table: pd.DataFrame) -> bool:
@@ -149,7 +150,7 @@ class LongForm:
         """With what `long.table` says of each row, by the columns that both have."""
         if self.said.table is None:
             return table
-        more = read_table(self.raw / self.said.table, f"{self.key}.table")
+        more = read_table(self.raw / self.said.table, f"{self.key}.table", encoding=self.encoding)
         kept = [name for name in more.columns if name not in table.columns or name != self.said.value]
         shared = [name for name in kept if name in table.columns]
         if not shared:
@@ -203,7 +204,7 @@ def long_form(comp: Competition, raw: Path) -> LongForm | None:
         return None
     names = {target.name for target in comp.targets} | {name for name in said.columns if "*" not in name}
     names |= {name for target in comp.targets for name in target.known_columns}
-    return LongForm(said.long, said.id, comp.data.id, frozenset(names), raw)
+    return LongForm(said.long, said.id, comp.data.id, frozenset(names), raw, comp.data.encoding)
 
 
 def unfolded(sample: Path, long: LongForm) -> pd.DataFrame:
@@ -213,7 +214,7 @@ def unfolded(sample: Path, long: LongForm) -> pd.DataFrame:
 
 @functools.lru_cache(maxsize=4)
 def _unfolded(sample: Path, long: LongForm, *_: int) -> pd.DataFrame:
-    return long.unfolded(read_table(sample, "submission.sample"), sample.name)
+    return long.unfolded(read_table(sample, "submission.sample", encoding=long.encoding), sample.name)
 
 
 def _marks(path: Path) -> tuple[int, int, int]:
