@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from tests.shapes.seven import write_7z
+
 TRAIN, TEST = 24, 12  # rows, where a competition says nothing else
 
 
@@ -64,10 +66,16 @@ class Drawing:
         shutil.rmtree(self.raw / folder)
 
     def pack_tar(self, folder: str, name: str) -> None:
-        """Replace a folder by a tar.gz that holds it."""
-        with tarfile.open(self.raw / name, "w:gz") as archive:
+        """Replace a folder by a tar that holds it."""
+        with tarfile.open(self.raw / name, "w:gz" if name.endswith(".gz") else "w") as archive:
             archive.add(self.raw / folder, folder)
         shutil.rmtree(self.raw / folder)
+
+    def pack_7z(self, folder: str, name: str) -> None:
+        """Replace a folder, or a file, by a 7z archive that holds it."""
+        path = self.raw / folder
+        write_7z(path, self.raw / name, self.raw)
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def place(self, name: str) -> Path:
         path = self.raw / name

@@ -5,6 +5,7 @@ text. They know nothing of `pipeline`.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -193,9 +194,9 @@ def weighted_auc(id_column: str, column: str) -> Grader:
             above = scores >= limit
             at.append((float(above[marks == 0].mean()), float(above[marks == 1].mean())))
         total = 0.0
-        for (left, low), (right, high) in zip(at, at[1:], strict=False):
+        for (left, low), (right, high) in pairwise(at):
             cuts = sorted({low, high, *([0.4] if low < 0.4 < high else [])})
-            for bottom, top in zip(cuts, cuts[1:], strict=False):  # the curve is straight here
+            for bottom, top in pairwise(cuts):  # the curve is straight here
                 false = left + (right - left) * ((bottom + top) / 2 - low) / (high - low)
                 total += (2 if top <= 0.4 else 1) * (top - bottom) * (1 - false)
         return total / (2 * 0.4 + 1 * 0.6)

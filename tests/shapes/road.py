@@ -13,7 +13,15 @@ from tests.command import Result, pipeline
 from tests.shapes import SHAPES, Shape
 
 # What a download is too large for here: the file's models are drawn small, all else stays.
-SMALL = ["weights=none", "size=32", "resize={size = 36, method = 'squish'}", "batch_size=8", "epochs=2", "lr=0.01", "tta=1"]
+SMALL = [
+    "weights=none",
+    "size=32",
+    "resize={size = 36, method = 'squish'}",
+    "batch_size=8",
+    "epochs=2",
+    "lr=0.01",
+    "tta=1",
+]
 
 
 @dataclass(frozen=True)

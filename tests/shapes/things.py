@@ -11,6 +11,8 @@ from tests.shapes.shape import Shape
 ARTS = ("448 2429", "616", "448 782 2429", "616 782", "3473")
 DRIVING = tuple(f"c{number}" for number in range(10))
 HOTELS = (36363, 53586, 18807, 64314, 60181, 55110)
+LAND = ("clear primary", "agriculture clear primary water", "cloudy", "haze primary", "clear habitation road")
+LAND_TAGS = ("agriculture", "clear", "cloudy", "habitation", "haze", "primary", "road", "water")
 HIDDEN = ("Cover", "JMiPOD", "JUNIWARD", "UERD")
 
 
@@ -84,14 +86,57 @@ def hidden_messages(d: Drawing) -> pd.DataFrame:
     return pd.DataFrame({"Id": test, "Label": [int(look > 0) for look in truth]})
 
 
-def icebergs(d: Drawing) -> list[dict[str, object]]:
-    """Two bands of 75 x 75 decibels in each record of a JSON table."""
+def icebergs(d: Drawing) -> pd.DataFrame:
+    """No images: two bands of 75 x 75 decibels in each record of a JSON table, in 7z archives."""
     records: list[dict[str, object]] = []
-    for number, name in enumerate(d.ids(TRAIN + TEST, 8)):
-        bands = d.random.normal(-20 - 4 * (number % 2), 3, (2, 75 * 75)).round(3).tolist()
+    looks = cycle(TRAIN + TEST, 2)
+    for number, (name, look) in enumerate(zip(d.ids(TRAIN + TEST, 8), looks, strict=True)):
+        first, second = d.random.normal(-20 - 4 * look, 3, (2, 75 * 75)).round(3).tolist()
         angle: object = "na" if number == 0 else round(35 + number / 10, 4)
-        records.append({"id": name, "band_1": bands[0], "band_2": bands[1], "inc_angle": angle})
-    return records
+        own = {"id": name, "band_1": first, "band_2": second, "inc_angle": angle}
+        records.append(own | ({"is_iceberg": look} if number < TRAIN else {}))
+    ids = [record["id"] for record in records[TRAIN:]]
+    d.json("data/processed/train.json", records[:TRAIN])
+    d.json("data/processed/test.json", records[TRAIN:])
+    d.table("sample_submission.csv", {"id": ids, "is_iceberg": 0.5})
+    for place in ("data/processed/train.json", "data/processed/test.json", "sample_submission.csv"):
+        d.pack_7z(place, f"{place.rpartition('/')[2]}.7z")
+    (d.raw / "data" / "processed").rmdir()
+    (d.raw / "data").rmdir()
+    return pd.DataFrame({"id": ids, "is_iceberg": looks[TRAIN:]})
+
+
+def land(d: Drawing) -> pd.DataFrame:
+    """Tags between blanks; the test set lies in two folders, images in tars within 7z archives, tables in zips."""
+    looks, truth = cycle(2 * TRAIN, len(LAND)), cycle(TEST, len(LAND))
+    train = [f"train_{number}" for number in range(2 * TRAIN)]
+    test = [f"test_{number}" for number in range(TEST - 4)] + [f"file_{number}" for number in range(4)]
+    folders = {
+        "train-jpg": (train, looks),
+        "test-jpg": (test[:-4], truth),
+        "test-jpg-additional": (test[-4:], truth[-4:]),
+    }
+    for folder, (names, own) in folders.items():
+        d.images(f"{folder}/{{}}.jpg", names, own[: len(names)])
+        d.pack_tar(folder, f"{folder}.tar")
+        d.pack_7z(f"{folder}.tar", f"{folder}.tar.7z")
+    d.table("train_v2.csv.zip", {"image_name": train, "tags": named(looks, LAND)})
+    d.table("sample_submission_v2.csv.zip", {"image_name": test, "tags": "primary clear agriculture road water"})
+    return pd.DataFrame({"image_name": test, "tags": named(truth, LAND)})
+
+
+def films(d: Drawing) -> pd.DataFrame:
+    """A class's competition: ratings from 1 to 5 whose row and column of a matrix are one word."""
+    pairs = [(row, column) for row in range(1, 31) for column in range(1, 21)]
+    chosen = d.random.permutation(len(pairs))[:360]
+    liked, good = d.random.normal(0, 0.7, 31), d.random.normal(0, 0.7, 21)
+    cells = [f"r{pairs[place][0]}_c{pairs[place][1]}" for place in chosen]
+    noise = d.random.normal(0, 0.5, len(chosen))
+    means = [3.5 + liked[pairs[place][0]] + good[pairs[place][1]] for place in chosen]
+    ratings = np.clip(np.rint(np.array(means) + noise), 1, 5).astype(int)
+    d.table("data_train.csv", {"Id": cells[:300], "Prediction": ratings[:300]})
+    d.table("sampleSubmission.csv", {"Id": cells[300:], "Prediction": 3})
+    return pd.DataFrame({"Id": cells[300:], "Prediction": ratings[300:]})
 
 
 def signals(d: Drawing) -> pd.DataFrame:
@@ -119,4 +164,22 @@ SHAPES = (
     Shape("hotel-id-2021-fgvc8", hotels, graders.map_at_5("image", "hotel_id")),
     Shape("alaska2-image-steganalysis", hidden_messages, graders.weighted_auc("Id", "Label")),
     Shape("seti-breakthrough-listen", signals, graders.auc("id", "target")),
+    Shape(
+        "statoil-iceberg-classifier-challenge",
+        icebergs,
+        graders.binary_log_loss("id", "is_iceberg"),
+        sample="sample_submission.csv.7z",
+    ),
+    Shape(
+        "planet-understanding-the-amazon-from-space",
+        land,
+        graders.tag_f("image_name", "tags", LAND_TAGS, 2.0, "rows"),
+        sample="sample_submission_v2.csv.zip",
+    ),
+    Shape(
+        "cil-collaborative-filtering-2022",
+        films,
+        graders.rmse("Id", "Prediction", 1, 5),
+        sample="sampleSubmission.csv",
+    ),
 )
