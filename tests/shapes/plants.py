@@ -175,7 +175,7 @@ def herbarium_2022(d: Drawing) -> pd.DataFrame:
 
 
 def pasture(d: Drawing) -> pd.DataFrame:
-    """Five numbers of one image in five rows, in both tables and the submission; what else there is, train alone has."""
+    """Five numbers of one image in five rows, in the tables and the submission; what else there is, train alone has."""
     rows: list[dict[str, object]] = []
     for number, word in enumerate(d.ids(TRAIN + TEST, 10)):
         green, dead, clover = (round(float(amount), 4) for amount in d.random.gamma(2, 10 + 5 * (number % 3), 3))
