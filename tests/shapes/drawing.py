@@ -5,7 +5,7 @@ import json
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ class Drawing:
         assert len(words) == count
         return ["abcdef"[int(word[0], 16) % 6] + word[1:] for word in sorted(words)]
 
-    def images(self, pattern: str, ids: Sequence[object], looks: Sequence[int], mode: str = "RGB") -> None:
+    def images(self, pattern: str, ids: Iterable[object], looks: Sequence[int], mode: str = "RGB") -> None:
         """A picture for each id at `pattern`, in which `{}` stands for the id; equal looks have one colour."""
         for name, look in zip(ids, looks, strict=True):
             self.image(pattern.format(name), look, mode)
@@ -97,7 +97,7 @@ def cycle(count: int, classes: int) -> list[int]:
     return [number % classes for number in range(count)]
 
 
-def named(codes: Sequence[int], names: Sequence[str]) -> list[str]:
+def named(codes: Sequence[int], names: Sequence[Any]) -> list[Any]:
     return [names[code] for code in codes]
 
 

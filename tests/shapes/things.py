@@ -1,5 +1,7 @@
 """Art, cars, hotels, signals, land seen from above, films."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from PIL import Image
@@ -91,7 +93,7 @@ def hidden_messages(d: Drawing) -> pd.DataFrame:
 
 def icebergs(d: Drawing) -> pd.DataFrame:
     """No images: two bands of 75 x 75 decibels in each record of a JSON table, in 7z archives."""
-    records: list[dict[str, object]] = []
+    records: list[dict[str, Any]] = []
     looks = cycle(16 + 8, 2)
     for number, (name, look) in enumerate(zip(d.ids(16 + 8, 8), looks, strict=True)):
         first, second = d.random.normal(-20 - 4 * look, 3, (2, 75 * 75)).round(3).tolist()
