@@ -40,6 +40,7 @@ class RatingsKind:
     libraries = ("torch", "scipy")
     makes_sample = True
     travels = False
+    endings = ()
 
     def build_manifest(self, comp: RatingsCompetition, raw: Path, log: Log) -> pd.DataFrame:
         return build_manifest(raw, comp.data, log)
@@ -148,7 +149,8 @@ def _own_ids(data: RatingsData, raw: Path) -> pd.DataFrame | None:
     such column all others with a cell of its own in each row. None without any."""
     if data.test is None or isinstance(data.user, int):
         return None
-    table = read_table(find(raw, data.test, data.table, "data.test"), "data.test", separator=data.separator)
+    path = find(raw, data.test, data.table, "data.test")
+    table = read_table(path, "data.test", separator=data.separator, encoding=data.encoding)
     if data.id in table.columns and table[data.id].duplicated().any():
         raise RequestError(f"data.id: column {data.id!r} of {data.test} repeats ids")
     keys = {data.user, data.item, data.rating, data.timestamp}

@@ -19,7 +19,7 @@ def build_manifest(raw: Path, data: RatingsData, log: Log | None = None) -> pd.D
     `contradicts` whether they differ. What might not be meant goes to `log`. Raises RequestError for anything that
     cannot be read as ratings.
     """
-    rated = read_ratings(raw, data)
+    rated = read_ratings(raw, data, log)
     for part in ("user", "item"):
         if rated[part].nunique() < 2:
             raise RequestError(
@@ -29,11 +29,12 @@ def build_manifest(raw: Path, data: RatingsData, log: Log | None = None) -> pd.D
     train = _latest(rated.assign(id=ids_of(rated["user"], rated["item"]))).assign(split="train")
     parts = [train]
     if data.test is not None:
-        parts.append(_test(raw, data, data.test))
+        parts.append(_test(raw, data, data.test, log))
     manifest = pd.concat(parts, ignore_index=True)[COLUMNS]
     for part, side in (("item", data.items), ("user", data.users)):
         if side is not None:  # what is wrong there is said now, not after training
-            _compare(manifest[part], read_side(raw, side, data, f"data.{part}s"), side.table, data.table, part, log)
+            table = read_side(raw, side, data, f"data.{part}s", log)
+            _compare(manifest[part], table, side.table, data.table, part, log)
     return manifest.sort_values(["split", "id"], ascending=[False, True], ignore_index=True)
 
 
@@ -60,8 +61,8 @@ def _latest(rated: pd.DataFrame) -> pd.DataFrame:
     return rated.sort_values("timestamp", kind="stable").drop_duplicates("id", keep="last")
 
 
-def _test(raw: Path, data: RatingsData, name: str) -> pd.DataFrame:
-    test = read_pairs(raw, data, name, "data.test")
+def _test(raw: Path, data: RatingsData, name: str, log: Log | None) -> pd.DataFrame:
+    test = read_pairs(raw, data, name, "data.test", log)
     test = test.assign(id=ids_of(test["user"], test["item"]), split="test", copies=1, contradicts=False)
     repeated = test["id"][test["id"].duplicated()]
     if len(repeated):

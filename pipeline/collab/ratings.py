@@ -11,42 +11,43 @@ from pipeline.collab.config import Column, RatingsData, SideTable
 from pipeline.data.tables import each_once, lines_of, need_column, read_table
 from pipeline.errors import RequestError
 from pipeline.freshness import digest
+from pipeline.log import Log
 
 
-def read_ratings(raw: Path, data: RatingsData) -> pd.DataFrame:
+def read_ratings(raw: Path, data: RatingsData, log: Log | None = None) -> pd.DataFrame:
     """All rated rows in the order of the file: user, item (text), rating (float), timestamp (seconds, or 0).
 
     Raises RequestError, naming the rows, for ids that are empty and ratings that are missing or no numbers.
     """
-    table = _pairs(raw, data, data.table, "data.table")
+    table = _pairs(raw, data, data.table, "data.table", log)
     said = _column(table, data.rating, data.table, "data.rating")
     ratings = _numbers(said, f"data.rating: {data.table}", "rating")
     keep = {"user": _column(table, data.user, data.table, ""), "item": _column(table, data.item, data.table, "")}
     return pd.DataFrame({**keep, "rating": ratings, "timestamp": _times(table, data, data.table)})
 
 
-def read_pairs(raw: Path, data: RatingsData, name: str, key: str) -> pd.DataFrame:
+def read_pairs(raw: Path, data: RatingsData, name: str, key: str, log: Log | None = None) -> pd.DataFrame:
     """The rows of a table without (or regardless of) ratings: user, item, timestamp."""
-    table = _pairs(raw, data, name, key)
+    table = _pairs(raw, data, name, key, log)
     keep = {"user": _column(table, data.user, name, ""), "item": _column(table, data.item, name, "")}
     return pd.DataFrame({**keep, "timestamp": _times(table, data, name)})
 
 
-def read_side(raw: Path, side: SideTable, data: RatingsData, key: str) -> pd.DataFrame:
+def read_side(raw: Path, side: SideTable, data: RatingsData, key: str, log: Log | None = None) -> pd.DataFrame:
     """A table of users or items as text, indexed by raw id; rows that are equal in every cell once.
 
     Raises RequestError for ids whose rows differ.
     """
     header = isinstance(side.id, str) or isinstance(data.user, str)  # one style of tables in a competition
     path = find(raw, side.table, data.table, key)
-    table = read_table(path, key, header, side.separator)
+    table = read_table(path, key, header, side.separator, data.encoding, log)
     if isinstance(side.id, int) and not header:
         _refuse_header(table, [side.id], side.table, key)
     table = each_once(table, _column(table, side.id, side.table, f"{key}.id"))
     ids = _column(table, side.id, side.table, f"{key}.id")
     if ids.duplicated().any():
         first = ids[ids.duplicated()].iloc[0]
-        lines = lines_of(path, ids.index[ids == first][:2].tolist(), header, side.separator)
+        lines = lines_of(path, ids.index[ids == first][:2].tolist(), header, side.separator, data.encoding)
         raise RequestError(
             f"{key}: {side.table} has more than one row of id {first!r}, and they differ: lines "
             f"{' and '.join(map(str, lines))}"
@@ -85,8 +86,9 @@ def digest_of(raw: Path, name: str, table: str) -> str | None:
     return next(filter(None, map(digest, places_of(raw, name, table))), None)
 
 
-def _pairs(raw: Path, data: RatingsData, name: str, key: str) -> pd.DataFrame:
-    table = read_table(find(raw, name, data.table, key), key, isinstance(data.user, str), data.separator)
+def _pairs(raw: Path, data: RatingsData, name: str, key: str, log: Log | None = None) -> pd.DataFrame:
+    path, header = find(raw, name, data.table, key), isinstance(data.user, str)
+    table = read_table(path, key, header, data.separator, data.encoding, log)
     if not len(table):
         raise RequestError(f"{key}: {name} has no rows")
     if isinstance(data.user, int) and isinstance(data.item, int):
