@@ -7,6 +7,7 @@ import pandas as pd
 
 from pipeline.data.sample import id_column_of
 from pipeline.data.tables import need_column, read_table
+from pipeline.data.text import as_it_lies
 from pipeline.log import Log
 from pipeline.vision.config import ImageData
 from pipeline.vision.tables import TEST, read_one
@@ -19,7 +20,7 @@ def test_table_of(raw: Path, data: ImageData, sample: Path | None, id_in_sample:
     if data.test_table is not None:
         return data.test_table
     usual = None if data.table is None else _as_test(data.table)
-    if usual is None or data.test is None or not (raw / usual).is_file() or raw / usual == sample:
+    if usual is None or data.test is None or not as_it_lies(raw / usual).is_file() or raw / usual == sample:
         return None
     needed = {*fields_of(data.test), data.id}
     if sample is not None and sample.is_file():

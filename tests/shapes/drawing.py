@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from tests.shapes.seven import write_7z
+from tests.seven import write_seven
 
 TRAIN, TEST = 24, 12  # rows, where a competition says nothing else
 
@@ -73,9 +73,10 @@ class Drawing:
 
     def pack_7z(self, folder: str, name: str) -> None:
         """Replace a folder, or a file, by a 7z archive that holds it."""
-        path = self.raw / folder
-        write_7z(path, self.raw / name, self.raw)
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        place = self.raw / folder
+        files = [place] if place.is_file() else sorted(file for file in place.rglob("*") if file.is_file())
+        write_seven(self.raw / name, {file.relative_to(self.raw).as_posix(): file.read_bytes() for file in files})
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
 
     def place(self, name: str) -> Path:
         path = self.raw / name
