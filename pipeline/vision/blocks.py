@@ -15,6 +15,9 @@ from fastai.vision.augment import Resize as ResizeTransform
 from fastai.vision.core import PILImage, TensorImage
 from fastai.vision.data import get_grid
 
+from pipeline.data.readers import is_array
+from pipeline.data.several import is_several
+from pipeline.errors import RequestError
 from pipeline.targets import Label
 from pipeline.vision.augment import FusedAugment
 from pipeline.vision.config import Augment
@@ -40,6 +43,10 @@ class UprightImage(PILImage):
     def create(cls, source: object) -> "UprightImage":
         if not isinstance(source, (str, Path)):
             return super().create(cast(Any, source))
+        if is_several(str(source)) or is_array(source):
+            raise RequestError(
+                f"fastai shows pictures alone, and {source} is none; dls.show_batch() shows its channels"
+            )
         return super().create(read_pixels(read_bytes(source), source))
 
 
@@ -147,7 +154,7 @@ def build_loaders(
 ) -> DataLoaders:
     """fastai DataLoaders: presized images from `pixels`, augmented and normalised by batch on the device.
 
-    `stats` are the mean and standard deviation (3,) (3,) of the architecture. A training set smaller than a
+    `stats` are the mean and standard deviation (channels,) (channels,) of the network. A training set smaller than a
     batch makes one batch: fastai would drop it and train on nothing.
     """
     joint = JointLabels(heads)

@@ -7,6 +7,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from pydantic_core import PydanticCustomError
 
 from pipeline.config import Competition, Data, Folds, Model, Rate
+from pipeline.data.channels import MOST, Said
+from pipeline.data.several import BETWEEN, is_several, parts_of
 from pipeline.registry import code_in
 from pipeline.settings import Section, Settings
 from pipeline.vision.augmentations import OwnAugmentation, settings_of
@@ -25,11 +27,27 @@ Side = Annotated[int, Field(ge=8)]
 Size = Annotated[tuple[Side, Side], BeforeValidator(_both_sides)]
 
 
+def _one_of_several(value: object) -> object:
+    """Several patterns, one for each file of an image, as one."""
+    if not isinstance(value, list):
+        return value
+    if not value or not all(isinstance(pattern, str) and pattern and BETWEEN not in pattern for pattern in value):
+        raise ValueError(f"expected patterns of files, each without {BETWEEN!r}, such as ['{{id}}_red.png', ...]")
+    return BETWEEN.join(value)
+
+
+Files = Annotated[str, BeforeValidator(_one_of_several)]
+
+
 class ImageData(Data, frozen=True):
-    """Where rows, images and ids are found below the raw folder."""
+    """Where rows, images and ids are found below the raw folder; several `images` are the files of one, whose channels
+    lie in their order. `channels` and `channel_axis` say what is seen in the files unless it is said."""
 
     table: str | None = None
-    images: str = "train_images"
+    images: Files = "train_images"
+    test: Annotated[str | None, BeforeValidator(_one_of_several)] = None
+    channels: Annotated[int, Field(ge=1, lt=MOST)] | None = None
+    channel_axis: Literal["", "first", "last"] = ""  # of arrays: "" is the smaller one
     test_table: str | None = None  # with a row a test image, where the sample submission does not name their files
     holdout: Annotated[float, Field(gt=0, lt=1)] | None = None
 
@@ -39,7 +57,17 @@ class ImageData(Data, frozen=True):
             raise ValueError("test and holdout exclude each other: a test folder, or a share of train held back")
         if self.test_table is not None and self.test is None:
             raise ValueError("test_table goes with test, the folder or pattern of its images")
+        several = [key for key in ("images", "test") if is_several(getattr(self, key))]
+        if several and self.table is None:
+            raise ValueError(f"{several[0]} of several files goes with table, whose rows name them")
+        if several and self.test is not None and len(parts_of(self.images)) != len(parts_of(self.test)):
+            raise ValueError("images and test need the same number of files for an image")
         return self
+
+    @property
+    def said_channels(self) -> Said:
+        """What the file says of channels."""
+        return Said(self.channels, self.channel_axis)
 
     @property
     def held_back(self) -> float | None:

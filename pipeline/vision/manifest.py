@@ -1,13 +1,15 @@
 """The manifest: one row an image, with its id, split, file and labels, from table, names and folders."""
 
+import re
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline.config import Target
-from pipeline.data.readers import image_endings
+from pipeline.data.readers import all_endings, images_among
+from pipeline.data.several import files_of, is_several, joined, parts_of, state_of
 from pipeline.data.tables import copies_in_words, each_once, lines_of, need_column, neighbours, read_table
 from pipeline.data.walk import endings_in_words, walk
 from pipeline.errors import RequestError
@@ -57,8 +59,7 @@ def walk_images(folder: Path) -> list[str]:
 
     Linked folders are entered, each once: a `source.path` folder is used by links to its entries.
     """
-    endings = tuple(image_endings())
-    return [name for name in walk(folder).files if name.lower().endswith(endings)]
+    return images_among(walk(folder).files)
 
 
 def _train_rows(raw: Path, data: ImageData, log: Log | None) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -92,7 +93,7 @@ def find_test_rows(
     """The test images alone: columns id and path. Arguments and errors as in `build_manifest`."""
     if data.test is None:
         raise RequestError("data.test: the file names no test images")
-    if "{" not in data.test and data.test_table is None:
+    if "{" not in data.test and data.test_table is None and not is_several(data.test):
         return _walk(raw, data.test, "data.test", fixed_folder(data.images), log)
     name = test_table_of(raw, data, sample, id_in_sample)
     if name is not None:
@@ -115,7 +116,7 @@ def _tell_unasked(raw: Path, data: ImageData, rows: pd.DataFrame, name: str, log
     """Say both counts where the folder of the test images holds more than the table asks for."""
     folder = str(data.test).split("{", 1)[0].rpartition("/")[0]
     shared = (data.images.split("{", 1)[0] + "/").startswith(f"{folder}/")
-    if log is None or not folder or shared or not (raw / folder).is_dir():
+    if log is None or not folder or shared or is_several(data.test) or not (raw / folder).is_dir():
         return
     images = len(walk_images(raw / folder))
     if images > len(rows):
@@ -128,12 +129,13 @@ def _walk(raw: Path, folder: str, key: str, other: str | None, log: Log | None) 
     if not place.is_dir():
         raise RequestError(f"{key}: no folder {folder!r} in {raw}{neighbours(place)}")
     apart = set() if other is None else {real_folder(raw, other)} - {real_folder(raw, folder)}
-    walked, endings = walk(place, apart), tuple(image_endings())
-    names = [name for name in walked.files if name.lower().endswith(endings)]
-    strange = [name for name in walked.files if not name.lower().endswith(endings)]
+    walked = walk(place, apart)
+    names = images_among(walked.files)
+    known = set(names)
+    strange = [name for name in walked.files if name not in known]
     if not names:
         said = f"; passed over: {endings_in_words(strange)}" if strange else ""
-        raise RequestError(f"{key}: no images in {place} (looked for {', '.join(sorted(endings))}){said}")
+        raise RequestError(f"{key}: no images in {place} (looked for {', '.join(sorted(all_endings()))}){said}")
     if log is not None:
         if strange:
             log.say(f"data: {key} = {folder!r}: passed over: {endings_in_words(strange)}")
@@ -147,9 +149,18 @@ def _walk(raw: Path, folder: str, key: str, other: str | None, log: Log | None) 
 def _paths(raw: Path, table: pd.DataFrame, id_column: str, pattern: str, table_name: str, key: str) -> list[str]:
     """Fill `train_images/{label}/{image_id}` from each row; a plain folder gets the id put behind it.
 
-    An ending that the pattern leaves open is looked up.
+    An ending that the pattern leaves open is looked up. Of several patterns each gives a file of the image.
     """
-    return with_endings(raw, _filled(table, id_column, pattern, table_name, key), pattern, key)
+    columns = [
+        with_endings(raw, _filled(table, id_column, one, table_name, key), one, key) for one in parts_of(pattern)
+    ]
+    if len(columns) == 1:
+        return columns[0]
+    _refuse_escapes(raw, pattern, [path for column in columns for path in column])
+    try:
+        return [joined(files) for files in zip(*columns, strict=True)]
+    except ValueError as error:
+        raise RequestError(f"{key}: {error}, which goes between the files of an image; rename it") from None
 
 
 def _filled(table: pd.DataFrame, id_column: str, pattern: str, table_name: str, key: str) -> list[str]:
@@ -160,10 +171,10 @@ def _filled(table: pd.DataFrame, id_column: str, pattern: str, table_name: str, 
     except ValueError as error:
         raise RequestError(f"{key} = {pattern!r} is not a pattern: {error}") from None
     for field in fields:
-        need_column(table, field, table_name, key)
+        need_column(table, re.split(r"[.\[]", field)[0], table_name, key)  # {id[0]} is a letter of a cell
     try:
         return [pattern.format_map(row) for row in table.to_dict("records")]
-    except (ValueError, TypeError) as error:  # {image_id:05d}: cells are text
+    except (ValueError, TypeError, IndexError) as error:  # {image_id:05d}: cells are text
         raise RequestError(f"{key} = {pattern!r} cannot be filled from {table_name}: {error}") from None
 
 
@@ -178,7 +189,7 @@ def empty_class_folders(raw: Path, data: ImageData) -> list[str]:
 
 def _size(raw: Path, path: str) -> int:
     try:
-        return (raw / path).stat().st_size
+        return state_of(raw / path).size
     except OSError:
         return -1
 
@@ -189,6 +200,8 @@ def _refuse_missing(manifest: pd.DataFrame, raw: Path, data: ImageData) -> None:
         side = missing["split"].iloc[0]
         key, pattern = ("data.images", data.images) if side == "train" else ("data.test", str(data.test))
         gone = missing["path"][missing["split"] == side].tolist()
+        if is_several(pattern):
+            key, pattern, gone = _first_gone(raw, key, pattern, gone)
         folder = str(Path(gone[0]).parent)
         if (raw / folder).is_dir():
             hint = did_you_mean(raw, key, pattern, data.id, gone, int((manifest["split"] == side).sum()))
@@ -197,9 +210,23 @@ def _refuse_missing(manifest: pd.DataFrame, raw: Path, data: ImageData) -> None:
         raise RequestError(
             f"{key}: {len(gone)} of {len(manifest)} image files are missing below {raw}: {some(gone)}{hint}"
         )
-    escaped = [path for path in manifest["path"] if ".." in Path(path).parts or Path(path).is_absolute()]
+    _refuse_escapes(raw, data.images, manifest["path"])
+
+
+def _first_gone(raw: Path, key: str, pattern: str, paths: Sequence[str]) -> tuple[str, str, list[str]]:
+    """Of images of several files: the first of the patterns whose files are missing, and these."""
+    for number, one in enumerate(parts_of(pattern)):
+        files = [Path(files_of(raw / path)[number]) for path in paths]
+        gone = [file.relative_to(raw).as_posix() for file in files if not file.is_file()]
+        if gone:
+            return f"{key}.{number}", one, gone
+    return key, pattern, list(paths)
+
+
+def _refuse_escapes(raw: Path, pattern: str, paths: Iterable[str]) -> None:
+    escaped = [path for path in paths if ".." in Path(path).parts or Path(path).is_absolute()]
     if escaped:
-        raise RequestError(f"data.images = {data.images!r} leads out of {raw}: {some(escaped)}")
+        raise RequestError(f"data.images = {pattern!r} leads out of {raw}: {some(escaped)}")
 
 
 def _refuse_repeats(ids: pd.Series, where: str, column: str, path: Path, separator: str | None = None) -> None:
