@@ -68,10 +68,8 @@ def channels_of(facts: pd.DataFrame, said: Said) -> Channels:
             f"{_first(odd)}"
         )
     if len(counts) > 1:
-        each = "; ".join(
-            f"{n:,} have {count}, such as {good['path'][good['channels'] == count].iloc[0]}"
-            for count, n in counts.items()
-        )
+        firsts = good.drop_duplicates("channels").set_index("channels")["path"]
+        each = "; ".join(f"{n:,} have {count}, such as {firsts[count]}" for count, n in counts.items())
         raise RequestError(f"images have different numbers of channels: {each}; {_way_out(good)}")
     axes = sorted(set(good["axis"]) - {""})
     if len(axes) > 1:

@@ -20,7 +20,7 @@ Levels = Mapping[str, Range]  # by the sort of value: I for whole numbers, F for
 WORDS = {"I": "whole numbers", "F": "floats"}
 BYTE: Range = (0.0, 255.0)
 NARROW = 0.5  # of the range of all channels
-SHOWN = 8  # channels that are named
+SHOWN = 8  # ranges that are told
 
 
 def sort_of(mode: str) -> str | None:
@@ -189,7 +189,7 @@ def _bytes_in(values: np.ndarray) -> np.ndarray:
 
 
 def found_in(parts: Sequence[np.ndarray]) -> dict[str, Any]:
-    """What the audit notes of an image's values: the sort of each channel (B for bytes), the least and the greatest, and
+    """What the audit notes of an image's values: of each channel its sort (B for bytes), least and greatest value, and
     these over all that have more than 8 bits. Empty for bytes alone. Raises ValueError where no value is a number.
     """
     planes = [plane for part in parts for plane in np.moveaxis(part, 2, 0)]
@@ -224,14 +224,26 @@ def in_words(levels: Levels) -> dict[str, str]:
 
 
 def said_of(levels: Levels) -> str:
-    """All the ranges, for a person; of many channels the first."""
-    parts = [f"{_named(key)} from {_shown(pair)} become 0 to 255" for key, pair in levels.items()]
-    return "; ".join(parts[:SHOWN]) + (f"; and so on for {len(parts)} channels" if len(parts) > SHOWN else "")
+    """All the ranges, for a person; channels of one range together."""
+    alike: dict[tuple[str, Range], list[int]] = {}
+    for key, pair in levels.items():
+        sort, _, channel = key.partition(":")
+        alike.setdefault((sort, (pair[0], pair[1])), []).extend([int(channel) + 1] if channel else [])
+    parts = [
+        f"{WORDS[sort]}{_numbered(own)} from {_shown(pair)} become 0 to 255" for (sort, pair), own in alike.items()
+    ]
+    return "; ".join(parts[:SHOWN]) + (f"; and {len(parts) - SHOWN} more ranges" if len(parts) > SHOWN else "")
+
+
+def _numbered(channels: Sequence[int]) -> str:
+    if not channels:
+        return ""
+    return f" of channel{'s' if len(channels) > 1 else ''} {', '.join(map(str, channels))}"
 
 
 def _named(key: str) -> str:
     sort, _, channel = key.partition(":")
-    return f"{WORDS[sort]} of channel {int(channel) + 1}" if channel else WORDS[sort]
+    return f"{WORDS[sort]}{_numbered([int(channel) + 1] if channel else [])}"
 
 
 def _shown(pair: Range) -> str:

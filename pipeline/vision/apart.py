@@ -59,7 +59,7 @@ def _same_files(raw: Path, train: Sequence[str] | pd.Series, test: Sequence[str]
 def _by_inode(raw: Path, paths: Iterable[str]) -> dict[tuple[int, int], list[tuple[str, str]]]:
     """Paths of images with each of their files."""
     found: dict[tuple[int, int], list[tuple[str, str]]] = {}
-    for path, file in ((path, file) for path in paths for file in files_of(raw / path)):
+    for path, file in ((image, file) for image in paths for file in files_of(raw / image)):
         try:
             stat = os.stat(file)
         except OSError:  # a file that is missing is told later

@@ -64,16 +64,13 @@ def _as_test(table: str) -> str | None:
 
 def _by_files(table: pd.DataFrame, raw: Path, data: ImageData) -> str:
     """The column whose cells are names of test images."""
-    rows = table.head(TRIED)
+    rows, pattern = table.head(TRIED), parts_of(str(data.test))[0]
     found: dict[str, int] = {}
     for column in table.columns:
         if table[column].duplicated().any():
             continue
         try:
-            paths = [
-                parts_of(str(data.test))[0].format_map(row)
-                for row in rows.assign(**{data.id: rows[column]}).to_dict("records")
-            ]
+            paths = [pattern.format_map(row) for row in rows.assign(**{data.id: rows[column]}).to_dict("records")]
         except (KeyError, ValueError, IndexError):
             continue
         found[str(column)] = sum(_is_there(raw, path) for path in paths)

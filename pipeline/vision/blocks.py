@@ -15,9 +15,10 @@ from fastai.vision.augment import Resize as ResizeTransform
 from fastai.vision.core import PILImage, TensorImage
 from fastai.vision.data import get_grid
 
-from pipeline.data.readers import is_array
-from pipeline.data.several import is_several
-from pipeline.errors import RequestError
+from pipeline.data.channels import RGB, UNSAID
+from pipeline.data.levels import stretched
+from pipeline.data.readers import is_array, values_of
+from pipeline.data.several import is_several, read_content
 from pipeline.targets import Label
 from pipeline.vision.augment import FusedAugment
 from pipeline.vision.config import Augment
@@ -44,10 +45,14 @@ class UprightImage(PILImage):
         if not isinstance(source, (str, Path)):
             return super().create(cast(Any, source))
         if is_several(str(source)) or is_array(source):
-            raise RequestError(
-                f"fastai shows pictures alone, and {source} is none; dls.show_batch() shows its channels"
-            )
+            return super().create(_as_picture(source))
         return super().create(read_pixels(read_bytes(source), source))
+
+
+def _as_picture(source: Path | str) -> Any:
+    """Of an image of other channels what fastai can show: the first three, or the first."""
+    pixels = stretched(values_of(read_content(source), source, UNSAID).parts)
+    return pixels[:, :, : RGB.count] if pixels.shape[2] >= RGB.count else pixels[:, :, 0]
 
 
 class TensorLabels(TensorBase):

@@ -41,8 +41,8 @@ class Predicted:
 
 
 class TrainedModel:
-    """A trained fold. `network` is in eval mode on the device, with its weights: normalised images (n, channels,
-    *size) in, raw outputs (n, sum of widths) out, the heads side by side; `metadata` is what its weights say of themselves.
+    """A trained fold. `network` is in eval mode on the device, with its weights: normalised images (n, channels, *size)
+    in, raw outputs (n, sum of widths) out, the heads side by side; `metadata` is what its weights say of themselves.
     """
 
     def __init__(self, network: Network, metadata: Metadata) -> None:
@@ -111,8 +111,8 @@ class TrainedModel:
         return self.metadata.presize
 
     def predict(self, ids: Sequence[str], images: Images, tta: int | None = None, fold: int = NO_FOLD) -> Predictions:
-        """Predict images: files (a sequence of them where an image is several), uint8 pixels (height, width, channels) of
-        any size, RGB where there are three, or a uint8 tensor (n, channels, *presize.size).
+        """Predict images: files (a sequence of them where an image is several), uint8 pixels (height, width, channels)
+        of any size, RGB where there are three, or a uint8 tensor (n, channels, *presize.size).
 
         The mean over `tta` augmented passes and a plain one; 0 for the plain one alone, by default as many as the
         settings say. What is drawn follows from the images' order. Raises RequestError for another shape.

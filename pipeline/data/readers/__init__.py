@@ -41,7 +41,7 @@ class Reader:
 
 
 class Stored(NamedTuple):
-    """What a file holds (height, width, channels), of any type of number; its format, and the axis that channels had."""
+    """What a file holds (height, width, channels), any type of number; its format, and the axis that channels had."""
 
     values: np.ndarray
     format: str

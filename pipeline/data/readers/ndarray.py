@@ -42,9 +42,7 @@ def values(content: bytes, grey: bool, axis: Axis) -> Stored:
 def _smaller(shape: tuple[int, ...]) -> Axis:
     first, _, last = shape
     if first == last:
-        raise ValueError(
-            f"is an array of {shape}, with channels on either end; say data.channel_axis = 'first' or 'last'"
-        )
+        raise ValueError(f"is an array of {shape}: say data.channel_axis = 'first' or 'last', where its channels are")
     return "first" if first < last else "last"
 
 
