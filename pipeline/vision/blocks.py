@@ -15,7 +15,7 @@ from fastai.vision.augment import Resize as ResizeTransform
 from fastai.vision.core import PILImage, TensorImage
 from fastai.vision.data import get_grid
 
-from pipeline.data.channels import RGB, UNSAID
+from pipeline.data.channels import RGB, UNSAID, Said
 from pipeline.data.levels import stretched
 from pipeline.data.readers import is_array, values_of
 from pipeline.data.several import is_several, read_content
@@ -51,7 +51,12 @@ class UprightImage(PILImage):
 
 def _as_picture(source: Path | str) -> Any:
     """Of an image of other channels what fastai can show: the first three, or the first."""
-    pixels = stretched(values_of(read_content(source), source, UNSAID).parts)
+    content = read_content(source)
+    try:
+        parts = values_of(content, source, UNSAID).parts
+    except ValueError:  # an array that does not tell its channels: the file says where they are
+        parts = values_of(content, source, Said(None, "first")).parts
+    pixels = stretched(parts)
     return pixels[:, :, : RGB.count] if pixels.shape[2] >= RGB.count else pixels[:, :, 0]
 
 
