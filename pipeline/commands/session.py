@@ -24,6 +24,8 @@ from pipeline.log import Log
 from pipeline.project import Project
 from pipeline.road import standings
 from pipeline.stages import data, train
+from pipeline.vision.cells import read_arrays
+from pipeline.vision.config import ImageCompetition
 from pipeline.workspace import SESSION, SUBMISSION, Workspace, read_json, write_json
 
 WORKING, SCRATCH = "/kaggle/working", "/kaggle/temp"  # what is kept after the session, and what is not
@@ -99,6 +101,10 @@ def _take_data(comp: Competition, workspace: Workspace, bundle: Path, entries: l
     data.fetch_if_needed(comp, workspace, log)
     shutil.rmtree(workspace.meta, ignore_errors=True)
     place(bundle, (entry for entry in entries if entry.place.startswith("data/")), workspace.root)
+    if isinstance(comp, ImageCompetition) and comp.data.arrays is not None:  # the images that the manifest names
+        for key, table in (("data.table", comp.data.table), ("data.test", comp.data.test)):
+            if table is not None:
+                read_arrays(workspace.raw, comp.data, table, key, log)
     found = standings(comp, workspace)
     for name in BUNDLED:
         if found[name].state != "done":

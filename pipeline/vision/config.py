@@ -25,6 +25,8 @@ def _both_sides(value: object) -> object:
 
 Side = Annotated[int, Field(ge=8)]
 Size = Annotated[tuple[Side, Side], BeforeValidator(_both_sides)]
+Length = Annotated[int, Field(ge=1)]
+Shape = Annotated[tuple[Length, Length], BeforeValidator(_both_sides)]
 
 
 def _one_of_several(value: object) -> object:
@@ -48,6 +50,8 @@ class ImageData(Data, frozen=True):
     test: Annotated[str | None, BeforeValidator(_one_of_several)] = None
     channels: Annotated[int, Field(ge=1, lt=MOST)] | None = None
     channel_axis: Literal["", "first", "last"] = ""  # of arrays: "" is the smaller one
+    arrays: Annotated[list[str], Field(min_length=1)] | None = None  # columns of table and test (another one)
+    array_shape: Shape | None = None  # height and width, where they are not the same
     test_table: str | None = None  # with a row a test image, where the sample submission does not name their files
     holdout: Annotated[float, Field(gt=0, lt=1)] | None = None
 
@@ -57,6 +61,10 @@ class ImageData(Data, frozen=True):
             raise ValueError("test and holdout exclude each other: a test folder, or a share of train held back")
         if self.test_table is not None and self.test is None:
             raise ValueError("test_table goes with test, the folder or pattern of its images")
+        if self.arrays is not None and (self.table is None or self.test_table is not None or "{" in str(self.test)):
+            raise ValueError("arrays are columns of table, and of the table that test names")
+        if self.arrays is None and self.array_shape is not None:
+            raise ValueError("array_shape goes with arrays")
         several = [key for key in ("images", "test") if is_several(getattr(self, key))]
         if several and self.table is None:
             raise ValueError(f"{several[0]} of several files goes with table, whose rows name them")
@@ -67,7 +75,7 @@ class ImageData(Data, frozen=True):
     @property
     def said_channels(self) -> Said:
         """What the file says of channels."""
-        return Said(self.channels, self.channel_axis)
+        return Said(self.channels, "first" if self.arrays and len(self.arrays) > 1 else self.channel_axis)
 
     @property
     def held_back(self) -> float | None:

@@ -17,6 +17,7 @@ from pipeline.log import Log
 from pipeline.targets.classes import some
 from pipeline.vision.apart import fixed_folder, keep_apart, real_folder
 from pipeline.vision.asked import asked_by, tell_test_table, test_table_of
+from pipeline.vision.cells import read_arrays
 from pipeline.vision.config import ImageData
 from pipeline.vision.endings import did_you_mean, with_endings
 from pipeline.vision.labels import labels_of, refuse_silent
@@ -68,6 +69,10 @@ def _train_rows(raw: Path, data: ImageData, log: Log | None) -> tuple[pd.DataFra
         other = None if data.test is None else fixed_folder(data.test)
         rows = _walk(raw, data.images, "data.images", other, log)
         return rows, pd.DataFrame(index=rows.index)
+    if data.arrays is not None:
+        rows, table = read_arrays(raw, data, data.table, "data.table", log)
+        _refuse_repeats(rows["id"], data.table, data.id, raw / data.table, data.separator)
+        return rows, table
     table = read_rows(raw, data, data.table, "data.table", log)
     paths = _paths(raw, table, data.id, data.images, data.table, "data.images")
     return pd.DataFrame({"id": table[data.id], "path": paths}), table
@@ -93,6 +98,10 @@ def find_test_rows(
     """The test images alone: columns id and path. Arguments and errors as in `build_manifest`."""
     if data.test is None:
         raise RequestError("data.test: the file names no test images")
+    if data.arrays is not None:
+        rows, _ = read_arrays(raw, data, data.test, "data.test", log)
+        _refuse_repeats(rows["id"], data.test, data.id, raw / data.test, data.separator)
+        return rows
     if "{" not in data.test and data.test_table is None and not is_several(data.test):
         return _walk(raw, data.test, "data.test", fixed_folder(data.images), log)
     name = test_table_of(raw, data, sample, id_in_sample)
