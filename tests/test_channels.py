@@ -523,6 +523,20 @@ def test_grey_pictures_are_one_channel_where_it_is_said(tmp_path):
     assert status["stages"]["train"] == "stale"
 
 
+def test_a_range_that_is_said_is_taken(tmp_path):
+    comp = write(tmp_path, "arrays", "levels = [-0.5, 0.5]")
+    for stage in ("data", "check"):
+        result = pipeline(stage, comp, "--root", tmp_path)
+        assert result.code == 0, result.err
+    assert "(floats from -0.5 to 0.5 become 0 to 255)" in result.err
+    assert "60 of these with values beyond (clipped)" in result.err
+    assert json.loads((tmp_path / "data/tiny/.pipeline/audit.json").read_text())["levels"] == {"F": [-0.5, 0.5]}
+    assert pipeline("status", comp, "--root", tmp_path, "--json").json["stages"]["check"] == "done"
+    comp.write_text(comp.read_text().replace("-0.5", "-1"))
+    assert pipeline("data", comp, "--root", tmp_path).code == 0
+    assert pipeline("status", comp, "--root", tmp_path, "--json").json["stages"]["check"] == "stale"
+
+
 def test_a_missing_file_of_several_is_named_with_its_pattern(tmp_path):
     comp = write(tmp_path, "files")
     (tmp_path / "raw/train/i03_blue.png").unlink()

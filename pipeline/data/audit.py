@@ -21,7 +21,7 @@ import pandas as pd
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from pipeline.data.channels import PICTURE, RGB, UNSAID, Channels, Said
-from pipeline.data.levels import beyond, extremes, found_in, levels_of, sort_of, stretched
+from pipeline.data.levels import Range, beyond, extremes, found_in, levels_of, sort_of, stretched
 from pipeline.data.orientation import orientation_of, upright
 from pipeline.data.readers import READERS, decode, is_array, own_reader_of, values_of
 from pipeline.data.readers.pillow import LARGEST
@@ -182,12 +182,13 @@ def audit(
     groups: list[list[int]],
     target_names: list[str],
     channels: Channels = RGB,
+    said: Range | None = None,
 ) -> dict:
     """Summarise what was found, for people and for JSON; lists are sorted by id.
 
     `manifest`: id, split ('train' or 'test'), path and one column per target, row for row with `facts`;
-    `groups`: from `near_duplicate_groups`; `channels`: from `channels_of`. Raises ValueError when the two
-    tables differ in length.
+    `groups`: from `near_duplicate_groups`; `channels`: from `channels_of`; `said`: the range of more than 8
+    bits, where it is not to be found. Raises ValueError when the two tables differ in length.
     """
     if len(manifest) != len(facts):
         raise ValueError(f"manifest has {len(manifest)} rows, facts {len(facts)}: they must match row for row")
@@ -211,7 +212,7 @@ def audit(
         },
         "unreadable": _rows(table[~readable], ["id", "split", "path", "error"]),
         "mislabelled": _rows(table[_is_mislabelled(table)], ["id", "path", "format"]),
-        **(_ranges(deep) if len(deep) else {}),
+        **(_ranges(deep, said) if len(deep) else {}),
         **({"channels": channels.settings()} if channels.settings() else {}),
         "modes": _rows(good[good["mode"] != "RGB"], ["id", "path", "mode"]),
         "rotated": _rows(good[good["orientation"] != 1], ["id", "path", "orientation"]),
@@ -227,9 +228,11 @@ def audit(
     }
 
 
-def _ranges(deep: pd.DataFrame) -> dict:
+def _ranges(deep: pd.DataFrame, said: Range | None) -> dict:
     """By which ranges images of more than 8 bits are read, and those with values beyond them."""
     levels = levels_of(deep, (deep["split"] == "train").to_numpy())
+    if said is not None:
+        levels = {key.partition(":")[0]: said for key in levels}
     return {
         "levels": {sort: list(pair) for sort, pair in levels.items()},
         "beyond_levels": _rows(deep[beyond(deep, levels)], ["id", "split", "path", *DEEP]),

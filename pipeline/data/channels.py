@@ -68,8 +68,10 @@ def channels_of(facts: pd.DataFrame, said: Said) -> Channels:
             f"{_first(odd)}"
         )
     if len(counts) > 1:
-        firsts = good.drop_duplicates("channels").set_index("channels")["path"]
-        each = "; ".join(f"{n:,} have {count}, such as {firsts[count]}" for count, n in counts.items())
+        firsts = dict(zip(good["channels"][::-1], good["path"][::-1], strict=True))
+        each = "; ".join(
+            f"{n:,} have {count}, such as {firsts[count]}" for count, n in zip(counts.index, counts, strict=True)
+        )
         raise RequestError(f"images have different numbers of channels: {each}; {_way_out(good)}")
     axes = sorted(set(good["axis"]) - {""})
     if len(axes) > 1:

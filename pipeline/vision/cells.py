@@ -80,7 +80,7 @@ def _columns(said: Sequence[str], there: Sequence[str], name: str) -> list[list[
     for pattern in said:
         own = [column for column in there if fnmatchcase(column, pattern)] if "*" in pattern else []
         if not own:
-            need_column(pd.DataFrame(columns=there), pattern, name, "data.arrays")
+            need_column(pd.DataFrame(columns=list(there)), pattern, name, "data.arrays")
         found.append(own or [pattern])
     return found
 

@@ -50,6 +50,7 @@ class ImageData(Data, frozen=True):
     test: Annotated[str | None, BeforeValidator(_one_of_several)] = None
     channels: Annotated[int, Field(ge=1, lt=MOST)] | None = None
     channel_axis: Literal["", "first", "last"] = ""  # of arrays: "" is the smaller one
+    levels: Annotated[tuple[float, float], BeforeValidator(_both_sides)] | None = None  # of more than 8 bits: to 0, 255
     arrays: Annotated[list[str], Field(min_length=1)] | None = None  # columns of table and test (another one)
     array_shape: Shape | None = None  # height and width, where they are not the same
     test_table: str | None = None  # with a row a test image, where the sample submission does not name their files
@@ -65,6 +66,8 @@ class ImageData(Data, frozen=True):
             raise ValueError("arrays are columns of table, and of the table that test names")
         if self.arrays is None and self.array_shape is not None:
             raise ValueError("array_shape goes with arrays")
+        if self.levels is not None and self.levels[0] >= self.levels[1]:
+            raise ValueError(f"levels {list(self.levels)}: the first is what becomes 0, and less than the second")
         several = [key for key in ("images", "test") if is_several(getattr(self, key))]
         if several and self.table is None:
             raise ValueError(f"{several[0]} of several files goes with table, whose rows name them")

@@ -91,15 +91,17 @@ class ImageKind:
         fold = max(1, round(comp.folds.part * counted.sum()))
         groups, chains = alike(facts, counted, fold)
         large = _Large(int(counted.sum()), fold, chains, sorted(int(counted[rows].sum()) for rows in groups)[::-1])
-        summary = audit(manifest, facts, groups, [target.name for target in comp.targets], channels)
+        names = [target.name for target in comp.targets]
+        summary = audit(manifest, facts, groups, names, channels, comp.data.levels)
         kept = pd.concat([manifest[["id", "split"]], facts[KEPT]], axis=1).assign(group=_numbered(groups, len(facts)))
         words = channels_in_words(channels, relative, comp.data.said_channels) if channels.settings() else ""
         return Audit(kept, summary, partial(_say_audit, summary, large, words))
 
     def audit_inputs(self, comp: ImageCompetition, workspace: Workspace) -> dict[str, Any]:
         deep = {DEEP: "the set's range becomes 0 to 255"} if has_deep_images(workspace) else {}
-        said = asdict(comp.data.said_channels) if comp.data.said_channels != UNSAID else {}
-        return {**reader_codes(workspace), **deep, **({"channels": said} if said else {})}
+        said = {"channels": asdict(comp.data.said_channels)} if comp.data.said_channels != UNSAID else {}
+        said |= {"levels": comp.data.levels} if comp.data.levels is not None else {}
+        return {**reader_codes(workspace), **deep, **said}
 
     def split(
         self, comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame, log: Log

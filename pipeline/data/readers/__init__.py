@@ -150,8 +150,8 @@ def values_of(content: Content, path: Path | str, channels: Channels | Said) -> 
         if (height, width) != (h, w):
             first, name = Path(files[0]).name, Path(file).name
             raise ValueError(f"has files of different sizes: {first} is {width}x{height}, {name} {w}x{h}")
-    axis = next((one.axis for one in found if one.axis), "")
-    return Values([one.values for one in found], found[0].format, axis)
+    axes: list[Axis] = [one.axis for one in found if one.axis]
+    return Values([one.values for one in found], found[0].format, axes[0] if axes else "")
 
 
 def _stored(content: bytes, file: str, grey: bool, axis: Axis) -> Stored:
