@@ -8,13 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline import competitions
+from pipeline.commands.bundle import _artifacts
+from pipeline.commands.infer import infer
+from pipeline.commands.session import _take_data
 from pipeline.config import Target
 from pipeline.data.layouts.json_records import each_record
 from pipeline.data.text import Unreadable
 from pipeline.errors import RequestError
+from pipeline.kaggle.manifest import Entry
 from pipeline.vision.cells import read_arrays
 from pipeline.vision.config import ImageData
 from pipeline.vision.manifest import build_manifest
+from pipeline.workspace import Workspace
 from tests.command import pipeline
 
 BANDS = {"table": "t.json", "arrays": ["band_1", "band_2"]}
@@ -138,7 +144,7 @@ columns = {{ is_iceberg = "is_iceberg/1" }}
 """
 
 
-def test_one_road_leads_to_a_submission(tmp_path):
+def test_one_road_leads_to_a_submission_here_and_on_kaggle(tmp_path, log):
     train = [{**bands(number), "is_iceberg": number % 2} for number in range(32)]
     test = [bands(number) for number in range(32, 40)]
     raw = tmp_path / "raw"
@@ -151,7 +157,7 @@ def test_one_road_leads_to_a_submission(tmp_path):
     comp.write_text(TOML.format(raw=raw))
     result = pipeline("run", comp, "--root", tmp_path)
     assert result.code == 0, result.err
-    assert "40 images of 2 channels (arrays, with channels on the first axis)" in result.err
+    assert "40 images of 2 channels (arrays, channels on the first axis)" in result.err
     (sent,) = (tmp_path / "submissions").rglob("*.csv")
     table = pd.read_csv(sent)
     assert table["id"].tolist() == ids
@@ -159,3 +165,11 @@ def test_one_road_leads_to_a_submission(tmp_path):
     assert not [path for path in raw.rglob("*") if path.suffix == ".npy"], "the raw files stay as they are"
     stages = pipeline("status", comp, "--root", tmp_path, "--json").json["stages"]
     assert set(stages.values()) == {"done"}
+    loaded, here = competitions.load(str(comp)), Workspace(tmp_path, "bands")
+    entries = [Entry(place, "", 0, place) for place in _artifacts(loaded, here)]
+    there = Workspace(tmp_path / "there", "bands")
+    infer(loaded, there, tmp_path, entries, tmp_path / "sent.csv", log)
+    assert (tmp_path / "sent.csv").read_text() == sent.read_text()
+    _take_data(loaded, there, tmp_path, entries, log)
+    images = pd.read_parquet(there.manifest)["path"]
+    assert all((there.raw / path).read_bytes() == (here.raw / path).read_bytes() for path in images)

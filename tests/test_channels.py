@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,15 +13,19 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.data.audit import inspect_images
+from pipeline import competitions
+from pipeline.commands.bundle import _artifacts
+from pipeline.commands.infer import infer
+from pipeline.data.audit import audit, inspect_images
 from pipeline.data.channels import RGB, Channels, Said, channels_of
 from pipeline.data.duplicates import near_duplicate_groups
 from pipeline.data.levels import levels_of, to_bytes
 from pipeline.data.readers import READERS, Reader, decode
 from pipeline.data.several import digest_of, files_of, joined, read_content
 from pipeline.errors import RequestError, WorkFailed
+from pipeline.kaggle.manifest import Entry
 from pipeline.targets import TargetSpec
-from pipeline.vision.augment import FusedAugment, warp_by_torch
+from pipeline.vision.augment import FusedAugment, resize_as_fastai, warp_by_torch
 from pipeline.vision.build import Source, build_cache
 from pipeline.vision.cache import Cache
 from pipeline.vision.config import Augment, ImageData, Resize
@@ -31,6 +36,7 @@ from pipeline.vision.metadata import read_metadata
 from pipeline.vision.model import build_network, save_weights
 from pipeline.vision.presize import frame_of, presize
 from pipeline.vision.trained import TrainedModel
+from pipeline.workspace import Workspace
 from tests.command import pipeline
 from tests.plugged import plugged
 
@@ -105,6 +111,16 @@ def test_a_file_in_colour_is_three_channels_or_grey_where_that_is_said(tmp_path)
     assert np.array_equal(decode(contents, both, channels=Channels(2)), np.concatenate([as_grey, grey], axis=2))
     assert inspect_images([both], workers=1)["channels"].tolist() == [4]
     assert inspect_images([both], workers=1, said=Said(2))["channels"].tolist() == [2]
+
+
+def test_files_of_several_formats_are_no_lie(tmp_path):
+    Image.fromarray(noise(3)).save(tmp_path / "a.jpg")
+    put(tmp_path / "b.png", png(noise(1)[:, :, 0]))
+    facts = inspect_images([tmp_path / "a.jpg|b.png"], workers=1)
+    manifest = pd.DataFrame({"id": ["1"], "split": ["train"], "path": ["a.jpg|b.png"]})
+    found = audit(manifest, facts, [], [], channels_of(facts, Said()))
+    assert found["mislabelled"] == []
+    assert found["channels"] == {"count": 4}
 
 
 def test_files_of_different_sizes_are_unreadable(tmp_path):
@@ -353,6 +369,9 @@ def test_augmentation_does_the_same_to_every_channel(channels, training):
     if training:
         slow = warp_by_torch(augment, batch.as_subclass(torch.Tensor), augment.homographies(batch.shape))
         assert (out - slow).abs().max() < 0.1
+    else:
+        stock = augment.normalized(resize_as_fastai(batch.as_subclass(torch.Tensor).float() / 255, (32, 32)))
+        assert torch.allclose(out, stock, atol=1e-4)
     shown = augment.decodes(TensorImage(out))
     assert shown.shape[1] == (3 if channels >= 3 else 1)
 
@@ -458,7 +477,7 @@ def walked(request, tmp_path_factory) -> tuple[Path, str]:
     assert result.code == 0, result.err
     words = {
         "files": "60 images of 4 channels (4 files each)",
-        "arrays": "60 images of 6 channels (arrays, with channels on the first axis, the smallest",
+        "arrays": "60 images of 6 channels (arrays, channels on the first axis, the smaller end",
     }
     assert words[request.param] in result.err
     return folder, request.param
@@ -496,6 +515,28 @@ def test_a_fold_opened_alone_predicts_files_and_pixels(walked):
     assert np.abs(trained.predict(ids, pixels, tta=0).values["label"] - expected).max() < 1e-4
     with pytest.raises(RequestError, match=rf"expected uint8 \(height, width, {trained.channels.count}\)$"):
         trained.predict(["x"], [noise(3)])
+
+
+def test_a_session_on_kaggle_predicts_the_mounted_images(walked, tmp_path, log):
+    folder, how = walked
+    comp, here = competitions.load(str(folder / "tiny.toml")), Workspace(folder, "tiny")
+    entries = [Entry(place, "", 0, place) for place in _artifacts(comp, here)]
+    infer(comp, Workspace(tmp_path / "mounted", "tiny"), folder, entries, tmp_path / "sent.csv", log)
+    (sent,) = (folder / "submissions").rglob("*.csv")
+    assert (tmp_path / "sent.csv").read_text() == sent.read_text()
+    swapped = tmp_path / "swapped"
+    shutil.copytree(folder / "raw", swapped)
+    if how == "files":
+        put(swapped / "test/i50_red.png", png(noise(3)))
+    else:
+        put(swapped / "test/i50.npy", npy(noise(7)))
+    other = comp.model_copy(update={"source": comp.source.model_copy(update={"path": str(swapped)})})
+    infer(other, Workspace(tmp_path / "other", "tiny"), folder, entries, tmp_path / "other.csv", log)
+    if how == "files":
+        assert not log.warnings, "as many files as channels: each is read as grey"
+    else:
+        assert "has 44 channels, and the models take 6" in log.warnings[0]
+    assert len(pd.read_csv(tmp_path / "other.csv")) == 12
 
 
 def test_arrays_of_three_channels_are_pngs(tmp_path):

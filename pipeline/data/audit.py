@@ -25,7 +25,7 @@ from pipeline.data.levels import Range, beyond, extremes, found_in, levels_of, s
 from pipeline.data.orientation import orientation_of, upright
 from pipeline.data.readers import READERS, decode, is_array, own_reader_of, values_of
 from pipeline.data.readers.pillow import LARGEST
-from pipeline.data.several import digest_of, files_of, read_content
+from pipeline.data.several import digest_of, files_of, first_of, read_content
 from pipeline.errors import RequestError
 
 # Values of a file of which nothing could be learned; also the columns after `path`, in order.
@@ -265,7 +265,8 @@ def _is_mislabelled(table: pd.DataFrame) -> np.ndarray:
     by_extension = Image.registered_extensions()
 
     def promise(path: Any) -> str:
-        return "" if own_reader_of(path) else by_extension.get(Path(path).suffix.lower(), "")
+        file = first_of(path)  # whose format is noted, of several
+        return "" if own_reader_of(file) else by_extension.get(Path(file).suffix.lower(), "")
 
     promised = table["path"].map(promise)
     differs = table["format"].replace(SAME_FORMAT) != promised.replace(SAME_FORMAT)

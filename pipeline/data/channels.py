@@ -77,7 +77,7 @@ def channels_of(facts: pd.DataFrame, said: Said) -> Channels:
     if len(axes) > 1:
         first, last = (good[good["axis"] == axis].iloc[0] for axis in axes)
         raise RequestError(
-            f"the smallest axis of an array is taken for its channels, which is the first one in {first['path']} and "
+            f"the smaller end of an array is taken for its channels, which is the first one in {first['path']} and "
             f"the last one in {last['path']}; say data.channel_axis = 'first' or 'last'"
         )
     count = int(counts.index[0]) if len(counts) else RGB.count
@@ -92,8 +92,8 @@ def channels_in_words(channels: Channels, facts: pd.DataFrame, said: Said) -> st
     if first["format"] == ARRAYS and files == 1:
         how = "arrays"
     if channels.axis:
-        how += f", with channels on the {channels.axis} axis"
-        how += "" if said.axis else ", the smallest (data.channel_axis says another)"
+        how += f", channels on the {channels.axis} axis"
+        how += "" if said.axis else ", the smaller end; data.channel_axis says otherwise"
     return f"images of {channels.count} channel{'s' if channels.count > 1 else ''} ({how})"
 
 
