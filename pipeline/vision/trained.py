@@ -77,8 +77,9 @@ class TrainedModel:
         repeat_exactly()
         specs = [head.head().spec for head in metadata.heads]
         settings = metadata.model
+        form = (settings.dropout, settings.pooling, settings.head_name)
         channels = metadata.image_channels.count
-        built = build_network(metadata.arch, "none", specs, metadata.size, settings.dropout, settings.pooling, channels)
+        built = build_network(metadata.arch, "none", specs, metadata.size, *form, channels=channels)
         load_weights(path, built.model)
         stats = metadata.stats
         if stats is None:
