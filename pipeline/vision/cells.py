@@ -25,6 +25,8 @@ from pipeline.log import Log
 from pipeline.vision.config import ImageData
 from pipeline.workspace import ARRAYS, META, atomic_folder
 
+AT_ONCE = 1000  # rows
+
 
 def read_arrays(raw: Path, data: ImageData, name: str, key: str, log: Log | None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Ids and paths of the images in a table, written out, and its other columns, row for row.
@@ -35,15 +37,16 @@ def read_arrays(raw: Path, data: ImageData, name: str, key: str, log: Log | None
     place = Path(META) / ARRAYS / key.rpartition(".")[2]
     kept: list[dict[str, str]] = []
     rows: list[tuple[str, str]] = []
-    groups: dict[tuple[str, ...], list[list[str]]] = {}  # of the keys that records have, mostly the same
+    known: dict[tuple[str, ...], tuple[list[list[str]], list[str]]] = {}  # by the keys of records, mostly the same
     with atomic_folder(raw / place) as making:
         making.mkdir()
         for number, record in enumerate(_records(raw / name, key, data), 1):
-            if tuple(record) not in groups:
-                groups[tuple(record)] = _columns(data.arrays or [], list(record), name)
-            columns = groups[tuple(record)]
-            taken = {column for group in columns for column in group}
-            kept.append({column: cell(value) for column, value in record.items() if column not in taken})
+            if tuple(record) not in known:
+                columns = _columns(data.arrays or [], list(record), name)
+                taken = {column for group in columns for column in group}
+                known[tuple(record)] = columns, [column for column in record if column not in taken]
+            columns, others = known[tuple(record)]
+            kept.append({column: cell(record[column]) for column in others})
             own = kept[-1].get(data.id, str(number))
             try:
                 array = _array([[record[column] for column in group] for group in columns], data.array_shape)
@@ -70,8 +73,9 @@ def _records(path: Path, key: str, data: ImageData) -> Iterator[Mapping[str, Any
         pass
     table = read_table(path, key, separator=data.separator)
     names = [str(name) for name in table.columns]
-    for row in table.itertuples(index=False, name=None):
-        yield dict(zip(names, row, strict=True))
+    for start in range(0, len(table), AT_ONCE):  # as Python's own text: pandas' rows come cell by cell
+        for row in table.iloc[start : start + AT_ONCE].to_numpy(dtype=object).tolist():
+            yield dict(zip(names, row, strict=True))
 
 
 def _columns(said: Sequence[str], there: Sequence[str], name: str) -> list[list[str]]:
@@ -97,7 +101,9 @@ def _plane(value: Any, shape: tuple[int, int] | None) -> np.ndarray:
     if isinstance(value, str):
         value = json.loads(value) if value.strip()[:1] == "[" else re.split(r"[\s,;]+", value.strip())
     try:
-        numbers = np.array(value, dtype=str).astype(np.float32)
+        numbers = np.array(
+            [list(map(float, one)) if isinstance(one, list) else float(one) for one in value], np.float32
+        )
     except (ValueError, TypeError) as error:
         raise ValueError(f"no numbers ({error})") from None
     if numbers.ndim == 2 and shape in (None, numbers.shape):
