@@ -18,11 +18,12 @@ import pandas as pd
 
 from pipeline.data.layouts import layout_of
 from pipeline.data.layouts.json_records import JsonRecords, cell, each_record
-from pipeline.data.tables import need_column, read_table
+from pipeline.data.tables import need_column
 from pipeline.data.text import Unreadable, text_of
 from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.vision.config import ImageData
+from pipeline.vision.tables import TEST, read_one
 from pipeline.workspace import ARRAYS, META, atomic_folder
 
 AT_ONCE = 1000  # rows
@@ -40,7 +41,7 @@ def read_arrays(raw: Path, data: ImageData, name: str, key: str, log: Log | None
     known: dict[tuple[str, ...], tuple[list[list[str]], list[str]]] = {}  # by the keys of records, mostly the same
     with atomic_folder(raw / place) as making:
         making.mkdir()
-        for number, record in enumerate(_records(raw / name, key, data), 1):
+        for number, record in enumerate(_records(raw, name, key, data, log), 1):
             if tuple(record) not in known:
                 columns = _columns(data.arrays or [], list(record), name)
                 taken = {column for group in columns for column in group}
@@ -57,21 +58,23 @@ def read_arrays(raw: Path, data: ImageData, name: str, key: str, log: Log | None
             rows.append((own, f"{place.as_posix()}/{file}"))
     names = list(dict.fromkeys(column for row in kept for column in row))
     table = pd.DataFrame({column: [row.get(column, "") for row in kept] for column in names}, dtype=str)
-    if data.id not in table.columns and log is not None:
-        log.say(f"data: {name} has no column {data.id!r}; its rows are numbered from 1")
+    if data.id not in table.columns:
+        table = table.assign(**{data.id: [own for own, _ in rows]})
+        if log is not None:
+            log.say(f"data: {name} has no column {data.id!r}; its rows are numbered from 1")
     return pd.DataFrame(rows, columns=["id", "path"]), table
 
 
-def _records(path: Path, key: str, data: ImageData) -> Iterator[Mapping[str, Any]]:
+def _records(raw: Path, name: str, key: str, data: ImageData, log: Log | None) -> Iterator[Mapping[str, Any]]:
     """Rows by their columns; of JSON one at a time: lists of numbers take many times the room of their text."""
     try:
-        text = text_of(path)
-        if isinstance(layout_of(path.name, text), JsonRecords):
+        text = text_of(raw / name, data.encoding).content
+        if isinstance(layout_of(name, text), JsonRecords):
             yield from each_record(text)
             return
     except (OSError, Unreadable):  # which is told by the reader of tables
         pass
-    table = read_table(path, key, separator=data.separator)
+    table = read_one(raw, data, name, key if name == data.table else TEST, log)
     names = [str(name) for name in table.columns]
     for start in range(0, len(table), AT_ONCE):  # as Python's own text: pandas' rows come cell by cell
         for row in table.iloc[start : start + AT_ONCE].to_numpy(dtype=object).tolist():

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from pipeline.config import Competition, Data, Folds, Model, Rate
+from pipeline.config import Competition, Data, Folds, Model, Rate, refuse_repeats, targets_of
 from pipeline.data.channels import MOST, Said
 from pipeline.data.several import BETWEEN, is_several, parts_of
 from pipeline.registry import code_in
@@ -42,19 +42,38 @@ def _one_of_several(value: object) -> object:
 Files = Annotated[str, BeforeValidator(_one_of_several)]
 
 
+Names = Annotated[list[str], Field(min_length=1)]
+
+
+class Joined(Section, frozen=True):
+    """A further table: its rows are put beside those of data.table by `on`, which is data.id unless it is said."""
+
+    table: str
+    on: str | Annotated[dict[str, str], Field(min_length=1)] | None = None  # or { column there = "column here" }
+    take: Names | None = None  # its columns; all of them unless they are named
+    columns: Names | None = None  # what its columns are called, where it has no header
+
+
+def _tables_alone(value: object) -> object:
+    return [{"table": each} if isinstance(each, str) else each for each in value] if isinstance(value, list) else value
+
+
 class ImageData(Data, frozen=True):
     """Where rows, images and ids are found below the raw folder; several `images` are the files of one, whose channels
     lie in their order. `channels` and `channel_axis` say what is seen in the files unless it is said."""
 
     table: str | None = None
+    columns: Names | None = None  # what its columns are called, where it has no header
+    tables: Annotated[list[Joined], BeforeValidator(_tables_alone)] = Field(default=[])
     images: Files = "train_images"
     test: Annotated[str | None, BeforeValidator(_one_of_several)] = None
     channels: Annotated[int, Field(ge=1, lt=MOST)] | None = None
     channel_axis: Literal["", "first", "last"] = ""  # of arrays: "" is the smaller one
     levels: Annotated[tuple[float, float], BeforeValidator(_both_sides)] | None = None  # of more than 8 bits: to 0, 255
-    arrays: Annotated[list[str], Field(min_length=1)] | None = None  # columns of table and test (another one)
+    arrays: Names | None = None  # columns of table and test (another one)
     array_shape: Shape | None = None  # height and width, where they are not the same
     test_table: str | None = None  # with a row a test image, where the sample submission does not name their files
+    test_id: str | None = None  # its column of ids, where that is not data.id
     holdout: Annotated[float, Field(gt=0, lt=1)] | None = None
 
     @model_validator(mode="after")
@@ -63,6 +82,12 @@ class ImageData(Data, frozen=True):
             raise ValueError("test and holdout exclude each other: a test folder, or a share of train held back")
         if self.test_table is not None and self.test is None:
             raise ValueError("test_table goes with test, the folder or pattern of its images")
+        if self.test_id is not None and self.test_table is None:
+            raise ValueError("test_id is a column of test_table, which is not named")
+        return self
+
+    @model_validator(mode="after")
+    def _pixels(self) -> Self:
         if self.arrays is not None and (self.table is None or self.test_table is not None or "{" in str(self.test)):
             raise ValueError("arrays are columns of table, and of the table that test names")
         if self.arrays is None and self.array_shape is not None:
@@ -76,6 +101,17 @@ class ImageData(Data, frozen=True):
             raise ValueError("images and test need the same number of files for an image")
         return self
 
+    @model_validator(mode="after")
+    def _one_table_first(self) -> Self:
+        for key in ("columns", "tables"):
+            if getattr(self, key) and self.table is None:
+                raise ValueError(f"{key} goes with table, the one that has a row an image")
+        if self.columns is not None and self.id not in self.columns:
+            raise ValueError(f"columns does not name the column of ids, {self.id!r} (data.id)")
+        for names in filter(None, (self.columns, *(joined.columns for joined in self.tables))):
+            refuse_repeats("columns", names)
+        return self
+
     @property
     def said_channels(self) -> Said:
         """What the file says of channels."""
@@ -84,6 +120,13 @@ class ImageData(Data, frozen=True):
     @property
     def held_back(self) -> float | None:
         return self.holdout
+
+    @property
+    def named_files(self) -> list[str]:
+        """The tables that it names, by their paths below the raw folder."""
+        test = self.test if self.arrays is not None else None
+        tables = (self.table, self.test_table, test, *(joined.table for joined in self.tables))
+        return [table for table in tables if table is not None]
 
 
 class ImageFolds(Folds, frozen=True):
@@ -313,6 +356,14 @@ class ImageCompetition(Competition, frozen=True):
     data: ImageData = ImageData()
     folds: ImageFolds = ImageFolds()
     models: Annotated[list[ImageModel], Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _target_of_each_column(cls, raw: Any) -> Any:
+        """With `columns = [...]` an entry of [[targets]] stands for one of each."""
+        if not isinstance(raw, dict) or not isinstance(raw.get("targets"), list):
+            return raw
+        return {**raw, "targets": [target for entry in raw["targets"] for target in targets_of(entry)]}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

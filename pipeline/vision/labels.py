@@ -10,7 +10,8 @@ from pipeline.data.several import first_of, is_several
 from pipeline.data.tables import need_column
 from pipeline.errors import RequestError
 from pipeline.log import Log
-from pipeline.targets.classes import some
+from pipeline.targets import Label
+from pipeline.targets.classes import refuse_unlisted, some
 from pipeline.vision.config import ImageData
 
 YES, NO = (
@@ -40,7 +41,7 @@ def labels_of(
     elif target.folder:
         labels = _from_folders(target, paths, first_of(data.images), log)
     else:
-        columns = target.class_columns or [str(target.column or target.name)]
+        columns = target.columns
         for column in columns:
             need_column(table, column, str(data.table), f"targets {target.name!r}: column")
         cells = table[columns].apply(lambda column: column.str.strip())
@@ -70,7 +71,14 @@ def _parsed(target: Target, cells: pd.DataFrame, ids: pd.Series) -> pd.Series:
         labels = _from_columns(target, cells, ids)
     else:
         kind.check_separator(target.name, labels, target.separator is not None)
-    return kind.parse_labels(target.name, labels, ids)
+    parsed = kind.parse_labels(target.name, labels, ids)
+    if target.order is not None and "columns" in kind.takes:  # a kind with classes
+        refuse_unlisted(target.name, parsed.map(lambda label: _names(kind.sample_label(label))), target.order, ids)
+    return parsed
+
+
+def _names(label: Label) -> tuple[str, ...]:
+    return label if isinstance(label, tuple) else (str(label),)
 
 
 def _from_columns(target: Target, cells: pd.DataFrame, ids: pd.Series) -> pd.Series:

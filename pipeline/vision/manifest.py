@@ -1,5 +1,6 @@
 """The manifest: one row an image, with its id, split, file and labels, from table, names and folders."""
 
+import os
 import re
 import string
 from collections.abc import Iterable, Sequence
@@ -9,18 +10,22 @@ import pandas as pd
 
 from pipeline.config import Target
 from pipeline.data.readers import all_endings, images_among
+from pipeline.data.readers.foreign import refuse_foreign, refuse_foreign_in
 from pipeline.data.several import files_of, is_several, joined, parts_of, state_of
-from pipeline.data.tables import copies_in_words, each_once, lines_of, need_column, neighbours, read_table
+from pipeline.data.tables import need_column, neighbours
 from pipeline.data.walk import endings_in_words, walk
+from pipeline.data.within import archives_in_words, unpack_for
 from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.targets.classes import some
 from pipeline.vision.apart import fixed_folder, keep_apart, real_folder
-from pipeline.vision.asked import asked_by, tell_test_table, test_table_of
+from pipeline.vision.asked import asked_by, fields_of, tell_test_table, test_table_of
 from pipeline.vision.cells import read_arrays
 from pipeline.vision.config import ImageData
 from pipeline.vision.endings import did_you_mean, with_endings
+from pipeline.vision.joined import with_tables
 from pipeline.vision.labels import labels_of, refuse_silent
+from pipeline.vision.tables import TEST, elsewhere, read_rows, refuse_repeats
 
 
 def build_manifest(
@@ -38,7 +43,8 @@ def build_manifest(
     a pattern. What was passed over, and what might not be meant, goes to `log`. Raises RequestError for anything in
     the file that the raw folder contradicts.
     """
-    rows, table = _train_rows(raw, data, log)
+    unpack_for(raw, data.named_files, log)
+    rows, table = _train_rows(raw, data, targets, log)
     test = None if data.test is None else find_test_rows(raw, data, sample, log, id_in_sample)
     if test is not None:
         kept = keep_apart(raw, data, rows, test, log)
@@ -63,7 +69,9 @@ def walk_images(folder: Path) -> list[str]:
     return images_among(walk(folder).files)
 
 
-def _train_rows(raw: Path, data: ImageData, log: Log | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _train_rows(
+    raw: Path, data: ImageData, targets: Sequence[Target], log: Log | None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Ids and paths, and the table that they are from, row for row; without columns where they are from a folder."""
     if data.table is None:
         other = None if data.test is None else fixed_folder(data.test)
@@ -71,25 +79,27 @@ def _train_rows(raw: Path, data: ImageData, log: Log | None) -> tuple[pd.DataFra
         return rows, pd.DataFrame(index=rows.index)
     if data.arrays is not None:
         rows, table = read_arrays(raw, data, data.table, "data.table", log)
-        _refuse_repeats(rows["id"], data.table, data.id, raw / data.table, data.separator)
+        refuse_repeats(rows["id"], data.table, data.id, raw / data.table, data)
+    else:
+        rows, table = None, read_rows(raw, data, data.table, "data.table", log, _tags(targets))
+    table = with_tables(raw, data, table, data.table, log)
+    for target in targets:
+        for column in target.columns if target.in_table else ():
+            if column not in table.columns:
+                also = elsewhere(raw, data, column)
+                need_column(table, column, data.table, f"targets {target.name!r}: column", also)
+    if rows is not None:
         return rows, table
-    table = read_rows(raw, data, data.table, "data.table", log)
-    paths = _paths(raw, table, data.id, data.images, data.table, "data.images")
+    paths = _paths(raw, table, data, data.images, data.table, "data.images", log)
     return pd.DataFrame({"id": table[data.id], "path": paths}), table
 
 
-def read_rows(raw: Path, data: ImageData, name: str, key: str, log: Log | None) -> pd.DataFrame:
-    """A table with a row an image: of rows that are equal in every cell the first.
-
-    Raises RequestError for ids that are empty, or whose rows differ.
-    """
-    table = read_table(raw / name, key, separator=data.separator)
-    need_column(table, data.id, name, "data.id")
-    once = each_once(table, table[data.id])
-    if log is not None and len(once) < len(table):
-        log.warn(copies_in_words(key, name, len(table), len(once)))
-    _refuse_repeats(once[data.id], name, data.id, raw / name, data.separator)
-    return once.reset_index(drop=True)
+def _tags(targets: Sequence[Target]) -> list[tuple[str, str | None]]:
+    """The columns of tags, with what stands between them, where tables hold no other labels."""
+    own = [target for target in targets if target.in_table]
+    if not all("separator" in target.target_kind.takes and target.class_columns is None for target in own):
+        return []
+    return [(target.columns[0], target.separator) for target in own]
 
 
 def find_test_rows(
@@ -100,14 +110,16 @@ def find_test_rows(
         raise RequestError("data.test: the file names no test images")
     if data.arrays is not None:
         rows, _ = read_arrays(raw, data, data.test, "data.test", log)
-        _refuse_repeats(rows["id"], data.test, data.id, raw / data.test, data.separator)
+        refuse_repeats(rows["id"], data.test, data.id, raw / data.test, data)
         return rows
+    folders = [f"{fixed_folder(one).rstrip('/')}/" for one in parts_of(data.test)]
+    unpack_for(raw, [*data.named_files, *folders], log)
     if "{" not in data.test and data.test_table is None and not is_several(data.test):
         return _walk(raw, data.test, "data.test", fixed_folder(data.images), log)
     name = test_table_of(raw, data, sample, id_in_sample)
     if name is not None:
         tell_test_table(name, data, log)
-        table = read_rows(raw, data, name, "data.test_table", log)
+        table = read_rows(raw, data, name, TEST, log)
     elif sample is None or not sample.is_file():
         raise RequestError(
             f"data.test = {data.test!r} takes its ids from the sample submission, which is missing; data.test_table "
@@ -115,17 +127,20 @@ def find_test_rows(
         )
     else:
         name, table = sample.name, asked_by(sample, raw, data, id_in_sample)
-        _refuse_repeats(table[data.id], name, data.id, sample)
-    rows = pd.DataFrame({"id": table[data.id], "path": _paths(raw, table, data.id, data.test, name, "data.test")})
+        refuse_repeats(table[data.id], name, data.id, sample)
+    missing = set(fields_of(data.test)) - set(table.columns)
+    if missing:
+        table = with_tables(raw, data, table, name, log, missing)
+    rows = pd.DataFrame({"id": table[data.id], "path": _paths(raw, table, data, data.test, name, "data.test", log)})
     _tell_unasked(raw, data, rows, name, log)
     return rows
 
 
 def _tell_unasked(raw: Path, data: ImageData, rows: pd.DataFrame, name: str, log: Log | None) -> None:
     """Say both counts where the folder of the test images holds more than the table asks for."""
-    folder = str(data.test).split("{", 1)[0].rpartition("/")[0]
-    shared = (data.images.split("{", 1)[0] + "/").startswith(f"{folder}/")
-    if log is None or not folder or shared or is_several(data.test) or not (raw / folder).is_dir():
+    folder = fixed_folder(str(data.test)).rstrip("/")
+    shared = f"{fixed_folder(data.images).rstrip('/')}/".startswith(f"{folder}/") or is_several(data.test)
+    if log is None or folder in ("", ".") or shared or not (raw / folder).is_dir():
         return
     images = len(walk_images(raw / folder))
     if images > len(rows):
@@ -135,14 +150,16 @@ def _tell_unasked(raw: Path, data: ImageData, rows: pd.DataFrame, name: str, log
 def _walk(raw: Path, folder: str, key: str, other: str | None, log: Log | None) -> pd.DataFrame:
     """The images of a folder, without those of the folder `other` of the other side of the split."""
     place = raw / folder
+    unpack_for(raw, [f"{folder.rstrip('/')}/"], log)
     if not place.is_dir():
-        raise RequestError(f"{key}: no folder {folder!r} in {raw}{neighbours(place)}")
+        raise RequestError(f"{key}: no folder {folder!r} in {raw}{archives_in_words(raw) or neighbours(place)}")
     apart = set() if other is None else {real_folder(raw, other)} - {real_folder(raw, folder)}
     walked = walk(place, apart)
     names = images_among(walked.files)
     known = set(names)
     strange = [name for name in walked.files if name not in known]
     if not names:
+        refuse_foreign(strange, key, f" in {place}")
         said = f"; passed over: {endings_in_words(strange)}" if strange else ""
         raise RequestError(f"{key}: no images in {place} (looked for {', '.join(sorted(all_endings()))}){said}")
     if log is not None:
@@ -155,14 +172,14 @@ def _walk(raw: Path, folder: str, key: str, other: str | None, log: Log | None) 
     return pd.DataFrame({"id": names, "path": [f"{folder.rstrip('/')}/{name}" for name in names]})
 
 
-def _paths(raw: Path, table: pd.DataFrame, id_column: str, pattern: str, table_name: str, key: str) -> list[str]:
+def _paths(
+    raw: Path, table: pd.DataFrame, data: ImageData, pattern: str, table_name: str, key: str, log: Log | None
+) -> list[str]:
     """Fill `train_images/{label}/{image_id}` from each row; a plain folder gets the id put behind it.
 
     An ending that the pattern leaves open is looked up. Of several patterns each gives a file of the image.
     """
-    columns = [
-        with_endings(raw, _filled(table, id_column, one, table_name, key), one, key) for one in parts_of(pattern)
-    ]
+    columns = [_files(raw, table, data, one, table_name, key, log) for one in parts_of(pattern)]
     if len(columns) == 1:
         return columns[0]
     _refuse_escapes(raw, pattern, [path for column in columns for path in column])
@@ -172,17 +189,34 @@ def _paths(raw: Path, table: pd.DataFrame, id_column: str, pattern: str, table_n
         raise RequestError(f"{key}: {error}, which goes between the files of an image; rename it") from None
 
 
-def _filled(table: pd.DataFrame, id_column: str, pattern: str, table_name: str, key: str) -> list[str]:
-    if "{" not in pattern:
-        return [f"{pattern.rstrip('/')}/{name}" for name in table[id_column]]
+def _files(
+    raw: Path, table: pd.DataFrame, data: ImageData, pattern: str, table_name: str, key: str, log: Log | None
+) -> list[str]:
+    """The file of each row by one pattern."""
+    for field in _fields(pattern, key):
+        if field not in table.columns:
+            need_column(table, field, table_name, key, elsewhere(raw, data, field))
+    filled = _filled(table, data.id, pattern, table_name, key)
+    refuse_foreign(filled, key)
+    unpack_for(raw, filled, log)
+    return with_endings(raw, filled, pattern, key)
+
+
+def _fields(pattern: str, key: str) -> list[str]:
+    """Columns; {id[0]} is a letter of a cell of one."""
     try:
         fields = [field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None]
     except ValueError as error:
         raise RequestError(f"{key} = {pattern!r} is not a pattern: {error}") from None
-    for field in fields:
-        need_column(table, re.split(r"[.\[]", field)[0], table_name, key)  # {id[0]} is a letter of a cell
+    return [re.split(r"[.\[]", field)[0] for field in fields]
+
+
+def _filled(table: pd.DataFrame, id_column: str, pattern: str, table_name: str, key: str) -> list[str]:
+    if "{" not in pattern:
+        return [f"{pattern.rstrip('/')}/{name}" for name in table[id_column]]
+    fields = dict.fromkeys(_fields(pattern, key))
     try:
-        return [pattern.format_map(row) for row in table.to_dict("records")]
+        return [pattern.format_map(row) for row in table[list(fields)].to_dict("records")]
     except (ValueError, TypeError, IndexError) as error:  # {image_id:05d}: cells are text
         raise RequestError(f"{key} = {pattern!r} cannot be filled from {table_name}: {error}") from None
 
@@ -196,9 +230,18 @@ def empty_class_folders(raw: Path, data: ImageData) -> list[str]:
     return [entry.name for entry in folders if not walk_images(entry)]
 
 
+def _only_folders(place: Path, folder: str) -> str:
+    """What to say of a folder that holds folders alone, as an archive may that has another one in it."""
+    with os.scandir(place) as entries:
+        found = [(entry.name, entry.is_dir()) for entry in entries if entry.name[0] != "."]
+    names = sorted(name for name, is_dir in found if is_dir)
+    alone = bool(names) and len(names) == len(found)
+    return f"; {folder} holds folders alone: {some(names)}" if alone else ""
+
+
 def _size(raw: Path, path: str) -> int:
     try:
-        return state_of(raw / path).size
+        return state_of(os.path.join(raw, path)).size
     except OSError:
         return -1
 
@@ -213,9 +256,11 @@ def _refuse_missing(manifest: pd.DataFrame, raw: Path, data: ImageData) -> None:
             key, pattern, gone = _first_gone(raw, key, pattern, gone)
         folder = str(Path(gone[0]).parent)
         if (raw / folder).is_dir():
+            refuse_foreign_in(raw / folder, key)
             hint = did_you_mean(raw, key, pattern, data.id, gone, int((manifest["split"] == side).sum()))
+            hint = hint or _only_folders(raw / folder, folder)
         else:
-            hint = f"; there is no folder {folder!r}{neighbours(raw / folder)}"
+            hint = f"; there is no folder {folder!r}{archives_in_words(raw) or neighbours(raw / folder)}"
         raise RequestError(
             f"{key}: {len(gone)} of {len(manifest)} image files are missing below {raw}: {some(gone)}{hint}"
         )
@@ -233,21 +278,6 @@ def _first_gone(raw: Path, key: str, pattern: str, paths: Sequence[str]) -> tupl
 
 
 def _refuse_escapes(raw: Path, pattern: str, paths: Iterable[str]) -> None:
-    escaped = [path for path in paths if ".." in Path(path).parts or Path(path).is_absolute()]
+    escaped = [path for path in paths if path.startswith("/") or ".." in path.split("/")]
     if escaped:
         raise RequestError(f"data.images = {pattern!r} leads out of {raw}: {some(escaped)}")
-
-
-def _refuse_repeats(ids: pd.Series, where: str, column: str, path: Path, separator: str | None = None) -> None:
-    """`ids` are numbered by their rows in the table at `path`."""
-    repeated = ids[ids.duplicated()]
-    if len(repeated):
-        rows = ids.index[ids == repeated.iloc[0]][:2].tolist()
-        lines = " and ".join(map(str, lines_of(path, rows, separator=separator)))
-        raise RequestError(
-            f"data.id: column {column!r} of {where} repeats {len(repeated)} ids ({some(repeated)}); "
-            f"every image needs its own, and lines {lines} both have {repeated.iloc[0]!r}"
-        )
-    blank = ids[ids.str.strip() == ""]
-    if len(blank):
-        raise RequestError(f"data.id: column {column!r} of {where} is empty in {len(blank)} rows")
