@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pipeline.config import Competition
+from pipeline.config import Competition, Source
 from pipeline.data.classes import classes_in_words, doubts_about
 from pipeline.data.fetch import fetch, identity
 from pipeline.data.labels import specs_of, strata_of
@@ -93,24 +93,29 @@ STAGE = Stage(data, lambda comp, workspace: [("", step(comp, workspace))])
 
 def fetch_if_needed(comp: Competition, workspace: Workspace, log: Log, force: bool = False) -> bool:
     """Get the raw files unless they are here. Returns whether it did. Raises RequestError for files of others."""
-    stamp = {"source": identity(comp.source)}
+    return fetch_source(comp.source, workspace, log, force)
+
+
+def fetch_source(source: Source, workspace: Workspace, log: Log, force: bool = False) -> bool:
+    """As `fetch_if_needed`, where there is no competition file yet."""
+    stamp = {"source": identity(source)}
     known = read_json(workspace.fetched) or {}
     same = known.get("source") == stamp["source"]
     there = workspace.raw.is_dir() and any(not entry.name.startswith(".") for entry in workspace.raw.iterdir())
     if there and same and not force:
         return False
-    if there and not known and comp.source.kind == "kaggle":
+    if there and not known and source.kind == "kaggle":
         log.say(f"data: using the files that are already in {workspace.raw}")
         write_json(workspace.fetched, {**stamp, "adopted": True})
         return False
-    if there and same and comp.source.kind == "kaggle":
+    if there and same and source.kind == "kaggle":
         return False
     if there and (not known or known.get("adopted")):
         raise RequestError(
             f"{workspace.raw} holds files that the pipeline did not put there; move them away, "
             "or to a folder of their own and use them with --set source.path=FOLDER"
         )
-    fetch(comp.source, workspace, stamp, log)
+    fetch(source, workspace, stamp, log)
     return True
 
 

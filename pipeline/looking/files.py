@@ -1,0 +1,88 @@
+"""The files of a raw folder, as far as names tell what they are: images, tables, and the folders that they lie in."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from pipeline.data.readers import image_endings
+from pipeline.data.walk import walk
+
+TABLES = (".csv", ".tsv", ".tab", ".txt", ".json", ".jsonl", ".ndjson", ".dat", ".data", ".base", ".item", ".user")
+TABLES += (".test", ".csv.gz", ".csv.zip", ".tsv.gz", ".tsv.zip", ".json.gz", ".json.zip", ".csv.bz2", ".csv.xz")
+NO_TABLES = ("readme", "license", "licence", "requirements", "citation", "changelog", "notes")
+A_FILE_AN_IMAGE = 30  # more tables than these in one folder are notes on single images
+
+
+@dataclass(frozen=True)
+class Files:
+    """What lies below a raw folder: paths relative to it."""
+
+    raw: Path
+    all: Sequence[str]
+
+    @classmethod
+    def of(cls, raw: Path) -> "Files":
+        return cls(raw, walk(raw).files)
+
+    @cached_property
+    def images(self) -> list[str]:
+        endings = tuple(image_endings())
+        return [path for path in self.all if path.lower().endswith(endings)]
+
+    @cached_property
+    def tables(self) -> list[str]:
+        """What may be tables by their names, those near the top first."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for path in self.all:
+            name = path.rpartition("/")[2].lower()
+            if name.endswith(TABLES) and not name.startswith(NO_TABLES):
+                found[folder_of(path)].append(path)
+        few = [path for paths in found.values() if len(paths) <= A_FILE_AN_IMAGE for path in paths]
+        return sorted(few, key=lambda path: (path.count("/"), path))
+
+    @cached_property
+    def by_name(self) -> dict[str, list[str]]:
+        """Images by their file's name."""
+        return _grouped((path.rpartition("/")[2], path) for path in self.images)
+
+    @cached_property
+    def by_stem(self) -> dict[str, list[str]]:
+        """Images by their file's name without its ending."""
+        return _grouped((stem_of(path), path) for path in self.images)
+
+    @cached_property
+    def by_part(self) -> dict[str, list[str]]:
+        """Images by what stands in their name before or behind a mark: 1 in img_1.png, a in a_red.png."""
+        return _grouped((part, path) for path in self.images for part in _parts(stem_of(path)))
+
+    @cached_property
+    def by_folder(self) -> dict[str, list[str]]:
+        """Images by the folder that they lie in."""
+        return _grouped((folder_of(path), path) for path in self.images)
+
+
+def folder_of(path: str) -> str:
+    """The folder of a path; empty at the top."""
+    return path.rpartition("/")[0]
+
+
+def stem_of(path: str) -> str:
+    return PurePosixPath(path).stem
+
+
+def ending_of(path: str) -> str:
+    return PurePosixPath(path).suffix
+
+
+def _grouped(pairs: Iterator[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for key, path in pairs:
+        found[key].append(path)
+    return dict(found)
+
+
+def _parts(stem: str) -> set[str]:
+    marks = [place for place, letter in enumerate(stem) if letter in "_-. "]
+    return {stem[:place] for place in marks} | {stem[place + 1 :] for place in marks} - {""}

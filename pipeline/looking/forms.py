@@ -1,0 +1,90 @@
+"""Forms of the sample's columns: a label, a probability of each class or of one, the best few, a number."""
+
+import os.path
+import re
+from collections.abc import Sequence
+
+from pipeline.forms import FORMS
+from pipeline.looking.answers import Answer, Asked
+from pipeline.looking.sample import Sample
+
+NOTHING = re.compile(r"^(cover|normal|healthy|none|negative|no_.*|no finding|background|benign|0|0\.0|false)$", re.I)
+YES = ("1", "1.0", "true", "yes")
+
+
+def classes_in(asked: Sequence[str], classes: Sequence[str]) -> dict[str, str] | None:
+    """The class that each of the sample's columns is called by, all with one beginning and end; None where none is."""
+    known = set(classes)
+    if len(asked) < 2 or len(known) < 2:
+        return None
+    start = os.path.commonprefix(list(asked))
+    end = os.path.commonprefix([name[::-1] for name in asked])[::-1]
+    ways = [("", "")] + [(start[:k], "") for k in range(len(start), 0, -1)] + [("", end[-k:]) for k in range(len(end), 0, -1)]
+    for before, behind in ways:
+        named = {name: name[len(before) : len(name) - len(behind)] for name in asked}
+        held = sum(label in known for label in named.values())
+        if held == len(asked) or (held >= 0.9 * len(asked) and held > 2):
+            return {name: label for name, label in named.items() if label in known}
+    return None
+
+
+def probabilities_asked(answer: Answer, columns: dict[str, str]) -> Asked:
+    """A column for each class."""
+    said: dict[str, str] = {}
+    if any(name != label for name, label in columns.items()):
+        name, label = next(iter(columns.items()))
+        said = {name[: len(name) - len(label)] + "*" if name.endswith(label) else "*" + name[len(label) :]: f"{answer.name}/*"}
+    return Asked([answer], "probabilities", said, "a column for each class")
+
+
+def labels_asked(answer: Answer, column: str, sample: Sample, others: Sequence[str]) -> Asked:
+    """What one column holds of a target, by its cells in the sample."""
+    cells, constant = sample.cells(column), sample.constant(column)
+    found = Asked([answer], "label", {column: answer.name}, others=others)
+    if answer.kind == "regression":
+        found.form = "number"
+        return found
+    ranks = sample.ranked(column) if answer.kind in ("category", "binary") else 0
+    if ranks and not set(cells) <= set(answer.classes):
+        return _ranked(found, column, ranks)
+    if sample.probable([column]) and not set(cells) <= set(answer.classes):
+        return _one_probability(found, column, f"the sample's cells are {constant or 'between 0 and 1'}")
+    if len(answer.classes) == 2 and constant in ("0", "0.0") and set(answer.classes) <= {"0", "1", "0.0", "1.0"}:
+        found = _one_probability(found, column, "every cell of the sample is 0: a probability, or the class 0?")
+        found.sure = False
+        return found
+    found.why = "its cells are classes" if len(cells) and set(cells) <= set(answer.classes) else ""
+    return found
+
+
+def _ranked(found: Asked, column: str, ranks: int) -> Asked:
+    found.form, found.ranks = "ranked", ranks
+    found.why = f"{ranks} answers in a cell of the sample, the likeliest first"
+    name = found.answers[0].name
+    if "best" in FORMS:
+        found.columns = {column: {"target": name, "form": "best", "k": ranks}}
+    return found
+
+
+def _one_probability(found: Asked, column: str, why: str) -> Asked:
+    """The probability of one class: of two, that which says yes; of more, of any but the one that says no."""
+    answer, name = found.answers[0], found.answers[0].name
+    found.form, found.why = "probabilities", why
+    classes = list(answer.classes)
+    none = [label for label in classes if NOTHING.match(label)]
+    if len(classes) == 2:
+        yes = [label for label in classes if label.lower() in YES] or [c for c in classes if c.lower() == column.lower()]
+        label = yes[0] if yes else next((c for c in classes if c not in none), classes[-1])
+        found.sure = bool(yes or none)
+        if not found.sure:
+            label = classes[-1]
+            found.why = f"{why}: of {label}, or of {classes[0]}?"
+        found.columns = {column: f"{name}/{label}"}
+    elif none and "complement" in FORMS:
+        found.columns, found.sure = {column: f"{name}:complement/{none[0]}"}, False
+        found.why = f"{why}: that it is not {none[0]}?"
+    else:
+        found.sure = False
+        found.why = f"{why}: of which of the {len(classes)} classes?"
+        found.columns = {column: f"{name}/{classes[-1]}"}
+    return found

@@ -1,0 +1,57 @@
+"""Columns whose rows should stay together in folds: patients, places, series."""
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pipeline.looking.tables import Table
+
+STRONG = re.compile(r"patient|subject|person(?!al)|driver|participant|location|^loc|site_?id|^site$|seq_?id|case_?id", re.I)
+WEAK = re.compile(
+    r"individual|study|case|site|hospital|session|scene|slide|well|plate|animal|owner|user|video|clip|camera|farm|"
+    r"field|plot|series|center|centre|batch|event|observer|source|group|experiment|family_?id|house|station",
+    re.I,
+)
+LEAST = 5  # groups, as many as folds
+
+
+@dataclass(frozen=True)
+class Group:
+    """A column that names groups, and the table that it is in where that is not the training table."""
+
+    column: str
+    table: str | None
+    groups: int
+    strong: bool
+
+
+def groups_in(train: Table, id_column: str, taken: Collection[str], others: Sequence[Table]) -> list[Group]:
+    """Columns by the names that groups have and whose values repeat, the likeliest first."""
+    found = [_group(train, column, None) for column in train.columns if column not in {*taken, id_column}]
+    ids = set(train.rows[id_column])
+    for table in others:
+        if id_column in table.columns and not table.rows[id_column].duplicated().any():
+            if ids <= set(table.rows[id_column]):
+                known = {*train.columns, *taken, id_column}
+                found += [_group(table, column, table.name) for column in table.columns if column not in known]
+    return sorted((group for group in found if group is not None), key=lambda group: not group.strong)
+
+
+def _group(table: Table, column: str, name: str | None) -> Group | None:
+    if not (STRONG.search(column) or WEAK.search(column)):
+        return None
+    cells = table.cells(column)
+    cells = cells[cells != ""]
+    counts = cells.value_counts()
+    if len(counts) < LEAST or len(counts) > 0.95 * len(cells) or _quantity(cells):
+        return None
+    fits = counts.iloc[0] <= len(table.rows) / LEAST  # one as large as a fold makes folds of different sizes
+    return Group(column, name, len(counts), bool(STRONG.search(column)) and bool(fits))
+
+
+def _quantity(cells: pd.Series) -> bool:
+    """Numbers with decimals measure something."""
+    numbers = pd.to_numeric(cells, errors="coerce")
+    return bool(numbers.notna().all() and (numbers % 1 != 0).any())

@@ -1,0 +1,169 @@
+"""The file of an image competition: what was found, as lines with a comment beside each."""
+
+from pathlib import Path
+
+from pipeline.looking.answers import Answer, Asked
+from pipeline.looking.draft import Draft, Head, tops
+from pipeline.looking.files import Files
+from pipeline.looking.folders import sides_of_folders
+from pipeline.looking.groups import Group, groups_in
+from pipeline.looking.lines import Part
+from pipeline.looking.metric import metric_of
+from pipeline.looking.pictures import ARCH, Pictures, pictures_in, sizes_for
+from pipeline.looking.rows import sides_of_table, test_table_of
+from pipeline.looking.sample import Sample
+from pipeline.looking.sides import Sides
+from pipeline.looking.tables import Table
+from pipeline.looking.targets import asked_of
+from pipeline.looking.forms import classes_in, labels_asked, probabilities_asked
+
+HOLDOUT = 0.2
+
+
+def image_draft(head: Head, files: Files, tables: list[Table], sample: Sample | None) -> Draft:
+    """Everything that a file says of images. Raises RequestError where no label can be found."""
+    others = [table for table in tables if sample is None or table is not sample.table]
+    sides = sides_of_table(files, others, sample)
+    if sides is None:
+        sides = sides_of_folders(files, sample, [table for table in others if table.said_test])
+        asked = _of_names(sides, sample)
+    else:
+        asked = _of_table(sides, others, sample)
+    pictures = pictures_in(files.raw, sides.paths)
+    groups = [] if sides.table is None else groups_in(sides.table, sides.id, _taken(asked), others)
+    parts = [
+        _top(head, asked), head.source(), _data(sides, sample, others),
+        *[_target(answer) for answer in asked.answers], _folds(sides, groups), _model(pictures), _submission(sides, sample, asked),
+    ]  # fmt: skip
+    _say_others(parts, asked)
+    return Draft(parts, _found(sides, asked, files), [*sides.doubts, *asked.doubts])
+
+
+def _of_table(sides: Sides, others: list[Table], sample: Sample | None) -> Asked:
+    assert sides.table is not None
+    test = sides.test_table or test_table_of(sides.table, others, sample)
+    return asked_of(sides.table, sorted(sides.used), sample, test)
+
+
+def _of_names(sides: Sides, sample: Sample | None) -> Asked:
+    """The label of folders or names, and what the sample asks of it."""
+    asked = [] if sample is None else sample.asked
+    columns = classes_in(asked, sides.classes)
+    name = asked[0] if len(asked) == 1 else "label"
+    from pipeline.looking.answers import target_name
+
+    kind = "binary" if len(sides.classes) == 2 else "category"
+    answer = Answer(target_name(name), kind, sides.label, sides.why, sides.classes, sure=sides.sure, rows=len(sides.paths))
+    if columns is not None:
+        return probabilities_asked(answer, columns)
+    if sample is not None and len(asked) == 1:
+        return labels_asked(answer, asked[0], sample, [])
+    return Asked([answer])
+
+
+def _taken(asked: Asked) -> set[str]:
+    """Columns that are labels."""
+    found: set[str] = set()
+    for answer in asked.answers:
+        column = answer.where.get("column", answer.name)
+        found |= set(column) if isinstance(column, list) else {str(column)}
+    return found
+
+
+def _top(head: Head, asked: Asked) -> Part:
+    part = head.top("image")
+    metric, why = metric_of(asked)
+    part.add("metric", metric, f"{why}; the competition's page says it", guess=True)
+    return part
+
+
+def _data(sides: Sides, sample: Sample | None, others: list[Table]) -> Part:
+    part = Part("[data]")
+    if sides.table is not None:
+        part.add("table", sides.table.name, f"{len(sides.table.rows):,} rows; {sides.why}", guess=not sides.sure)
+        part.add("id", sides.id, "a row's name" + ("" if sample is None else ", as in the sample"))
+    elif sides.test is not None and sides.id != "id":
+        part.add("id", sides.id, "the sample's column of ids")
+    part.add("images", sides.images, "filled from each row" if "{" in sides.images else "a folder")
+    if sides.test is not None:
+        part.add("test", sides.test, sides.why_test, guess=not sides.why_test)
+        if sides.test_table is not None:
+            part.add("test_table", sides.test_table.name, "a row for each test image")
+    else:
+        part.add("holdout", HOLDOUT, "no test images were found: a share of train, held back", guess=sample is not None)
+    return part
+
+
+def _target(answer: Answer) -> Part:
+    part = Part("[[targets]]")
+    part.add("name", answer.name)
+    for key, value in answer.where.items():
+        part.add(key, value, answer.why, guess=not answer.sure)
+    rows = f" over {answer.rows:,} rows" if answer.rows else ""
+    shown = f": {', '.join(answer.classes[:4])}{', ...' if len(answer.classes) > 4 else ''}" if answer.classes else ""
+    why = f"{answer.why}{rows}{shown}" if not answer.where or not answer.sure else shown.removeprefix(": ")
+    part.add("kind", answer.kind, why, guess=not answer.sure)
+    if answer.separator not in ("", " "):
+        part.add("separator", answer.separator, "between the tags of a cell")
+    return part
+
+
+def _say_others(parts: list[Part], asked: Asked) -> None:
+    """Columns that the test set lacks may be learnt beside the target."""
+    if asked.others:
+        last = [part for part in parts if part.title == "[[targets]]"][-1]
+        names = ", ".join(asked.others[:6]) + (", ..." if len(asked.others) > 6 else "")
+        last.note = f"columns that the test set lacks, and that may be targets too: {names}"
+
+
+def _folds(sides: Sides, groups: list[Group]) -> Part:
+    part = Part("[folds]")
+    if sides.valid is not None:
+        part.add("n", 1)
+        part.add("valid", sides.valid, "the folder that is held out; without these two lines, 5 folds of all rows")
+        return part
+    part.add("n", 5)
+    strong = [group for group in groups if group.strong][:1]
+    for group in strong:
+        part.add("group", group.column, f"{group.groups:,} values, whose rows stay together", guess=True)
+        if group.table is not None:
+            part.add("table", group.table, "where that column is")
+    for group in [group for group in groups if group not in strong][:3]:
+        where = "" if group.table is None else f" (table = {group.table!r})"
+        part.add("group", group.column, f"or this: {group.groups:,} values{where}", off=True)
+    return part
+
+
+def _model(pictures: Pictures | None) -> Part:
+    size, larger = sizes_for(pictures)
+    part = Part("[[models]]", note="a first model, quick to train; another entry is another member of the ensemble")
+    part.add("name", ARCH)
+    part.add("arch", ARCH, "any architecture of timm")
+    part.add("resize", {"size": larger, "method": "squish"}, pictures.words if pictures else "no image could be opened", guess=pictures is None)
+    part.add("size", size, "of training: a number, or [height, width]")
+    part.add("epochs", 5)
+    part.add("tta", 4)
+    return part
+
+
+def _submission(sides: Sides, sample: Sample | None, asked: Asked) -> Part:
+    part = Part("[submission]")
+    if sample is None or sides.test is None:
+        return part
+    part.add("sample", sample.table.name, f"asks for {len(sample.ids):,} rows of {tops(sample.asked)}")
+    if sides.id_in_sample is not None:
+        part.add("id", sides.id_in_sample, "the sample's column of ids")
+    if asked.columns:
+        part.add("columns", asked.columns, asked.why, guess=not asked.sure)
+    return part
+
+
+def _found(sides: Sides, asked: Asked, files: Files) -> list[str]:
+    where = f"table {sides.table.name} with {len(sides.table.rows):,} rows" if sides.table is not None else sides.why
+    found = [f"{len(files.images):,} images; {where}; images = {sides.images!r}, test = {sides.test!r}"]
+    for answer in asked.answers[:12]:
+        classes = f", {len(answer.classes):,} classes ({tops(answer.classes)})" if answer.classes else ""
+        found.append(f"target {answer.name!r}: {answer.kind}{classes}")
+    if len(asked.answers) > 12:
+        found.append(f"and {len(asked.answers) - 12} more targets")
+    return found

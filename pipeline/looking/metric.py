@@ -1,0 +1,31 @@
+"""Which metric a leaderboard of such targets and such a sample usually has: a guess, always marked as one."""
+
+from typing import Any
+
+from pipeline.looking.answers import Asked
+
+MANY = 200  # classes
+
+
+def metric_of(asked: Asked) -> tuple[Any, str]:
+    """The metric as the file says it, and others that are as usual."""
+    kinds = {answer.kind for answer in asked.answers}
+    if kinds == {"regression"}:
+        several = len(asked.answers) > 1
+        return ("mcrmse" if several else "rmse"), "mae, rmsle, r2, ... as often"
+    if len(kinds) > 1:
+        return "accuracy", "targets of several kinds: of those that it scores, the mean"
+    kind, first = asked.answers[0].kind, asked.answers[0]
+    if asked.form == "ranked":
+        return {"name": "map_at_k", "k": asked.ranks}, "cells rank several answers"
+    if asked.form == "probabilities":
+        if kind == "multilabel" or len(first.classes) == 2:
+            return "auc", "the sample asks for probabilities: or log_loss, average_precision, ..."
+        return "multiclass_log_loss", "the sample asks for probabilities: or auc, log_loss, ..."
+    if kind == "multilabel":
+        return "f1", "the sample asks for tags: or f2, micro_f1, macro_f1, ..."
+    if first.graded:
+        return "quadratic_kappa", "grades: or accuracy"
+    if len(first.classes) > MANY:
+        return "macro_f1", "many classes: or accuracy"
+    return "accuracy", "or macro_f1, balanced_accuracy, ..."

@@ -1,0 +1,151 @@
+"""How the rows of a table name image files: `train/{id}.*`, `train/{label}/{id}`, found by trying a few rows."""
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from pipeline.looking.files import Files, ending_of, folder_of
+from pipeline.looking.tables import SAYS_TEST, Table
+
+TRIED, FIRST = 200, 25  # rows whose files are looked up; those that show whether a column names files at all
+NAMED = 0.5  # the part of the rows tried that a column must name files for
+NO_PICTURES = re.compile(r"mask|annot|segment|depth|thumb|overlay|heatmap|ground.?truth|crop|preview|sample", re.I)
+PLAIN = (".jpg", ".jpeg", ".png")  # of the same picture in several formats, those that are read as they are
+FOLDERS_TRIED = 8
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A pattern of image files with the column that names them, and the part of the tried rows that it fits."""
+
+    column: str
+    text: str
+    share: float
+
+    @property
+    def folder(self) -> str:
+        """What stands before the first field."""
+        return folder_of(self.text.split("{", 1)[0])
+
+    @property
+    def fields(self) -> list[str]:
+        return re.findall(r"\{([^{}]*)\}", self.text)
+
+    def named(self, old: str, new: str) -> "Pattern":
+        """With another name for a field."""
+        column = new if self.column == old else self.column
+        return replace(self, column=column, text=self.text.replace(f"{{{old}}}", f"{{{new}}}"))
+
+
+def patterns_of(table: Table, files: Files, test: bool, among: Sequence[str] = ()) -> list[Pattern]:
+    """What the columns of a table say, the best pattern of each, the best column first; `among` are all that may be."""
+    rows = tried(table.rows)
+    found = []
+    for column in among or table.columns:
+        best = _best(rows, column, files, test)
+        if best is not None:
+            found.append(best)
+    return sorted(found, key=lambda pattern: _order(pattern, test))
+
+
+def tried(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows from all over a table."""
+    step = max(1, len(rows) // TRIED)
+    return rows.iloc[::step].head(TRIED)
+
+
+def _best(rows: pd.DataFrame, column: str, files: Files, test: bool) -> Pattern | None:
+    if not _usable(column):
+        return None
+    for look in (_exact, _partly):
+        if not any(look(cell, files) for cell in rows[column].head(FIRST)):
+            continue
+        counted: Counter[str] = Counter()
+        for row in rows.to_dict("records"):
+            paths = look(str(row[column]), files)
+            counted.update({text for path in paths[:FOLDERS_TRIED] for text in _texts(path, row, column)})
+        counted = _open_endings(counted, len(rows))
+        best = min(
+            (Pattern(column, text, count / len(rows)) for text, count in counted.items()),
+            key=lambda pattern: _order(pattern, test),
+            default=None,
+        )
+        if best is not None and best.share >= NAMED:
+            return best
+    return None
+
+
+def _usable(column: str) -> bool:
+    """Whether a pattern can name the column."""
+    return bool(column) and not re.search(r"[{}!:\[\].]", column)
+
+
+def _exact(cell: str, files: Files) -> list[str]:
+    """Images that a cell names, with or without folders before it or an ending."""
+    name = cell.rstrip("/").rpartition("/")[2]
+    if not name:
+        return []
+    paths = [*files.by_name.get(name, ()), *files.by_stem.get(name, ())]
+    if "/" not in cell:
+        return paths
+    plain = cell.removeprefix("./").lstrip("/")
+    return [path for path in paths if f"/{path}".rpartition(".")[0].endswith(f"/{plain}") or path.endswith(plain)]
+
+
+def _partly(cell: str, files: Files) -> list[str]:
+    """Images whose name has something before or behind what a cell says."""
+    return files.by_part.get(cell, []) if len(cell) > 1 or cell.isdigit() else []
+
+
+def _texts(path: str, row: dict[str, str], column: str) -> Iterator[str]:
+    """Patterns that a file's path may be filled from, in the fields of its row."""
+    cell = str(row[column])
+    at = path.rfind(cell)
+    if at < 0 or "/" in path[at + len(cell) :] or "{" in path or "}" in path:
+        return
+    head, tail = path[:at], path[at + len(cell) :]
+    folders = head.split("/")
+    ways = []
+    for folder in folders[:-1]:
+        named = [f"{{{c}}}" for c, said in row.items() if said == folder and c != column and _usable(c)]
+        ways.append([folder, *named[:3]])
+    for chosen in itertools.islice(itertools.product(*ways), 16):
+        yield "/".join([*chosen, folders[-1]]) + f"{{{column}}}" + tail
+
+
+def _open_endings(counted: Counter[str], rows: int) -> Counter[str]:
+    """With `.*` in place of the endings of patterns that differ in those alone, where no one of them fits all rows."""
+    merged: Counter[str] = Counter()
+    kinds: dict[str, int] = Counter()
+    for text, count in counted.items():
+        ending = ending_of(text.rpartition("}")[2]) or ending_of(f"x{text.rpartition('}')[2]}")
+        if ending:
+            merged[f"{text.removesuffix(ending)}.*"] += count
+            kinds[f"{text.removesuffix(ending)}.*"] += 1
+    best = max(counted.values(), default=0)
+    open_ones = {t: c for t, c in merged.items() if kinds[t] > 1 and best < c <= rows}
+    return Counter(counted | open_ones)
+
+
+def _order(pattern: Pattern, test: bool) -> tuple[object, ...]:
+    """What is likelier meant comes first: more rows, the right side of the split, pictures, few fields, a plain name."""
+    literal = re.sub(r"\{[^{}]*\}", "", pattern.text)
+    wrong_side = bool(SAYS_TEST.search(literal)) != test
+    before, _, after = pattern.text.rpartition("{")
+    tail = after.partition("}")[2]
+    ending = ending_of(f"x{tail}")
+    changed = bool(before.rpartition("/")[2] or tail.removesuffix(ending))
+    return (
+        round(-pattern.share, 1),
+        wrong_side,
+        bool(NO_PICTURES.search(literal)),
+        -pattern.share,
+        changed,
+        len(pattern.fields),
+        bool(ending) and ending.lower() not in (*PLAIN, ".*"),
+        len(pattern.text),
+    )
