@@ -1,5 +1,6 @@
 """What is to be predicted and how the sample asks for it, before it is written as lines of a file."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,8 +47,6 @@ class Asked:
 
 def target_name(column: str) -> str:
     """A column's name as a target may be called."""
-    import re
-
     plain = re.sub(r"[^A-Za-z0-9_-]+", "_", column).strip("_-")
     taken = {"id", "split", "path", "bytes", "fold", "readable", "sha256", "group"}
     return f"{plain or 'label'}_" if (plain or "label") in taken else plain or "label"

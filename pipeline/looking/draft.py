@@ -7,7 +7,7 @@ from pipeline.looking.lines import Part, file_text, guesses_in
 
 NOTE = (
     "written by `pipeline new {slug} --from {given}`: what the download shows.",
-    "`# ?` marks what could not be told from it. Every key that is left out has a default.",
+    "`# ?` marks what could not be told from it; the metric is on the competition's page.",
 )
 
 

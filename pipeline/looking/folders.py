@@ -89,7 +89,9 @@ def _said_test(folder: str) -> re.Match[str] | None:
 
 def _train_side(paths: list[str]) -> list[str]:
     """Images below a folder that is called train, where there is one beside others; with those of valid."""
-    said = [path for path in paths if any(SAYS_TRAIN.search(part) or VALID.match(part) for part in path.split("/")[:-1])]
+    said = [
+        path for path in paths if any(SAYS_TRAIN.search(part) or VALID.match(part) for part in path.split("/")[:-1])
+    ]
     return said or paths
 
 
@@ -127,8 +129,8 @@ def _by_name(found: Sides, names: list[str], sample: Sample | None) -> None:
             fitting.append((not known, regex, labels))
     if not fitting:
         raise RequestError(
-            f"there is no table that names the images, and their names ({', '.join(names[:3])}, ...) do not seem to hold "
-            f"labels; `pipeline new SLUG` writes a file to fill in by hand"
+            f"there is no table that names the images, and their names ({', '.join(names[:3])}, ...) hold no "
+            f"labels that could be seen; `pipeline new SLUG` writes a file to fill in by hand"
         )
     _, regex, labels = min(fitting, key=lambda entry: entry[0])
     found.label, found.classes = {"regex": regex}, tuple(sorted(labels))

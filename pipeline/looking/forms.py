@@ -1,8 +1,9 @@
 """Forms of the sample's columns: a label, a probability of each class or of one, the best few, a number."""
 
-import os.path
+import itertools
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from pipeline.forms import FORMS
 from pipeline.looking.answers import Answer, Asked
@@ -13,27 +14,35 @@ YES = ("1", "1.0", "true", "yes")
 
 
 def classes_in(asked: Sequence[str], classes: Sequence[str]) -> dict[str, str] | None:
-    """The class that each of the sample's columns is called by, all with one beginning and end; None where none is."""
+    """The class that each of the sample's columns is called by, all with one beginning or end; None where none is."""
     known = set(classes)
     if len(asked) < 2 or len(known) < 2:
         return None
-    start = os.path.commonprefix(list(asked))
-    end = os.path.commonprefix([name[::-1] for name in asked])[::-1]
-    ways = [("", "")] + [(start[:k], "") for k in range(len(start), 0, -1)] + [("", end[-k:]) for k in range(len(end), 0, -1)]
+    start, end = _shared(asked), _shared([name[::-1] for name in asked])
+    ways = [("", ""), *((start[:k], "") for k in range(len(start), 0, -1))]
+    ways += [("", end[:k][::-1]) for k in range(len(end), 0, -1)]
     for before, behind in ways:
         named = {name: name[len(before) : len(name) - len(behind)] for name in asked}
-        held = sum(label in known for label in named.values())
-        if held == len(asked) or (held >= 0.9 * len(asked) and held > 2):
-            return {name: label for name, label in named.items() if label in known}
+        held = {name: label for name, label in named.items() if label in known}
+        if len(held) == len(asked) or (len(held) > 2 and len(held) >= 0.9 * len(asked)):
+            return held
     return None
+
+
+def _shared(names: Sequence[str]) -> str:
+    """What all begin with."""
+    pairs = zip(min(names), max(names), strict=False)
+    return "".join(one for one, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def probabilities_asked(answer: Answer, columns: dict[str, str]) -> Asked:
     """A column for each class."""
-    said: dict[str, str] = {}
-    if any(name != label for name, label in columns.items()):
-        name, label = next(iter(columns.items()))
-        said = {name[: len(name) - len(label)] + "*" if name.endswith(label) else "*" + name[len(label) :]: f"{answer.name}/*"}
+    said: dict[str, Any] = {}
+    name, label = next(iter(columns.items()))
+    if name != label:
+        before = name.removesuffix(label)
+        star = f"{before}*" if name.endswith(label) else f"*{name.removeprefix(label)}"
+        said = {star: f"{answer.name}/*"}
     return Asked([answer], "probabilities", said, "a column for each class")
 
 
@@ -44,8 +53,8 @@ def labels_asked(answer: Answer, column: str, sample: Sample, others: Sequence[s
     if answer.kind == "regression":
         found.form = "number"
         return found
-    ranks = sample.ranked(column) if answer.kind in ("category", "binary") else 0
-    if ranks and not set(cells) <= set(answer.classes):
+    ranks = sample.ranked(column, answer.classes) if answer.kind in ("category", "binary") else 0
+    if ranks:
         return _ranked(found, column, ranks)
     if sample.probable([column]) and not set(cells) <= set(answer.classes):
         return _one_probability(found, column, f"the sample's cells are {constant or 'between 0 and 1'}")
@@ -73,7 +82,9 @@ def _one_probability(found: Asked, column: str, why: str) -> Asked:
     classes = list(answer.classes)
     none = [label for label in classes if NOTHING.match(label)]
     if len(classes) == 2:
-        yes = [label for label in classes if label.lower() in YES] or [c for c in classes if c.lower() == column.lower()]
+        yes = [label for label in classes if label.lower() in YES] or [
+            c for c in classes if c.lower() == column.lower()
+        ]
         label = yes[0] if yes else next((c for c in classes if c not in none), classes[-1])
         found.sure = bool(yes or none)
         if not found.sure:

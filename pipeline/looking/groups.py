@@ -8,7 +8,9 @@ import pandas as pd
 
 from pipeline.looking.tables import Table
 
-STRONG = re.compile(r"patient|subject|person(?!al)|driver|participant|location|^loc|site_?id|^site$|seq_?id|case_?id", re.I)
+STRONG = re.compile(
+    r"patient|subject|person(?!al)|driver|participant|location|^loc|site_?id|^site$|seq_?id|case_?id", re.I
+)
 WEAK = re.compile(
     r"individual|study|case|site|hospital|session|scene|slide|well|plate|animal|owner|user|video|clip|camera|farm|"
     r"field|plot|series|center|centre|batch|event|observer|source|group|experiment|family_?id|house|station",
@@ -32,10 +34,10 @@ def groups_in(train: Table, id_column: str, taken: Collection[str], others: Sequ
     found = [_group(train, column, None) for column in train.columns if column not in {*taken, id_column}]
     ids = set(train.rows[id_column])
     for table in others:
-        if id_column in table.columns and not table.rows[id_column].duplicated().any():
-            if ids <= set(table.rows[id_column]):
-                known = {*train.columns, *taken, id_column}
-                found += [_group(table, column, table.name) for column in table.columns if column not in known]
+        once = id_column in table.columns and not table.rows[id_column].duplicated().any()
+        if once and ids <= set(table.rows[id_column]):
+            known = {*train.columns, *taken, id_column}
+            found += [_group(table, column, table.name) for column in table.columns if column not in known]
     return sorted((group for group in found if group is not None), key=lambda group: not group.strong)
 
 

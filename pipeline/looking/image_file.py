@@ -1,11 +1,10 @@
 """The file of an image competition: what was found, as lines with a comment beside each."""
 
-from pathlib import Path
-
-from pipeline.looking.answers import Answer, Asked
+from pipeline.looking.answers import Answer, Asked, target_name
 from pipeline.looking.draft import Draft, Head, tops
 from pipeline.looking.files import Files
 from pipeline.looking.folders import sides_of_folders
+from pipeline.looking.forms import classes_in, labels_asked, probabilities_asked
 from pipeline.looking.groups import Group, groups_in
 from pipeline.looking.lines import Part
 from pipeline.looking.metric import metric_of
@@ -15,7 +14,6 @@ from pipeline.looking.sample import Sample
 from pipeline.looking.sides import Sides
 from pipeline.looking.tables import Table
 from pipeline.looking.targets import asked_of
-from pipeline.looking.forms import classes_in, labels_asked, probabilities_asked
 
 HOLDOUT = 0.2
 
@@ -31,10 +29,9 @@ def image_draft(head: Head, files: Files, tables: list[Table], sample: Sample | 
         asked = _of_table(sides, others, sample)
     pictures = pictures_in(files.raw, sides.paths)
     groups = [] if sides.table is None else groups_in(sides.table, sides.id, _taken(asked), others)
-    parts = [
-        _top(head, asked), head.source(), _data(sides, sample, others),
-        *[_target(answer) for answer in asked.answers], _folds(sides, groups), _model(pictures), _submission(sides, sample, asked),
-    ]  # fmt: skip
+    parts = [_top(head, asked), head.source(), _data(sides, sample, others)]
+    parts += [_target(answer) for answer in asked.answers]
+    parts += [_folds(sides, groups), _model(pictures), _submission(sides, sample, asked)]
     _say_others(parts, asked)
     return Draft(parts, _found(sides, asked, files), [*sides.doubts, *asked.doubts])
 
@@ -50,10 +47,10 @@ def _of_names(sides: Sides, sample: Sample | None) -> Asked:
     asked = [] if sample is None else sample.asked
     columns = classes_in(asked, sides.classes)
     name = asked[0] if len(asked) == 1 else "label"
-    from pipeline.looking.answers import target_name
-
     kind = "binary" if len(sides.classes) == 2 else "category"
-    answer = Answer(target_name(name), kind, sides.label, sides.why, sides.classes, sure=sides.sure, rows=len(sides.paths))
+    answer = Answer(
+        target_name(name), kind, sides.label, sides.why, sides.classes, sure=sides.sure, rows=len(sides.paths)
+    )
     if columns is not None:
         return probabilities_asked(answer, columns)
     if sample is not None and len(asked) == 1:
@@ -73,7 +70,7 @@ def _taken(asked: Asked) -> set[str]:
 def _top(head: Head, asked: Asked) -> Part:
     part = head.top("image")
     metric, why = metric_of(asked)
-    part.add("metric", metric, f"{why}; the competition's page says it", guess=True)
+    part.add("metric", metric, why, guess=True)
     return part
 
 
@@ -139,7 +136,12 @@ def _model(pictures: Pictures | None) -> Part:
     part = Part("[[models]]", note="a first model, quick to train; another entry is another member of the ensemble")
     part.add("name", ARCH)
     part.add("arch", ARCH, "any architecture of timm")
-    part.add("resize", {"size": larger, "method": "squish"}, pictures.words if pictures else "no image could be opened", guess=pictures is None)
+    part.add(
+        "resize",
+        {"size": larger, "method": "squish"},
+        pictures.words if pictures else "no image could be opened",
+        guess=pictures is None,
+    )
     part.add("size", size, "of training: a number, or [height, width]")
     part.add("epochs", 5)
     part.add("tta", 4)

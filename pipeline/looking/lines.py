@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-WIDTH = 120
+WIDTH, COMMENT = 120, 40  # columns of a line, and before its comment
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Line:
         if not self.why and not mark:
             return said
         comment = f"# {mark}{self.why}".rstrip()
-        if "\n" not in said and len(said) + 2 + len(comment) <= WIDTH:
-            return f"{said:<40} {comment}"
+        if "\n" not in said and max(len(said), COMMENT) + 1 + len(comment) <= WIDTH:
+            return f"{said:<{COMMENT}} {comment}"
         return f"{comment}\n{said}"
 
 

@@ -19,7 +19,7 @@ def look(raw: Path, head: Head) -> Draft:
     files = Files.of(raw)
     tables, refused = read_tables(files)
     sample = _sample(files, tables)
-    draft = _ratings(head, files, tables, sample) or _images(head, files, tables, sample)
+    draft = _ratings(head, files, tables, sample) or _images(head, files, tables, sample, refused)
     draft.doubts += refused
     return draft
 
@@ -41,9 +41,9 @@ def _ratings(head: Head, files: Files, tables: list[Table], sample: Sample | Non
     return None if rated is None else ratings_draft(head, rated, sample)
 
 
-def _images(head: Head, files: Files, tables: list[Table], sample: Sample | None) -> Draft:
+def _images(head: Head, files: Files, tables: list[Table], sample: Sample | None, refused: list[str]) -> Draft:
     if not files.images:
-        seen = ", ".join(table.name for table in tables[:6]) or "none"
+        seen = ", ".join([table.name for table in tables[:6]] + refused[:2]) or "none"
         raise RequestError(
             f"--from {head.given}: found neither images nor a table of ratings (tables: {seen}); "
             f"`pipeline new {head.slug}` without --from writes a file to fill in by hand"

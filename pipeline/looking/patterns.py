@@ -49,6 +49,9 @@ def patterns_of(table: Table, files: Files, test: bool, among: Sequence[str] = (
         best = _best(rows, column, files, test)
         if best is not None:
             found.append(best)
+    # Of 400 files 0.png, 1.png, ... a column of five classes names five: it is no column of files.
+    counts = {pattern.column: rows[pattern.column].nunique() for pattern in found}
+    found = [pattern for pattern in found if 2 * counts[pattern.column] > max(counts.values())]
     return sorted(found, key=lambda pattern: _order(pattern, test))
 
 
@@ -66,8 +69,9 @@ def _best(rows: pd.DataFrame, column: str, files: Files, test: bool) -> Pattern 
             continue
         counted: Counter[str] = Counter()
         for row in rows.to_dict("records"):
-            paths = look(str(row[column]), files)
-            counted.update({text for path in paths[:FOLDERS_TRIED] for text in _texts(path, row, column)})
+            cells = {str(name): str(cell) for name, cell in row.items()}
+            paths = look(cells[column], files)
+            counted.update({text for path in paths[:FOLDERS_TRIED] for text in _texts(path, cells, column)})
         counted = _open_endings(counted, len(rows))
         best = min(
             (Pattern(column, text, count / len(rows)) for text, count in counted.items()),
@@ -103,7 +107,7 @@ def _partly(cell: str, files: Files) -> list[str]:
 
 def _texts(path: str, row: dict[str, str], column: str) -> Iterator[str]:
     """Patterns that a file's path may be filled from, in the fields of its row."""
-    cell = str(row[column])
+    cell = row[column]
     at = path.rfind(cell)
     if at < 0 or "/" in path[at + len(cell) :] or "{" in path or "}" in path:
         return
@@ -132,7 +136,7 @@ def _open_endings(counted: Counter[str], rows: int) -> Counter[str]:
 
 
 def _order(pattern: Pattern, test: bool) -> tuple[object, ...]:
-    """What is likelier meant comes first: more rows, the right side of the split, pictures, few fields, a plain name."""
+    """What is likelier meant comes first: more rows, the right side of the split, pictures, few fields."""
     literal = re.sub(r"\{[^{}]*\}", "", pattern.text)
     wrong_side = bool(SAYS_TEST.search(literal)) != test
     before, _, after = pattern.text.rpartition("{")

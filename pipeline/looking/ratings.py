@@ -6,18 +6,12 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from pipeline.looking.beside import ITEM, USER, Side, side_in
 from pipeline.looking.sample import Sample
 from pipeline.looking.tables import Table
 
-USER = re.compile(r"^(user|reader|customer|member|reviewer|who|uid|person|client|visitor|listener|player|consumer|u$)", re.I)
-ITEM = re.compile(
-    r"^(item|movie|film|book|anime|song|track|artist|product|isbn|game|joke|business|restaurant|recipe|profile|beer|hotel|"
-    r"asin|iid|title_?id|course|show|place|m_?id|i$)",
-    re.I,
-)
 RATING = re.compile(r"rating|stars|^score|^rate|^prediction|^value|^grade|points|overall|preference", re.I)
 TIME = re.compile(r"time|date|^when|^ts$", re.I)
-TITLE = re.compile(r"title|name", re.I)
 PAIR = re.compile(r"^(\D*?)(\d+)(\D+?)(\d+)(\D*)$")  # r44_c1, 12_345
 FOLD_FILES = re.compile(r"^(.*\D)([1-9])(\.test)$")
 
@@ -30,8 +24,8 @@ class Rated:
     keys: dict[str, str]  # user, item, rating, timestamp -> column
     pair: str | None = None  # the pattern of a column of pairs, which is keys["pair"]
     test: Table | None = None
-    items: tuple[Table, str, str | None] | None = None
-    users: tuple[Table, str] | None = None
+    items: Side | None = None
+    users: Side | None = None
     folds: tuple[str, int] | None = None
     sure: bool = True
     own_ids: str | None = None
@@ -55,7 +49,12 @@ def rated_in(tables: Sequence[Table], sample: Sample | None) -> Rated | None:
         rated.pair = _pair_pattern(table.cells(keys["pair"]))
         rated.sure = False
     rated.test = _asked(table, keys, others)
-    _beside(rated, others)
+    rest = [other for other in others if other is not table and other is not rated.test]
+    if "item" in keys:
+        rated.items = side_in(rest, "item", table, keys["item"])
+    if "user" in keys:
+        taken = None if rated.items is None else rated.items.table
+        rated.users = side_in([other for other in rest if other is not taken], "user", table, keys["user"])
     rated.folds = _published(table, others)
     if sample is not None:
         rated.own_ids = sample.id
@@ -78,7 +77,9 @@ def _named(table: Table) -> dict[str, str] | None:
     ways = (("user", USER), ("item", ITEM), ("rating", RATING), ("timestamp", TIME))
     for key, called in ways:
         fitting = [column for column in table.columns if called.search(column) and column not in found.values()]
-        fitting.sort(key=lambda column: not re.search(r"id$|^user$|^item$", column, re.I) if key in ("user", "item") else 0)
+        fitting.sort(
+            key=lambda column: not re.search(r"id$|^user$|^item$", column, re.I) if key in ("user", "item") else 0
+        )
         if key == "rating":
             fitting = [column for column in fitting if _numbers(table, column)]
         if fitting:
@@ -103,7 +104,7 @@ def _paired(table: Table, found: dict[str, str]) -> dict[str, str] | None:
 def _pair_pattern(cells: pd.Series) -> str | None:
     """The pattern of ids that hold two numbers, both of which repeat."""
     matches = [PAIR.match(cell) for cell in cells.head(2000)]
-    if not len(matches) or not all(matches):
+    if not matches or not all(matches):
         return None
     forms = {(match[1], match[3], match[5]) for match in matches if match}
     users, items = ([match[k] for match in matches if match] for k in (2, 4))
@@ -114,7 +115,7 @@ def _pair_pattern(cells: pd.Series) -> str | None:
 
 
 def _numbered(table: Table) -> dict[str, str] | None:
-    """Without a header: two columns of ids that repeat, then numbers of few values; a fourth of large ones is a time."""
+    """Without a header: two columns of ids that repeat, then numbers of few values; large ones are a time."""
     if not 3 <= len(table.columns) <= 6:
         return None
     user, item, rating = table.columns[:3]
@@ -145,51 +146,6 @@ def _asked(table: Table, keys: dict[str, str], others: Sequence[Table]) -> Table
     lacking = [other for other in found if keys["rating"] not in other.columns]
     said = [other for other in found if other.said_test]
     return next(iter([*[t for t in lacking if t.said_test], *lacking, *said]), None)
-
-
-def _beside(rated: Rated, others: Sequence[Table]) -> None:
-    """Tables of items and of users: a row each, by an id that the ratings hold."""
-    for key in ("item", "user"):
-        if key not in rated.keys:
-            continue
-        ids = set(rated.table.rows[rated.keys[key]])
-        best = None
-        for table in others:
-            if table is rated.table or table.header != rated.table.header or len(table.columns) < 2 or table is rated.test:
-                continue
-            for column in table.columns if table.header else table.columns[:1]:
-                named = not table.header or _alike(column, rated.keys[key], key)
-                if named and not table.rows[column].duplicated().any():
-                    held = len(ids & set(table.rows[column])) / len(ids)
-                    hint = _says(table.name, key)
-                    if held > 0.5 and (best is None or (hint, held) > best[0]):
-                        best = ((hint, held), table, column)
-        if best is None:
-            continue
-        _, table, column = best
-        if key == "item":
-            titles = [name for name in table.columns if TITLE.search(name) and name != column]
-            titles = titles if table.header else _texts(table)
-            rated.items = (table, column, titles[0] if titles else None)
-        elif table is not (rated.items or (None,))[0]:
-            rated.users = (table, column)
-
-
-def _alike(column: str, other: str, key: str) -> bool:
-    called = ITEM if key == "item" else USER
-    return column.lower() == other.lower() or column.lower() == "id" or bool(called.search(column))
-
-
-def _says(name: str, key: str) -> bool:
-    called = ITEM if key == "item" else USER
-    last = name.rpartition("/")[2]
-    return bool(called.search(last) or last.endswith(f".{key}") or last.startswith("people"))
-
-
-def _texts(table: Table) -> list[str]:
-    """Columns of words."""
-    rest = table.columns[1:]
-    return [c for c in rest if pd.to_numeric(table.rows[c], errors="coerce").isna().mean() > 0.9]
 
 
 def _published(table: Table, others: Sequence[Table]) -> tuple[str, int] | None:

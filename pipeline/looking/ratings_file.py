@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pandas as pd
+
 from pipeline.looking.draft import Draft, Head
 from pipeline.looking.lines import Part
 from pipeline.looking.ratings import Rated
@@ -12,7 +14,7 @@ from pipeline.looking.tables import Table
 def ratings_draft(head: Head, rated: Rated, sample: Sample | None) -> Draft:
     """Everything that a file says of ratings."""
     top = head.top("ratings")
-    top.add("metric", "rmse", "or mae; the competition's page says it", guess=True)
+    top.add("metric", "rmse", "or mae", guess=True)
     parts = [top, head.source(), _data(rated, sample), *_sides(rated), _folds(rated), *_models(rated)]
     if sample is not None and rated.test is not None:
         parts.append(_submission(sample))
@@ -29,7 +31,9 @@ def _data(rated: Rated, sample: Sample | None) -> Part:
     header = "" if rated.table.header else "; no header, so columns are numbers"
     part.add("table", rated.table.name, f"{len(rated.table.rows):,} rows{header}", guess=not rated.table.header)
     if rated.pair is not None:
-        part.add("pair", {"pattern": rated.pair, "column": rated.column("pair")}, "user and item in one column", guess=True)
+        part.add(
+            "pair", {"pattern": rated.pair, "column": rated.column("pair")}, "user and item in one column", guess=True
+        )
     for key in ("user", "item", "rating", "timestamp"):
         if key in rated.keys:
             shown = ", ".join(rated.table.rows[rated.keys[key]].head(3))
@@ -47,20 +51,16 @@ def _sides(rated: Rated) -> list[Part]:
         if side is None:
             continue
         part = Part(f"[data.{key}]")
-        part.add("table", _beside(side[0], rated.table), f"{len(side[0].rows):,} rows; all its columns are features")
-        part.add("id", _column(side[0], side[1]))
-        if key == "items" and side[2] is not None:
-            part.add("title", _column(side[0], side[2]))
+        part.add("table", side.table.name, f"{len(side.table.rows):,} rows; all its columns are features")
+        part.add("id", _column(side.table, side.id))
+        if side.title is not None:
+            part.add("title", _column(side.table, side.title))
         parts.append(part)
     return parts
 
 
 def _column(table: Table, column: str) -> str | int:
     return column if table.header else int(column)
-
-
-def _beside(table: Table, ratings: Table) -> str:
-    return table.name
 
 
 def _folds(rated: Rated) -> Part:
@@ -88,8 +88,6 @@ def _models(rated: Rated) -> list[Part]:
 
 
 def _range(rated: Rated) -> tuple[Any, Any]:
-    import pandas as pd
-
     numbers = pd.to_numeric(rated.table.rows[rated.keys["rating"]], errors="coerce").dropna()
     low, high = float(numbers.min()), float(numbers.max())
     margin = round((high - low) * 0.1, 2)
@@ -103,7 +101,7 @@ def _short(number: float) -> float | int:
 def _submission(sample: Sample) -> Part:
     part = Part("[submission]")
     part.add("sample", sample.table.name, f"asks for {len(sample.ids):,} rows")
-    asked = [name for name in sample.asked]
+    asked = list(sample.asked)
     if len(asked) == 1:
         part.add("columns", {asked[0]: "rating"})
     return part

@@ -1,6 +1,7 @@
 """What a sample submission asks for: which of its columns names a row, and what the others hold."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import pandas as pd
@@ -49,15 +50,17 @@ class Sample:
         """Whether cells are numbers from 0 to 1, with fractions among them."""
         found = [self.numbers(column) for column in columns]
         known = [numbers for numbers in found if numbers is not None]
-        return len(known) == len(columns) > 0 and all(
-            bool(numbers.between(0, 1).all()) for numbers in known
-        ) and any(bool((numbers % 1 != 0).any()) for numbers in known)
+        return (
+            len(known) == len(columns) > 0
+            and all(bool(numbers.between(0, 1).all()) for numbers in known)
+            and any(bool((numbers % 1 != 0).any()) for numbers in known)
+        )
 
     def constant(self, column: str) -> str | None:
         """The one value of all cells; None where they differ."""
         values = self.cells(column).unique()
         return str(values[0]) if len(values) == 1 else None
 
-    def ranked(self, column: str) -> int:
-        """How many answers a cell ranks; 0 where it is one."""
-        return looks_listed(self.cells(column))
+    def ranked(self, column: str, classes: Collection[str] = ()) -> int:
+        """How many of the classes a cell ranks; 0 where it is one."""
+        return looks_listed(self.cells(column), classes)

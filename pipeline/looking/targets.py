@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import NoReturn
 
 import pandas as pd
 
+from pipeline.errors import RequestError
 from pipeline.looking.answers import Answer, Asked, target_name
 from pipeline.looking.forms import classes_in, labels_asked, probabilities_asked
 from pipeline.looking.sample import Sample
 from pipeline.looking.tables import Table
-from pipeline.looking.values import NAMES_CLASS, NAMES_NUMBER, Values, is_mark, values_of
+from pipeline.looking.values import NAMES_CLASS, is_mark, values_of
 
 CALLED_LABEL = re.compile(r"^(label|labels|target|targets|class|classes|category|tags?|y|answer|diagnosis)$", re.I)
 NEVER = re.compile(
@@ -20,7 +23,7 @@ NEVER = re.compile(
 
 
 def asked_of(train: Table, ids: Sequence[str], sample: Sample | None, test: Table | None) -> Asked:
-    """What the sample asks of the columns of `train`; `ids` are columns that name rows and files, which are no labels."""
+    """What the sample asks of the columns of `train`; `ids` are columns that name rows and files."""
     own = [column for column in train.columns if column not in ids]
     if sample is None:
         return _unasked(train, own, test)
@@ -39,7 +42,9 @@ def asked_of(train: Table, ids: Sequence[str], sample: Sample | None, test: Tabl
         found.doubts.append(f"the sample's columns {', '.join(missing[:4])} have no namesake in {train.name}")
         return found
     found = _unasked(train, own, test)
-    found.doubts.append(f"the sample's columns ({', '.join(asked[:4])}, ...) are neither columns nor classes that were found")
+    found.doubts.append(
+        f"the sample's columns ({', '.join(asked[:4])}, ...) are neither columns nor classes that were found"
+    )
     return found
 
 
@@ -90,11 +95,13 @@ def _only(train: Table, own: list[str], asked: str, sample: Sample, test: Table 
     """One column, which has no namesake: which column of the table may be meant."""
     cells = sample.cells(asked)
     marks = _mark_columns(train, own, test)
-    if len(marks) > 2 and not sample.numbers(asked) is None and len(marks) == len(_candidates(train, own, test)):
+    if len(marks) > 2 and sample.numbers(asked) is not None and len(marks) == len(_candidates(train, own, test)):
         return _listed_marks(train, marks, asked, sample)
-    ranked = {column: _fit(train, column, asked, cells, test) for column in own}
-    if not ranked:
+    if not own:
         raise_nothing(train)
+    ranked = {column: _fit(train, column, asked, cells, test) for column in own}
+    if sample.ranked(asked):  # of thousands of classes, as a rule
+        ranked[max(own, key=lambda column: train.cells(column).nunique() if ranked[column] > 0 else 0)] += 2
     best = max(own, key=lambda column: (ranked[column], -own.index(column)))
     values = values_of(best, train.cells(best), cells if len(cells) else None)
     alike = [column for column in own if ranked[column] >= ranked[best] - 1 and column != best]
@@ -105,8 +112,6 @@ def _only(train: Table, own: list[str], asked: str, sample: Sample, test: Table 
 
 
 def _doubted(answer: Answer, alike: list[str]) -> Answer:
-    from dataclasses import replace
-
     return replace(answer, why=f"{answer.why}; or is it {' or '.join(alike[:3])}?")
 
 
@@ -130,7 +135,9 @@ def _fit(train: Table, column: str, asked: str, cells: pd.Series, test: Table | 
     found = train.cells(column)
     classes = set(found.unique())
     plain, wanted = _plain(column), _plain(asked)
-    score = 4.0 * (plain == wanted) + 2.0 * (wanted in plain or plain in wanted) + 2.0 * bool(CALLED_LABEL.match(column))
+    score = (
+        4.0 * (plain == wanted) + 2.0 * (wanted in plain or plain in wanted) + 2.0 * bool(CALLED_LABEL.match(column))
+    )
     score += 1.0 * bool(NAMES_CLASS.search(column)) - 4.0 * bool(NEVER.search(column))
     if test is not None:
         score += 4.0 if column not in test.columns else -6.0
@@ -149,6 +156,8 @@ def _unasked(train: Table, own: list[str], test: Table | None) -> Asked:
     marks = [column for column in open_ones if is_mark(train.cells(column))]
     if len(marks) > 2 and len(marks) >= len(open_ones) - 1:
         return _marks(train, marks, [])
+    if len(open_ones) > 1 and all(train.cells(column).nunique() == 2 for column in open_ones):
+        return _each(train, open_ones)
     scores = {column: _fit(train, column, "label", pd.Series(dtype=str), test) for column in open_ones}
     if not scores:
         raise_nothing(train)
@@ -161,9 +170,13 @@ def _unasked(train: Table, own: list[str], test: Table | None) -> Asked:
     return Asked([answer], "number" if values.kind == "regression" else "label", others=others)
 
 
-def raise_nothing(train: Table) -> None:
-    from pipeline.errors import RequestError
+def _each(train: Table, columns: list[str]) -> Asked:
+    """A target of each of several columns."""
+    found = [Answer.of(target_name(c), c, values_of(c, train.cells(c)), len(train.rows), sure=False) for c in columns]
+    return Asked(found)
 
+
+def raise_nothing(train: Table) -> NoReturn:
     raise RequestError(f"{train.name} has no column that could be a label; it has {', '.join(train.columns)}")
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import pandas as pd
@@ -48,7 +49,7 @@ def values_of(column: str, cells: pd.Series, asked: pd.Series | None = None) -> 
         return Values("binary", _ordered(counts), "two values")
     if len(numbers) and numbers.notna().all():
         return _numeric(column, counts, numbers, asked)
-    separator = separator_in(counts)
+    separator = separator_in(counts, set() if asked is None else set(asked))
     if separator is not None:
         tags = {part.strip() for cell in counts for part in _split(cell, separator)} - {""}
         return Values("multilabel", _ordered(tags), f"{len(tags)} tags, several in a cell", separator=separator)
@@ -64,7 +65,9 @@ def _numeric(column: str, counts: Counter[str], numbers: pd.Series, asked: pd.Se
     if not whole:
         return Values("regression", (), f"{distinct:,} numbers with decimals")
     if asked is not None and _fractions(asked):
-        return Values("regression", (), f"whole numbers, and the sample has others ({asked.iloc[0]})", sure=distinct > 2)
+        return Values(
+            "regression", (), f"whole numbers, and the sample has others ({asked.iloc[0]})", sure=distinct > 2
+        )
     span = numbers.max() - numbers.min() + 1
     if distinct <= FEW:
         graded = distinct > 2 and bool(NAMES_GRADE.search(column)) and span == distinct
@@ -77,26 +80,37 @@ def _numeric(column: str, counts: Counter[str], numbers: pd.Series, asked: pd.Se
     return Values("regression", (), f"{distinct:,} whole numbers: a quantity, or kind = category?", sure=False)
 
 
-def separator_in(counts: Counter[str] | list[str]) -> str | None:
-    """What stands between the tags of cells: it makes fewer names out of them than there are cells."""
-    cells = list(counts)
+def separator_in(counts: Counter[str], asked: Collection[str] = ()) -> str | None:
+    """What stands between the tags of cells: it makes fewer names out of them than there are cells.
+
+    `asked` are cells of the sample: a tag that is no cell by itself shows that cells hold several.
+    """
     for separator in SEPARATORS:
-        several = [cell for cell in cells if len(_split(cell, separator)) > 1]
+        tags = {cell: _split(cell, separator) for cell in counts}
+        several = [cell for cell, names in tags.items() if len(names) > 1]
+        parts = {name for names in tags.values() for name in names}
+        lengths = {len(names) for names in tags.values()}
         if not several:
             continue
-        parts = {part for cell in cells for part in _split(cell, separator)}
-        alone = [cell for cell in several if set(_split(cell, separator)) & (set(cells) - {cell})]
-        lengths = {len(_split(cell, separator)) for cell in cells}
-        marked = separator == "|" and len(parts) <= len(cells) + 1
-        if marked or (len(lengths) > 1 and (len(parts) < len(cells) or len(alone) > len(several) / 2)):
+        new = [set(_split(cell, separator)) for cell in asked if cell not in counts]
+        if any(names <= parts for names in new) or all(part.isdigit() for part in parts):
+            return separator
+        fewer = len(parts) < len(counts) + (separator != " ")
+        alone = [cell for cell in several if set(tags[cell]) & (set(counts) - {cell})]
+        if (separator == "|" and fewer) or (len(lengths) > 1 and (fewer or len(alone) > len(several) / 2)):
             return separator
     return None
 
 
-def looks_listed(cells: pd.Series) -> int:
-    """How many answers a cell of the sample ranks, separated by blanks; 0 where it is one."""
-    counts = {len(cell.split()) for cell in cells.head(200)}
-    return counts.pop() if len(counts) == 1 and max(counts, default=0) > 1 else 0
+def looks_listed(cells: pd.Series, classes: Collection[str]) -> int:
+    """How many classes a cell of the sample ranks, separated by blanks; 0 where it is one."""
+    known, tried = set(classes), cells.head(200)
+    if set(tried) <= known or any(" " in label for label in known):
+        return 0
+    counts = {len(cell.split()) for cell in tried}
+    most = max(counts, default=0)
+    held = any(part in known for cell in tried for part in cell.split())
+    return most if len(counts) == 1 and (most > 2 or (most == 2 and held)) else 0
 
 
 def _fractions(cells: pd.Series) -> bool:
