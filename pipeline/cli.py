@@ -199,7 +199,8 @@ def new(
         from pipeline.commands.new import new_from
         from pipeline.log import Log
 
-        new_from(slug, given, root, Log())
+        path = new_from(slug, given, root, Log())
+        print(f"wrote {path}; look at what is marked with # ?, then `pipeline run {path}`")
         return
     from pipeline.competitions.new import write_new
 

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
+from pipeline.competitions import load
 from pipeline.competitions.new import place_of
 from pipeline.config import Source
 from pipeline.errors import PipelineError, RequestError
 from pipeline.log import Log
 from pipeline.looking.draft import Draft, Head
 from pipeline.looking.look import look
-from pipeline.project import Project
-from pipeline.stages.data import fetch_source
+from pipeline.stages.data import data, fetch_source
 from pipeline.workspace import Workspace, locked, write_text
 
 
@@ -22,18 +22,17 @@ def new_from(slug: str, given: Path, root: Path, log: Log) -> Path:
     workspace, head = Workspace(root.resolve(), slug), Head(slug, str(given))
     with locked(workspace):
         fetch_source(Source(path=str(given)), workspace, log)
-    draft = look(workspace.raw, head)
-    write_text(path, draft.text(head))
-    tell(path, draft, log)
-    try:
-        Project(path, root, log=log).stage("data")
-    except PipelineError as error:
-        raise RequestError(f"wrote {path}, but `data` refuses what it says; edit it there: {error}") from None
-    print(f"wrote {path}; look at what is marked with # ?, then `pipeline run {path}`")
+        draft = look(workspace.raw, head)
+        write_text(path, draft.text(head))
+        tell(draft, log)
+        try:
+            data(load(str(path)), workspace, log)
+        except PipelineError as error:
+            raise RequestError(f"wrote {path}, but `data` refuses what it says; edit it there: {error}") from None
     return path
 
 
-def tell(path: Path, draft: Draft, log: Log) -> None:
+def tell(draft: Draft, log: Log) -> None:
     """What was found, what is a guess, and what could not be told."""
     for line in draft.found:
         log.say(f"new: {line}")

@@ -26,7 +26,8 @@ class Head:
 
     def source(self) -> Part:
         part = Part("[source]")
-        part.add("path", self.given, f'or kaggle = "{self.slug}"')
+        part.add("path", self.given)
+        part.add("kaggle", self.slug, "in place of path: downloads it", off=True)
         return part
 
 

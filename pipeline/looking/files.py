@@ -37,7 +37,7 @@ class Files:
         found: dict[str, list[str]] = defaultdict(list)
         for path in self.all:
             name = path.rpartition("/")[2].lower()
-            if name.endswith(TABLES) and not name.startswith(NO_TABLES):
+            if name.endswith(TABLES) and not (name.endswith(".txt") and name.startswith(NO_TABLES)):
                 found[folder_of(path)].append(path)
         few = [path for paths in found.values() if len(paths) <= A_FILE_AN_IMAGE for path in paths]
         return sorted(few, key=lambda path: (path.count("/"), path))

@@ -56,14 +56,19 @@ def labels_asked(answer: Answer, column: str, sample: Sample, others: Sequence[s
     ranks = sample.ranked(column, answer.classes) if answer.kind in ("category", "binary") else 0
     if ranks:
         return _ranked(found, column, ranks)
-    if sample.probable([column]) and not set(cells) <= set(answer.classes):
-        return _one_probability(found, column, f"the sample's cells are {constant or 'between 0 and 1'}")
+    words = not set(cells) & set(answer.classes) and sample.numbers(column) is not None and not _numbers(answer.classes)
+    if words or (sample.probable([column]) and not set(cells) <= set(answer.classes)):
+        return _one_probability(found, column, f"the sample's cells are {constant or 'numbers'}")
     if len(answer.classes) == 2 and constant in ("0", "0.0") and set(answer.classes) <= {"0", "1", "0.0", "1.0"}:
         found = _one_probability(found, column, "every cell of the sample is 0: a probability, or the class 0?")
         found.sure = False
         return found
     found.why = "its cells are classes" if len(cells) and set(cells) <= set(answer.classes) else ""
     return found
+
+
+def _numbers(classes: Sequence[str]) -> bool:
+    return all(re.fullmatch(r"-?\d+(\.\d+)?", label) for label in classes)
 
 
 def _ranked(found: Asked, column: str, ranks: int) -> Asked:

@@ -16,7 +16,7 @@ WEAK = re.compile(
     r"field|plot|series|center|centre|batch|event|observer|source|group|experiment|family_?id|house|station",
     re.I,
 )
-LEAST = 5  # groups, as many as folds
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,11 @@ class Group:
     table: str | None
     groups: int
     strong: bool
+
+    @property
+    def folds(self) -> int:
+        """As many as there are groups to hold out."""
+        return min(FOLDS, self.groups)
 
 
 def groups_in(train: Table, id_column: str, taken: Collection[str], others: Sequence[Table]) -> list[Group]:
@@ -47,9 +52,9 @@ def _group(table: Table, column: str, name: str | None) -> Group | None:
     cells = table.cells(column)
     cells = cells[cells != ""]
     counts = cells.value_counts()
-    if len(counts) < LEAST or len(counts) > 0.95 * len(cells) or _quantity(cells):
+    if len(counts) < (2 if STRONG.search(column) else FOLDS) or len(counts) > 0.95 * len(cells) or _quantity(cells):
         return None
-    fits = counts.iloc[0] <= len(table.rows) / LEAST  # one as large as a fold makes folds of different sizes
+    fits = counts.iloc[0] <= len(table.rows) / 2  # a larger one leaves too little for the others
     return Group(column, name, len(counts), bool(STRONG.search(column)) and bool(fits))
 
 

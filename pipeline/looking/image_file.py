@@ -5,7 +5,7 @@ from pipeline.looking.draft import Draft, Head, tops
 from pipeline.looking.files import Files
 from pipeline.looking.folders import sides_of_folders
 from pipeline.looking.forms import classes_in, labels_asked, probabilities_asked
-from pipeline.looking.groups import Group, groups_in
+from pipeline.looking.groups import FOLDS, Group, groups_in
 from pipeline.looking.lines import Part
 from pipeline.looking.metric import metric_of
 from pipeline.looking.pictures import ARCH, Pictures, pictures_in, sizes_for
@@ -119,8 +119,8 @@ def _folds(sides: Sides, groups: list[Group]) -> Part:
         part.add("n", 1)
         part.add("valid", sides.valid, "the folder that is held out; without these two lines, 5 folds of all rows")
         return part
-    part.add("n", 5)
     strong = [group for group in groups if group.strong][:1]
+    part.add("n", strong[0].folds if strong else FOLDS)
     for group in strong:
         part.add("group", group.column, f"{group.groups:,} values, whose rows stay together", guess=True)
         if group.table is not None:

@@ -17,6 +17,8 @@ def metric_of(asked: Asked) -> tuple[Any, str]:
     if asked.form == "ranked":
         return {"name": "map_at_k", "k": asked.ranks}, "cells rank several answers"
     first = asked.answers[0]
+    if asked.form == "probabilities" and len(asked.columns) == 1 and "*" not in next(iter(asked.columns)):
+        return "auc", "one probability a row: or log_loss, average_precision, ..."
     return _of_probabilities(first) if asked.form == "probabilities" else _of_labels(first)
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -122,17 +122,13 @@ def _texts(path: str, row: dict[str, str], column: str) -> Iterator[str]:
 
 
 def _open_endings(counted: Counter[str], rows: int) -> Counter[str]:
-    """With `.*` in place of the endings of patterns that differ in those alone, where no one of them fits all rows."""
-    merged: Counter[str] = Counter()
-    kinds: dict[str, int] = Counter()
+    """With `.*` in place of endings for patterns that differ in those alone, where no one of them fits all rows."""
+    alike: dict[str, list[int]] = defaultdict(list)
     for text, count in counted.items():
-        ending = ending_of(text.rpartition("}")[2]) or ending_of(f"x{text.rpartition('}')[2]}")
+        ending = ending_of(f"x{text.rpartition('}')[2]}")
         if ending:
-            merged[f"{text.removesuffix(ending)}.*"] += count
-            kinds[f"{text.removesuffix(ending)}.*"] += 1
-    best = max(counted.values(), default=0)
-    open_ones = {t: c for t, c in merged.items() if kinds[t] > 1 and best < c <= rows}
-    return Counter(counted | open_ones)
+            alike[f"{text.removesuffix(ending)}.*"].append(count)
+    return Counter(counted | {text: sum(each) for text, each in alike.items() if max(each) < sum(each) <= rows})
 
 
 def _order(pattern: Pattern, test: bool) -> tuple[object, ...]:

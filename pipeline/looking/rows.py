@@ -24,6 +24,8 @@ def sides_of_table(files: Files, tables: Sequence[Table], sample: Sample | None)
     sides.paths = _paths(files, pattern)
     sides.why = f"names {pattern.share:.0%} of the files that were looked for"
     sides.sure = pattern.share > 0.9
+    again = [table.name for table, _ in trains if table is not train and table.columns == train.columns]
+    sides.doubts += [f"{name} names images too, and its rows are left out" for name in again]
     _name_test(sides, files, pattern, sample, test)
     return sides
 
@@ -95,6 +97,9 @@ def _paths(files: Files, pattern: Pattern) -> list[str]:
 
 def _name_test(sides: Sides, files: Files, pattern: Pattern, sample: Sample | None, test: Table | None) -> None:
     """Where the test images are: by the sample's ids, by the test table, or a folder."""
+    other = pattern.column != sides.id and test is not None and pattern.column in test.columns
+    if other and test is not None and _by_test_table(sides, files, pattern, sample, test):
+        return
     if sample is not None:
         found = patterns_of(sample.table, files, True, [sample.id])
         if found:
