@@ -5,11 +5,12 @@ from pathlib import Path
 from pipeline.competitions import load
 from pipeline.competitions.new import place_of
 from pipeline.config import Source
+from pipeline.data.fetch import ensure_raw
 from pipeline.errors import PipelineError, RequestError
 from pipeline.log import Log
 from pipeline.looking.draft import Draft, Head
 from pipeline.looking.look import look
-from pipeline.stages.data import data, fetch_source
+from pipeline.stages.data import data
 from pipeline.workspace import Workspace, locked, write_text
 
 
@@ -21,7 +22,7 @@ def new_from(slug: str, given: Path, root: Path, log: Log) -> Path:
     path = place_of(slug, root)
     workspace, head = Workspace(root.resolve(), slug), Head(slug, str(given))
     with locked(workspace):
-        fetch_source(Source(path=str(given)), workspace, log)
+        ensure_raw(Source(path=str(given)), workspace, log)
         draft = look(workspace.raw, head)
         write_text(path, draft.text(head))
         tell(draft, log)
