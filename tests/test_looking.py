@@ -111,6 +111,7 @@ def table_in(raw: Path, names: list[str], columns: dict[str, list[str]]) -> tupl
         ([f"{side}/{row}.png" for row in ROWS for side in ("test", "train")], "train/{id}.png"),
         ([f"{side}/{row}.png" for row in ROWS for side in ("a_masks", "photos")], "photos/{id}.png"),
         ([f"{form}/{row}.{form}" for row in ROWS for form in ("jpg", "tif")], "jpg/{id}.jpg"),
+        ([f"train/{row[2]}/{row}.npy.png" for row in ROWS], "train/{id[2]}/{id}.npy.png"),
         ([f"both/{row}.{form}" for row in ROWS for form in ("jpg", "tif")], "both/{id}.jpg"),
     ],
 )

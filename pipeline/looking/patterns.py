@@ -15,7 +15,8 @@ TRIED, FIRST = 200, 25  # rows whose files are looked up; those that show whethe
 NAMED = 0.5  # the part of the rows tried that a column must name files for
 NO_PICTURES = re.compile(r"mask|annot|segment|depth|thumb|overlay|heatmap|ground.?truth|crop|preview|sample", re.I)
 PLAIN = (".jpg", ".jpeg", ".png")  # of the same picture in several formats, those that are read as they are
-FOLDERS_TRIED = 8
+FOLDERS_TRIED, WAYS = 8, 64  # files of one cell that are tried, and patterns of one file
+LETTERS = 3  # of an id that may each be a folder: train/0/1/2/012ab.jpg
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,13 @@ class Pattern:
 
     @property
     def fields(self) -> list[str]:
-        return re.findall(r"\{([^{}]*)\}", self.text)
+        return re.findall(r"\{([^{}\[]*)[^{}]*\}", self.text)
 
     def named(self, old: str, new: str) -> "Pattern":
         """With another name for a field."""
         column = new if self.column == old else self.column
-        return replace(self, column=column, text=self.text.replace(f"{{{old}}}", f"{{{new}}}"))
+        text = self.text.replace(f"{{{old}}}", f"{{{new}}}").replace(f"{{{old}[", f"{{{new}[")
+        return replace(self, column=column, text=text)
 
 
 def patterns_of(table: Table, files: Files, test: bool, among: Sequence[str] = ()) -> list[Pattern]:
@@ -116,8 +118,9 @@ def _texts(path: str, row: dict[str, str], column: str) -> Iterator[str]:
     ways = []
     for folder in folders[:-1]:
         named = [f"{{{c}}}" for c, said in row.items() if said == folder and c != column and _usable(c)]
-        ways.append([folder, *named[:3]])
-    for chosen in itertools.islice(itertools.product(*ways), 16):
+        letters = [f"{{{column}[{k}]}}" for k in range(LETTERS) if cell[k : k + 1] == folder]
+        ways.append([folder, *named[:3], *letters])
+    for chosen in itertools.islice(itertools.product(*ways), WAYS):
         yield "/".join([*chosen, folders[-1]]) + f"{{{column}}}" + tail
 
 
