@@ -1,12 +1,12 @@
 """The files of a raw folder, as far as names tell what they are: images, tables, and the folders that they lie in."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from pipeline.data.readers import image_endings
+from pipeline.data.readers import READERS, image_endings
 from pipeline.data.walk import walk
 
 TABLES = (".csv", ".tsv", ".tab", ".txt", ".json", ".jsonl", ".ndjson", ".dat", ".data", ".base", ".item", ".user")
@@ -28,8 +28,13 @@ class Files:
 
     @cached_property
     def images(self) -> list[str]:
-        endings = tuple(image_endings())
-        return [path for path in self.all if path.lower().endswith(endings)]
+        """Those that are pictures by their ending; where there is none, all that a reader knows, such as arrays."""
+        every = {ending for _, reader in READERS.items() for ending in reader.endings}
+        return self._ending_in(image_endings()) or self._ending_in(every)
+
+    def _ending_in(self, endings: Collection[str]) -> list[str]:
+        known = tuple(endings)
+        return [path for path in self.all if path.lower().endswith(known)]
 
     @cached_property
     def tables(self) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from pipeline.looking.tables import Table
+from pipeline.looking.values import is_mark
 
 STRONG = re.compile(
     r"patient|subject|person(?!al)|driver|participant|location|^loc|site_?id|^site$|seq_?id|case_?id", re.I
@@ -52,7 +53,12 @@ def _group(table: Table, column: str, name: str | None) -> Group | None:
     cells = table.cells(column)
     cells = cells[cells != ""]
     counts = cells.value_counts()
-    if len(counts) < (2 if STRONG.search(column) else FOLDS) or len(counts) > 0.95 * len(cells) or _quantity(cells):
+    if (
+        is_mark(cells)
+        or len(counts) < (2 if STRONG.search(column) else FOLDS)
+        or len(counts) > 0.95 * len(cells)
+        or _quantity(cells)
+    ):
         return None
     fits = counts.iloc[0] <= len(table.rows) / 2  # a larger one leaves too little for the others
     return Group(column, name, len(counts), bool(STRONG.search(column)) and bool(fits))

@@ -81,7 +81,7 @@ def _data(sides: Sides, sample: Sample | None, others: list[Table]) -> Part:
         part.add("id", sides.id, "a row's name" + ("" if sample is None else ", as in the sample"))
     elif sides.test is not None and sides.id != "id":
         part.add("id", sides.id, "the sample's column of ids")
-    part.add("images", sides.images, "filled from each row" if "{" in sides.images else "a folder")
+    part.add("images", sides.images, _said_images(sides.images))
     if sides.test is not None:
         part.add("test", sides.test, sides.why_test, guess=not sides.why_test)
         if sides.test_table is not None:
@@ -89,6 +89,12 @@ def _data(sides: Sides, sample: Sample | None, others: list[Table]) -> Part:
     else:
         part.add("holdout", HOLDOUT, "no test images were found: a share of train, held back", guess=sample is not None)
     return part
+
+
+def _said_images(images: str | list[str]) -> str:
+    if not isinstance(images, str):
+        return "the files of one image, whose channels lie in this order"
+    return "filled from each row" if "{" in images else "a folder"
 
 
 def _target(answer: Answer) -> Part:

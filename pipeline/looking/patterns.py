@@ -16,6 +16,7 @@ NAMED = 0.5  # the part of the rows tried that a column must name files for
 NO_PICTURES = re.compile(r"mask|annot|segment|depth|thumb|overlay|heatmap|ground.?truth|crop|preview|sample", re.I)
 PLAIN = (".jpg", ".jpeg", ".png")  # of the same picture in several formats, those that are read as they are
 FOLDERS_TRIED, WAYS = 8, 64  # files of one cell that are tried, and patterns of one file
+CHANNELS = ("red", "green", "blue", "r", "g", "b")
 LETTERS = 3  # of an id that may each be a folder: train/0/1/2/012ab.jpg
 
 
@@ -26,6 +27,12 @@ class Pattern:
     column: str
     text: str
     share: float
+    beside: tuple[str, ...] = ()  # patterns of further files of the same image
+
+    @property
+    def files(self) -> str | list[str]:
+        """As the file says it: one pattern, or one for each file of an image."""
+        return [self.text, *self.beside] if self.beside else self.text
 
     @property
     def folder(self) -> str:
@@ -39,8 +46,11 @@ class Pattern:
     def named(self, old: str, new: str) -> "Pattern":
         """With another name for a field."""
         column = new if self.column == old else self.column
-        text = self.text.replace(f"{{{old}}}", f"{{{new}}}").replace(f"{{{old}[", f"{{{new}[")
-        return replace(self, column=column, text=text)
+        texts = [
+            text.replace(f"{{{old}}}", f"{{{new}}}").replace(f"{{{old}[", f"{{{new}[")
+            for text in (self.text, *self.beside)
+        ]
+        return replace(self, column=column, text=texts[0], beside=tuple(texts[1:]))
 
 
 def patterns_of(table: Table, files: Files, test: bool, among: Sequence[str] = ()) -> list[Pattern]:
@@ -81,8 +91,29 @@ def _best(rows: pd.DataFrame, column: str, files: Files, test: bool) -> Pattern 
             default=None,
         )
         if best is not None and best.share >= NAMED:
-            return best
+            return _with_files_beside(best, counted) if look is _partly else best
     return None
+
+
+def _with_files_beside(best: Pattern, counted: Counter[str]) -> Pattern:
+    """With patterns that differ from it in one word, for as many rows: `{id}_red.png` and `{id}_green.png`."""
+    head, _, name = best.text.rpartition("/")
+    form = re.sub(r"[a-z0-9]+(?=\.[a-z]+$)", "*", name, flags=re.I)
+    alike = [text for text, count in counted.items() if count == counted[best.text] and text.rpartition("/")[0] == head]
+    alike = [
+        text for text in alike if re.sub(r"[a-z0-9]+(?=\.[a-z]+$)", "*", text.rpartition("/")[2], flags=re.I) == form
+    ]
+    alike = [text for text in alike if not NO_PICTURES.search(text)]
+    if len(alike) < 2 or "*" not in form:
+        return best
+    first, *others = sorted(alike, key=_channel)
+    return replace(best, text=first, beside=tuple(others))
+
+
+def _channel(text: str) -> tuple[int, str]:
+    """Red, green and blue first: what pretrained weights expect."""
+    places = (place for place, colour in enumerate(CHANNELS) if re.search(rf"(?<![a-z]){colour}(?![a-z])", text, re.I))
+    return next(places, len(CHANNELS)), text
 
 
 def _usable(column: str) -> bool:

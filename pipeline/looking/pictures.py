@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 TRIED = 25
@@ -40,7 +41,13 @@ def pictures_in(raw: Path, paths: Sequence[str]) -> Pictures | None:
 
 
 def _size(path: Path) -> tuple[int, int] | None:
+    """Width and height; of an array without the smallest of three axes, that of channels."""
     try:
+        if path.suffix == ".npy":
+            shape = list(np.load(path, mmap_mode="r").shape)
+            if len(shape) == 3:
+                shape.remove(min(shape))
+            return (shape[1], shape[0]) if len(shape) == 2 else None
         with Image.open(path) as image:
             return image.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):

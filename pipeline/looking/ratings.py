@@ -24,6 +24,7 @@ class Rated:
     keys: dict[str, str]  # user, item, rating, timestamp -> column
     pair: str | None = None  # the pattern of a column of pairs, which is keys["pair"]
     test: Table | None = None
+    test_columns: dict[str, str] = field(default_factory=dict)
     items: Side | None = None
     users: Side | None = None
     folds: tuple[str, int] | None = None
@@ -49,6 +50,10 @@ def rated_in(tables: Sequence[Table], sample: Sample | None) -> Rated | None:
         rated.pair = _pair_pattern(table.cells(keys["pair"]))
         rated.sure = False
     rated.test = _asked(table, keys, others)
+    if rated.test is None:
+        rated.test, rated.test_columns = _asked_otherwise(others)
+    if rated.test is None and sample is not None and _pairs(keys) <= set(sample.table.columns):
+        rated.test = sample.table  # which names users and items itself
     rest = [other for other in others if other is not table and other is not rated.test]
     if "item" in keys:
         rated.items = side_in(rest, "item", table, keys["item"])
@@ -139,13 +144,26 @@ def _numbers(table: Table, column: str) -> bool:
 
 def _asked(table: Table, keys: dict[str, str], others: Sequence[Table]) -> Table | None:
     """The table with pairs to predict."""
-    needed = {keys[key] for key in ("user", "item", "pair") if key in keys}
     if not table.header:
         return None
-    found = [other for other in others if other is not table and other.header and needed <= set(other.columns)]
+    found = [other for other in others if other is not table and other.header and _pairs(keys) <= set(other.columns)]
     lacking = [other for other in found if keys["rating"] not in other.columns]
     said = [other for other in found if other.said_test]
     return next(iter([*[t for t in lacking if t.said_test], *lacking, *said]), None)
+
+
+def _pairs(keys: dict[str, str]) -> set[str]:
+    """The columns that name a pair."""
+    return {keys[key] for key in ("user", "item", "pair") if key in keys}
+
+
+def _asked_otherwise(others: Sequence[Table]) -> tuple[Table | None, dict[str, str]]:
+    """The test table with names of its own for users and items."""
+    for table in others:
+        user, item = (next(filter(called.search, table.columns), None) for called in (USER, ITEM))
+        if table.said_test and table.header and user is not None and item is not None:
+            return table, {"user": user, "item": item}
+    return None, {}
 
 
 def _published(table: Table, others: Sequence[Table]) -> tuple[str, int] | None:

@@ -31,17 +31,20 @@ def _data(rated: Rated, sample: Sample | None) -> Part:
     header = "" if rated.table.header else "; no header, so columns are numbers"
     part.add("table", rated.table.name, f"{len(rated.table.rows):,} rows{header}", guess=not rated.table.header)
     if rated.pair is not None:
-        part.add(
-            "pair", {"pattern": rated.pair, "column": rated.column("pair")}, "user and item in one column", guess=True
-        )
+        alone = rated.keys["pair"] == rated.own_ids and rated.test is not None
+        said = rated.pair if alone else {"pattern": rated.pair, "column": rated.column("pair")}
+        part.add("pair", said, f"user and item in column {rated.keys['pair']}", guess=True)
     for key in ("user", "item", "rating", "timestamp"):
         if key in rated.keys:
             shown = ", ".join(rated.table.rows[rated.keys[key]].head(3))
             part.add(key, rated.column(key), shown, guess=not rated.sure)
     if rated.test is not None:
         part.add("test", rated.test.name, f"{len(rated.test.rows):,} rows to predict")
-        if rated.own_ids is not None and rated.own_ids not in rated.keys.values():
-            part.add("id", rated.own_ids, "what names a row of the sample")
+        if rated.test_columns:
+            part.add("test_columns", rated.test_columns, "called otherwise there")
+    keys = [column for key, column in rated.keys.items() if key != "pair"]
+    if rated.test is not None and rated.own_ids is not None and rated.own_ids not in keys:
+        part.add("id", rated.own_ids, "what names a row of the sample")
     return part
 
 

@@ -20,7 +20,7 @@ def sides_of_table(files: Files, tables: Sequence[Table], sample: Sample | None)
     test = test_table_of(train, tables, sample)
     column = _id_of(train, patterns, sample, test)
     pattern = next((p for p in patterns if p.column == column), patterns[0])
-    sides = Sides(column, pattern.text, [], train, used={column, *(p.column for p in patterns)})
+    sides = Sides(column, pattern.files, [], train, used={column, *(p.column for p in patterns)})
     sides.paths = _paths(files, pattern)
     sides.why = f"names {pattern.share:.0%} of the files that were looked for"
     sides.sure = pattern.share > 0.9
@@ -103,7 +103,7 @@ def _name_test(sides: Sides, files: Files, pattern: Pattern, sample: Sample | No
     if sample is not None:
         found = patterns_of(sample.table, files, True, [sample.id])
         if found:
-            sides.test, sides.why_test = found[0].named(sample.id, sides.id).text, "filled from the sample's ids"
+            sides.test, sides.why_test = found[0].named(sample.id, sides.id).files, "filled from the sample's ids"
             if sample.id != sides.id:
                 sides.id_in_sample = sample.id
             return
@@ -122,7 +122,7 @@ def _by_test_table(sides: Sides, files: Files, pattern: Pattern, sample: Sample 
         sides.doubts.append(f"{test.name} has no column {sides.id!r}")
         return False
     alike = [each for each in found if each.column == pattern.column]
-    sides.test, sides.test_table = (alike or found)[0].text, test
+    sides.test, sides.test_table = (alike or found)[0].files, test
     sides.why_test = f"filled from {test.name}"
     if sample is not None and sample.id != sides.id:
         sides.id_in_sample = sample.id

@@ -11,10 +11,10 @@ class Sides:
     """`table` is None where labels are in names or folders; `label` are then the keys of the target."""
 
     id: str
-    images: str
+    images: str | list[str]
     paths: Sequence[str]  # some training images
     table: Table | None = None
-    test: str | None = None
+    test: str | list[str] | None = None
     test_table: Table | None = None
     id_in_sample: str | None = None
     label: dict[str, object] = field(default_factory=dict)

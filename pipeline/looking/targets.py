@@ -14,10 +14,12 @@ from pipeline.looking.sample import Sample
 from pipeline.looking.tables import Table
 from pipeline.looking.values import NAMES_CLASS, is_mark, values_of
 
-CALLED_LABEL = re.compile(r"^(label|labels|target|targets|class|classes|category|tags?|y|answer|diagnosis)$", re.I)
+CALLED_LABEL = re.compile(
+    r"^(labels?|targets?|class|classes|category|tags?|y|answer|diagnosis|(class|category|label|species)_?id)$", re.I
+)
 NEVER = re.compile(
     r"path|file|url|date|time|width|height|fold|split|license|rights|source|author|user|bbox|box|_x$|_y$|^unnamed|"
-    r"description|patient|subject|location|site|seq|frame|orientation|latitude|longitude|height|camera",
+    r"description|annotation|institution|region|patient|subject|location|site|seq|frame|orientation|latitude|longitude|height|camera",
     re.I,
 )
 
@@ -145,8 +147,9 @@ def _fit(train: Table, column: str, asked: str, cells: pd.Series, test: Table | 
     score += 2.0 * bool(parts & classes)
     if len(classes) < 2:
         score -= 8
-    if len(classes) == len(found) and pd.to_numeric(found, errors="coerce").isna().any():
-        score -= 6
+    numbers = pd.to_numeric(found, errors="coerce").notna().all()
+    if len(classes) == len(found) and (not numbers or re.search(r"id$", column, re.I)):
+        score -= 6  # each has its own: it names rows
     return score
 
 
