@@ -18,9 +18,8 @@ from pipeline.looking.targets import asked_of
 HOLDOUT = 0.2
 
 
-def image_draft(head: Head, files: Files, tables: list[Table], sample: Sample | None) -> Draft:
+def image_draft(head: Head, files: Files, others: list[Table], sample: Sample | None) -> Draft:
     """Everything that a file says of images. Raises RequestError where no label can be found."""
-    others = [table for table in tables if sample is None or table is not sample.table]
     sides = sides_of_table(files, others, sample)
     if sides is None:
         sides = sides_of_folders(files, sample, [table for table in others if table.said_test])
@@ -78,6 +77,8 @@ def _data(sides: Sides, sample: Sample | None, others: list[Table]) -> Part:
     part = Part("[data]")
     if sides.table is not None:
         part.add("table", sides.table.name, f"{len(sides.table.rows):,} rows; {sides.why}", guess=not sides.sure)
+        if sides.table.long is not None:
+            part.add("long", sides.table.long, "a row for each image and name")
         part.add("id", sides.id, "a row's name" + ("" if sample is None else ", as in the sample"))
     elif sides.test is not None and sides.id != "id":
         part.add("id", sides.id, "the sample's column of ids")
@@ -159,7 +160,9 @@ def _submission(sides: Sides, sample: Sample | None, asked: Asked) -> Part:
     if sample is None or sides.test is None:
         return part
     part.add("sample", sample.table.name, f"asks for {len(sample.ids):,} rows of {tops(sample.asked)}")
-    if sides.id_in_sample is not None:
+    if sample.long is not None:
+        part.add("long", sample.long.said(), "a row for each id and name")
+    if sides.id_in_sample is not None and (sample.long is None or sample.long.row is None):
         part.add("id", sides.id_in_sample, "the sample's column of ids")
     if asked.columns:
         part.add("columns", asked.columns, asked.why, guess=not asked.sure)

@@ -40,7 +40,7 @@ class Rated:
 
 def rated_in(tables: Sequence[Table], sample: Sample | None) -> Rated | None:
     """The table of ratings with what lies beside it; None where there is none."""
-    others = [table for table in tables if sample is None or table.name != sample.table.name]
+    others = list(tables)
     found = [(table, keys) for table in others if (keys := _keys(table)) is not None]
     if not found:
         return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from pipeline.looking.long import Long
 from pipeline.looking.tables import Table
 from pipeline.looking.values import looks_listed
 
@@ -14,10 +15,11 @@ ID = re.compile(r"(^|[_ ])(id|ids|image|img|file|filename|name|row)s?($|[_ ])|id
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample with its column of ids; `asked` are the others."""
+    """A sample with its column of ids; `asked` are the others. Of rows of ids and names it is what they amount to."""
 
     table: Table
     id: str
+    long: Long | None = None
 
     @classmethod
     def of(cls, table: Table, known: set[str], columns: set[str]) -> "Sample":

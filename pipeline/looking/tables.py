@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -23,6 +24,7 @@ class Table:
     name: str
     rows: pd.DataFrame
     header: bool = True
+    long: dict[str, Any] | None = None  # how its rows of ids and names were taken apart, as the file says it
 
     @property
     def columns(self) -> list[str]:

@@ -60,10 +60,8 @@ def _by_name(train: Table, said: list[str], sample: Sample, others: list[str]) -
         values = values_of(column, cells[column], sample.cells(column) if len(sample.cells(column)) else None)
         answers.append(Answer.of(target_name(column), column, values, len(train.rows)))
     if len(answers) > 1:
-        found = Asked(answers, "number" if answers[0].kind == "regression" else "label", others=others)
-        found.columns = {column: answer.name for column, answer in zip(said, answers, strict=True)}
-        found.why = "called as columns of the table"
-        return found
+        # Columns that are called as those of the table fill themselves.
+        return Asked(answers, "number" if answers[0].kind == "regression" else "label", others=others)
     return labels_asked(answers[0], said[0], sample, others)
 
 
