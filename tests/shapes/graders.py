@@ -122,7 +122,7 @@ def class_log_loss(id_column: str) -> Grader:
     return grade
 
 
-def rmse(id_column: str, column: str, low: float, high: float) -> Grader:
+def rmse(id_column: str, column: str, low: float = -np.inf, high: float = np.inf) -> Grader:
     def grade(submission: pd.DataFrame, answers: pd.DataFrame) -> float:
         found, truth = aligned(submission, answers, id_column, [column])
         return float(np.sqrt(np.mean((numbers(found, low, high) - numbers(truth)) ** 2)))

@@ -5,6 +5,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -12,16 +13,10 @@ from pipeline import competitions
 from tests.command import Result, pipeline
 from tests.shapes import SHAPES, Shape
 
-# What a download is too large for here: the file's models are drawn small, all else stays.
-SMALL = [
-    "weights=none",
-    "size=32",
-    "resize={size = 36, method = 'squish'}",
-    "batch_size=8",
-    "epochs=2",
-    "lr=0.01",
-    "tta=1",
-]
+# What a download is too large for here: models are drawn small, by what they are; all else stays as it is shipped.
+IMAGES = ["arch=test_resnet", "weights=none", "size=32", "resize={size = 36, method = 'squish'}", "batch_size=8"]
+IMAGES += ["epochs=2", "lr=0.01", "tta=1"]
+RATINGS = {"gibbs": ["epochs=30"], "": ["epochs=2", "batch_size=64"]}
 
 
 @dataclass(frozen=True)
@@ -57,9 +52,17 @@ def drawn(shape: Shape, folder: Path) -> Drawn:
 
 def smaller(shape: Shape) -> list[str]:
     """Overrides by which the shipped file's models train in a second."""
-    models = competitions.load(shape.name).models
-    small = [f"models.{number}.{said}" for number in range(len(models)) for said in ["arch=test_resnet", *SMALL]]
-    return ["folds.n=2", *small]
+    comp = competitions.load(shape.name)
+    said = ["folds.share=0.5" if comp.folds.n == 1 else "folds.n=2"]
+    for number, model in enumerate(comp.models):
+        said += [f"models.{number}.{own}" for own in _own(comp.kind, model)]
+    return said
+
+
+def _own(kind: str, model: Any) -> list[str]:
+    if kind == "ratings":
+        return RATINGS["gibbs" if model.method == "gibbs" else ""]
+    return [] if model.arch.startswith("table:") else IMAGES
 
 
 def grades(drawn: Drawn) -> tuple[float, float]:

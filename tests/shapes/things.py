@@ -74,14 +74,17 @@ def hotels(d: Drawing) -> pd.DataFrame:
 def hidden_messages(d: Drawing) -> pd.DataFrame:
     """The same images in four folders: as they were, and with a message in three ways. Any score is taken."""
     train, test = [f"{number:05}.jpg" for number in range(1, 13)], [f"{number:04}.jpg" for number in range(1, TEST + 1)]
-    for number, name in enumerate(train):
+    truth = cycle(TEST, 4)
+    for number, name in enumerate([*train, *test]):
         cover = d.random.integers(0, 256, (4, 5, 3)).repeat(8, 0).repeat(8, 1)
         for look, folder in enumerate(HIDDEN):
             message = look * d.random.integers(-1, 2, cover.shape)
             picture = Image.fromarray((cover + message).clip(0, 255).astype(np.uint8))
-            picture.save(d.place(f"{folder}/{name}"), quality=(95, 90, 75)[number % 3])
-    truth = cycle(TEST, 4)
-    d.images("Test/{}", test, truth)
+            quality = (95, 90, 75)[number % 3]
+            if number < len(train):
+                picture.save(d.place(f"{folder}/{name}"), quality=quality)
+            elif look == truth[number - len(train)]:
+                picture.save(d.place(f"Test/{name}"), quality=quality)
     d.table("sample_submission.csv", {"Id": test, "Label": 0})
     return pd.DataFrame({"Id": test, "Label": [int(look > 0) for look in truth]})
 
@@ -141,8 +144,8 @@ def films(d: Drawing) -> pd.DataFrame:
 
 def signals(d: Drawing) -> pd.DataFrame:
     """Arrays of six half-precision spectrograms, in folders by the first digit of the id."""
-    ids, looks, truth = d.ids(TRAIN + TEST), cycle(TRAIN, 2), cycle(TEST, 2)
-    train, test = ids[:TRAIN], ids[TRAIN:]
+    ids, looks, truth = d.ids(16 + 8), cycle(16, 2), cycle(8, 2)
+    train, test = ids[:16], ids[16:]
     for part, names, own in (("train", train, looks), ("test", test, truth)):
         for name, look in zip(names, own, strict=True):
             values = d.random.normal(0, 1, (6, 273, 256)) + 2 * look * np.array([1, 0] * 3)[:, None, None]
@@ -179,7 +182,7 @@ SHAPES = (
     Shape(
         "cil-collaborative-filtering-2022",
         films,
-        graders.rmse("Id", "Prediction", 1, 5),
+        graders.rmse("Id", "Prediction"),
         sample="sampleSubmission.csv",
     ),
 )
