@@ -112,6 +112,8 @@ def table_in(raw: Path, names: list[str], columns: dict[str, list[str]]) -> tupl
         ([f"{side}/{row}.png" for row in ROWS for side in ("a_masks", "photos")], "photos/{id}.png"),
         ([f"{form}/{row}.{form}" for row in ROWS for form in ("jpg", "tif")], "jpg/{id}.jpg"),
         ([f"train/{row[2]}/{row}.npy.png" for row in ROWS], "train/{id[2]}/{id}.npy.png"),
+        ([f"jpg{'-more' * (k % 2)}/{row}.jpg" for k, row in enumerate(ROWS)], "jpg*/{id}.jpg"),
+        ([f"train/{k % 3}0/{k % 2}1/{row}.jpg" for k, row in enumerate(ROWS)], "train/*/*/{id}.jpg"),
         ([f"both/{row}.{form}" for row in ROWS for form in ("jpg", "tif")], "both/{id}.jpg"),
     ],
 )

@@ -67,6 +67,11 @@ class Files:
         """Images by the folder that they lie in."""
         return _grouped((folder_of(path), path) for path in self.images)
 
+    @cached_property
+    def folders_by_name(self) -> dict[str, list[str]]:
+        """Folders that hold images, by their own name."""
+        return _grouped((folder.rpartition("/")[2], folder) for folder in self.by_folder if folder)
+
 
 def folder_of(path: str) -> str:
     """The folder of a path; empty at the top."""

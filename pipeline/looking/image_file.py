@@ -27,7 +27,7 @@ def image_draft(head: Head, files: Files, others: list[Table], sample: Sample | 
     else:
         asked = _of_table(sides, others, sample)
     pictures = pictures_in(files.raw, sides.paths)
-    groups = [] if sides.table is None else groups_in(sides.table, sides.id, _taken(asked), others)
+    groups = [] if sides.table is None else groups_in(sides.table, sides.id, {*_taken(asked), sides.case or ""}, others)
     parts = [_top(head, asked), head.source(), _data(sides, sample, others)]
     parts += [_target(answer) for answer in asked.answers]
     parts += [_folds(sides, groups), _model(pictures), _submission(sides, sample, asked)]
@@ -80,6 +80,8 @@ def _data(sides: Sides, sample: Sample | None, others: list[Table]) -> Part:
         if sides.table.long is not None:
             part.add("long", sides.table.long, "a row for each image and name")
         part.add("id", sides.id, "a row's name" + ("" if sample is None else ", as in the sample"))
+        if sides.case is not None:
+            part.add("case", sides.case, "several images have one answer: those of one cell")
     elif sides.test is not None and sides.id != "id":
         part.add("id", sides.id, "the sample's column of ids")
     part.add("images", sides.images, _said_images(sides.images))

@@ -2,13 +2,14 @@
 
 import itertools
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from pipeline.looking.files import Files, ending_of, folder_of
+from pipeline.looking.opened import opened
 from pipeline.looking.tables import SAYS_TEST, Table
 
 TRIED, FIRST = 200, 25  # rows whose files are looked up; those that show whether a column names files at all
@@ -28,6 +29,7 @@ class Pattern:
     text: str
     share: float
     beside: tuple[str, ...] = ()  # patterns of further files of the same image
+    of_folder: bool = False  # whose files are the images of one row
 
     @property
     def files(self) -> str | list[str]:
@@ -76,7 +78,7 @@ def tried(rows: pd.DataFrame) -> pd.DataFrame:
 def _best(rows: pd.DataFrame, column: str, files: Files, test: bool) -> Pattern | None:
     if not _usable(column):
         return None
-    for look in (_exact, _partly):
+    for look in (_exact, _partly, _inside):
         if not any(look(cell, files) for cell in rows[column].head(FIRST)):
             continue
         counted: Counter[str] = Counter()
@@ -84,14 +86,14 @@ def _best(rows: pd.DataFrame, column: str, files: Files, test: bool) -> Pattern 
             cells = {str(name): str(cell) for name, cell in row.items()}
             paths = look(cells[column], files)
             counted.update({text for path in paths[:FOLDERS_TRIED] for text in _texts(path, cells, column)})
-        counted = _open_endings(counted, len(rows))
+        counted = opened(counted, len(rows))
         best = min(
             (Pattern(column, text, count / len(rows)) for text, count in counted.items()),
             key=lambda pattern: _order(pattern, test),
             default=None,
         )
         if best is not None and best.share >= NAMED:
-            return _with_files_beside(best, counted) if look is _partly else best
+            return _with_files_beside(best, counted) if look is _partly else replace(best, of_folder=look is _inside)
     return None
 
 
@@ -138,6 +140,11 @@ def _partly(cell: str, files: Files) -> list[str]:
     return files.by_part.get(cell, []) if len(cell) > 1 or cell.isdigit() else []
 
 
+def _inside(cell: str, files: Files) -> list[str]:
+    """Folders that are called as a cell, and hold images."""
+    return files.folders_by_name.get(cell, [])
+
+
 def _texts(path: str, row: dict[str, str], column: str) -> Iterator[str]:
     """Patterns that a file's path may be filled from, in the fields of its row."""
     cell = row[column]
@@ -155,16 +162,6 @@ def _texts(path: str, row: dict[str, str], column: str) -> Iterator[str]:
         yield "/".join([*chosen, folders[-1]]) + f"{{{column}}}" + tail
 
 
-def _open_endings(counted: Counter[str], rows: int) -> Counter[str]:
-    """With `.*` in place of endings for patterns that differ in those alone, where no one of them fits all rows."""
-    alike: dict[str, list[int]] = defaultdict(list)
-    for text, count in counted.items():
-        ending = ending_of(f"x{text.rpartition('}')[2]}")
-        if ending:
-            alike[f"{text.removesuffix(ending)}.*"].append(count)
-    return Counter(counted | {text: sum(each) for text, each in alike.items() if max(each) < sum(each) <= rows})
-
-
 def _order(pattern: Pattern, test: bool) -> tuple[object, ...]:
     """What is likelier meant comes first: more rows, the right side of the split, pictures, few fields."""
     literal = re.sub(r"\{[^{}]*\}", "", pattern.text)
@@ -178,6 +175,7 @@ def _order(pattern: Pattern, test: bool) -> tuple[object, ...]:
         wrong_side,
         bool(NO_PICTURES.search(literal)),
         -pattern.share,
+        "*" in folder_of(pattern.text),
         changed,
         len(pattern.fields),
         bool(ending) and ending.lower() not in (*PLAIN, ".*"),

@@ -21,6 +21,7 @@ def sides_of_table(files: Files, tables: Sequence[Table], sample: Sample | None)
     column = _id_of(train, patterns, sample, test)
     pattern = next((p for p in patterns if p.column == column), patterns[0])
     sides = Sides(column, pattern.files, [], train, used={column, *(p.column for p in patterns)})
+    sides.case = _case_of(train, pattern, sample)
     sides.paths = _paths(files, pattern)
     sides.why = f"names {pattern.share:.0%} of the files that were looked for"
     sides.sure = pattern.share > 0.9
@@ -53,6 +54,8 @@ def _may_train(table: Table, pattern: Pattern, sample: Sample | None) -> bool:
         return False
     if sample is not None and set(table.rows[pattern.column].head(200)) <= set(sample.ids):
         return False
+    if pattern.of_folder and (sample is None or sample.id != pattern.column):
+        return False  # names of classes, as those of folders are
     return len(table.columns) > len(set(pattern.fields))
 
 
@@ -90,6 +93,15 @@ def _id_of(train: Table, patterns: Sequence[Pattern], sample: Sample | None, tes
     return named
 
 
+def _case_of(train: Table, pattern: Pattern, sample: Sample | None) -> str | None:
+    """The column of what several images have one answer for: the sample's ids, which repeat, or names of folders."""
+    if pattern.of_folder:
+        return pattern.column
+    if sample is not None and sample.id in train.columns and train.rows[sample.id].duplicated().any():
+        return sample.id
+    return None
+
+
 def _paths(files: Files, pattern: Pattern) -> list[str]:
     inside = [path for path in files.images if path.startswith(f"{pattern.folder}/") or not pattern.folder]
     return inside or files.images
@@ -104,7 +116,7 @@ def _name_test(sides: Sides, files: Files, pattern: Pattern, sample: Sample | No
         found = patterns_of(sample.table, files, True, [sample.id])
         if found:
             sides.test, sides.why_test = found[0].named(sample.id, sides.id).files, "filled from the sample's ids"
-            if sample.id != sides.id:
+            if sample.id not in (sides.id, sides.case):
                 sides.id_in_sample = sample.id
             return
     if test is not None and _by_test_table(sides, files, pattern, sample, test):
@@ -124,6 +136,6 @@ def _by_test_table(sides: Sides, files: Files, pattern: Pattern, sample: Sample 
     alike = [each for each in found if each.column == pattern.column]
     sides.test, sides.test_table = (alike or found)[0].files, test
     sides.why_test = f"filled from {test.name}"
-    if sample is not None and sample.id != sides.id:
+    if sample is not None and sample.id not in (sides.id, sides.case):
         sides.id_in_sample = sample.id
     return True

@@ -17,6 +17,7 @@ class Sides:
     test: str | list[str] | None = None
     test_table: Table | None = None
     id_in_sample: str | None = None
+    case: str | None = None
     label: dict[str, object] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     valid: str | None = None
