@@ -63,6 +63,7 @@ def patterns_of(table: Table, files: Files, test: bool, among: Sequence[str] = (
         best = _best(rows, column, files, test)
         if best is not None:
             found.append(best)
+    found = [pattern for pattern in found if not pattern.of_folder] or found  # folders of classes name no rows
     # Of 400 files 0.png, 1.png, ... a column of five classes names five: it is no column of files.
     counts = {pattern.column: rows[pattern.column].nunique() for pattern in found}
     found = [pattern for pattern in found if 2 * counts[pattern.column] > max(counts.values())]
