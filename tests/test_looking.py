@@ -113,6 +113,8 @@ def table_in(raw: Path, names: list[str], columns: dict[str, list[str]]) -> tupl
         ([f"{form}/{row}.{form}" for row in ROWS for form in ("jpg", "tif")], "jpg/{id}.jpg"),
         ([f"train/{row[2]}/{row}.npy.png" for row in ROWS], "train/{id[2]}/{id}.npy.png"),
         ([f"jpg{'-more' * (k % 2)}/{row}.jpg" for k, row in enumerate(ROWS)], "jpg*/{id}.jpg"),
+        ([f"a{'-b' * (k % 2)}/a{'-b' * (k % 2)}/{row}.jpg" for k, row in enumerate(ROWS)], "*/*/{id}.jpg"),
+        ([f"jpg{'-b' * (k % 2)}.tar/jpg{'-b' * (k % 2)}/{row}.jpg" for k, row in enumerate(ROWS)], "jpg*/jpg*/{id}.jpg"),
         ([f"train/{k % 3}0/{k % 2}1/{row}.jpg" for k, row in enumerate(ROWS)], "train/*/*/{id}.jpg"),
         ([f"both/{row}.{form}" for row in ROWS for form in ("jpg", "tif")], "both/{id}.jpg"),
     ],

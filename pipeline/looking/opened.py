@@ -17,7 +17,7 @@ def opened(counted: Counter[str], rows: int) -> Counter[str]:
     found = counted | _endings(counted, rows)
     for _ in range(DEPTH):
         found = found | _folders(found, rows)
-    return Counter(found)
+    return Counter(found | _all_folders(found, rows))
 
 
 def _endings(counted: Counter[str], rows: int) -> Counter[str]:
@@ -40,6 +40,22 @@ def _folders(counted: Counter[str], rows: int) -> Counter[str]:
     for (before, behind), folders in alike.items():
         if len(folders) > 1 and max(folders.values()) < sum(folders.values()) <= rows:
             found[f"{before}{_shared(list(folders))}*{behind}"] = sum(folders.values())
+    return found
+
+
+def _all_folders(counted: Counter[str], rows: int) -> Counter[str]:
+    """With `*` in all folders that differ, as in `test.tar/test/` and `test-more.tar/test-more/`."""
+    alike: dict[tuple[int, str], dict[str, int]] = defaultdict(dict)
+    for text, count in counted.items():
+        *folders, name = text.split("/")
+        if not {"{", "*"} & set("".join(folders)):
+            alike[len(folders), name][text] = count
+    found: Counter[str] = Counter()
+    for texts in alike.values():
+        if len(texts) > 1 and max(texts.values()) < sum(texts.values()) <= rows:
+            ways = zip(*(text.split("/") for text in texts), strict=True)
+            merged = [names[0] if len(set(names)) == 1 else f"{_shared(list(names))}*" for names in ways]
+            found["/".join(merged)] = sum(texts.values())
     return found
 
 
