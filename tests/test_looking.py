@@ -10,6 +10,7 @@ from PIL import Image
 
 from pipeline.looking.files import Files
 from pipeline.looking.forms import classes_in
+from pipeline.looking.groups import features_in, groups_in
 from pipeline.looking.lines import Line, Part, file_text, guesses_in, toml
 from pipeline.looking.patterns import patterns_of
 from pipeline.looking.pictures import Pictures, pictures_in, sizes_for
@@ -114,7 +115,7 @@ def table_in(raw: Path, names: list[str], columns: dict[str, list[str]]) -> tupl
         ([f"train/{row[2]}/{row}.npy.png" for row in ROWS], "train/{id[2]}/{id}.npy.png"),
         ([f"jpg{'-more' * (k % 2)}/{row}.jpg" for k, row in enumerate(ROWS)], "jpg*/{id}.jpg"),
         ([f"a{'-b' * (k % 2)}/a{'-b' * (k % 2)}/{row}.jpg" for k, row in enumerate(ROWS)], "*/*/{id}.jpg"),
-        ([f"jpg{'-b' * (k % 2)}.tar/jpg{'-b' * (k % 2)}/{row}.jpg" for k, row in enumerate(ROWS)], "jpg*/jpg*/{id}.jpg"),
+        ([f"jpg{'-b' * (k % 2)}.tar/jpg{'b' * (k % 2)}/{row}.jpg" for k, row in enumerate(ROWS)], "jpg*/jpg*/{id}.jpg"),
         ([f"train/{k % 3}0/{k % 2}1/{row}.jpg" for k, row in enumerate(ROWS)], "train/*/*/{id}.jpg"),
         ([f"both/{row}.{form}" for row in ROWS for form in ("jpg", "tif")], "both/{id}.jpg"),
     ],
@@ -156,6 +157,29 @@ def test_tables_that_cannot_be_read_are_told_and_a_file_an_image_is_no_table(tmp
     found = sample_of(Files.of(tmp_path), tables)
     assert found is not None
     assert found.name == "sampleSubmission.csv"
+
+
+def test_groups_are_columns_of_such_names_whose_values_repeat_and_features_what_both_tables_have():
+    count = 40
+    columns = {
+        "id": [str(k) for k in range(count)],
+        "patient_id": [f"p{k // 2}" for k in range(count)],
+        "study_id": [f"s{k}" for k in range(count)],  # each its own
+        "subject_focus": [str(k % 2) for k in range(count)],  # yes or no
+        "camera": [f"c{k % 8}" for k in range(count)],
+        "location": ["here"] * 30 + [f"l{k}" for k in range(10)],  # one is too large
+        "sex": ["f", "m"] * 20,
+        "label": ["x", "y"] * 20,
+        **{f"margin{k}": [str(k * n) for n in range(count)] for k in (1, 2, 3)},
+    }
+    train = Table("train.csv", pd.DataFrame(columns))
+    found = groups_in(train, "id", {"label"}, [])
+    assert [(group.column, group.groups, group.strong) for group in found] == [
+        ("patient_id", 20, True), ("camera", 8, False), ("location", 11, False),
+    ]  # fmt: skip
+    test = Table("test.csv", pd.DataFrame(columns).drop(columns="label"))
+    assert features_in(train, test, {"id", "label", "camera"}) == ["subject_focus", "location", "sex", "margin*"]
+    assert features_in(train, None, set()) == []
 
 
 @pytest.mark.parametrize(
@@ -215,3 +239,11 @@ def test_lines_are_marked_where_they_are_guesses_and_long_ones_below_their_comme
 
 def test_a_line_by_itself():
     assert Line("a", 1).text(3) == "a   = 1"
+
+
+def test_a_possibility_of_several_lines_is_a_comment_in_all_of_them():
+    part = Part("[data]")
+    part.add("features", [f"column {k}" for k in range(30)], "or these", off=True)
+    text = file_text([], [part])
+    assert tomllib.loads(text) == {"data": {}}
+    assert text.count("# ") == len(text.splitlines()) - 2

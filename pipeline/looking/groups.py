@@ -1,6 +1,7 @@
-"""Columns whose rows should stay together in folds: patients, places, series."""
+"""Columns beside labels: those whose rows stay together in folds (patients, places, series), and features."""
 
 import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,8 @@ WEAK = re.compile(
     r"field|plot|series|center|centre|batch|event|observer|source|group|experiment|family_?id|house|station",
     re.I,
 )
-FOLDS = 5
+NO_FEATURE = re.compile(r"id$|path|file|url|width|height|license|rights", re.I)
+FOLDS, NUMBERED = 5, 2
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,18 @@ def groups_in(train: Table, id_column: str, taken: Collection[str], others: Sequ
             known = {*train.columns, *taken, id_column}
             found += [_group(table, column, table.name) for column in table.columns if column not in known]
     return sorted((group for group in found if group is not None), key=lambda group: not group.strong)
+
+
+def features_in(train: Table, test: Table | None, taken: Collection[str]) -> list[str]:
+    """Columns that both tables have beside ids and labels: what is known of a test image but its pixels.
+
+    Of numbered ones (margin1, margin2, ...) the pattern.
+    """
+    held = [] if test is None else [c for c in train.columns if c in test.columns and c not in taken]
+    varied = [column for column in held if train.rows[column].nunique() > 1 and not NO_FEATURE.search(column)]
+    stems = Counter(column.rstrip("0123456789") for column in varied)
+    names = [stem if stems[stem := column.rstrip("0123456789")] <= NUMBERED else f"{stem}*" for column in varied]
+    return list(dict.fromkeys(c if "*" not in n else n for c, n in zip(varied, names, strict=True)))
 
 
 def _group(table: Table, column: str, name: str | None) -> Group | None:

@@ -1,69 +1,31 @@
 """The file of an image competition: what was found, as lines with a comment beside each."""
 
-from pipeline.looking.answers import Answer, Asked, target_name
+from collections.abc import Sequence
+
+from pipeline.looking.answers import Answer, Asked
 from pipeline.looking.draft import Draft, Head, tops
 from pipeline.looking.files import Files
-from pipeline.looking.folders import sides_of_folders
-from pipeline.looking.forms import classes_in, labels_asked, probabilities_asked
-from pipeline.looking.groups import FOLDS, Group, groups_in
+from pipeline.looking.groups import FOLDS, Group
+from pipeline.looking.images import Images, images_in
 from pipeline.looking.lines import Part
 from pipeline.looking.metric import metric_of
-from pipeline.looking.pictures import ARCH, Pictures, pictures_in, sizes_for
-from pipeline.looking.rows import sides_of_table, test_table_of
+from pipeline.looking.pictures import ARCH, Pictures, sizes_for
 from pipeline.looking.sample import Sample
 from pipeline.looking.sides import Sides
 from pipeline.looking.tables import Table
-from pipeline.looking.targets import asked_of
 
 HOLDOUT = 0.2
 
 
 def image_draft(head: Head, files: Files, others: list[Table], sample: Sample | None) -> Draft:
     """Everything that a file says of images. Raises RequestError where no label can be found."""
-    sides = sides_of_table(files, others, sample)
-    if sides is None:
-        sides = sides_of_folders(files, sample, [table for table in others if table.said_test])
-        asked = _of_names(sides, sample)
-    else:
-        asked = _of_table(sides, others, sample)
-    pictures = pictures_in(files.raw, sides.paths)
-    groups = [] if sides.table is None else groups_in(sides.table, sides.id, {*_taken(asked), sides.case or ""}, others)
-    parts = [_top(head, asked), head.source(), _data(sides, sample, others)]
+    seen = images_in(files, others, sample)
+    sides, asked = seen.sides, seen.asked
+    parts = [_top(head, asked), head.source(), _data(seen, sample)]
     parts += [_target(answer) for answer in asked.answers]
-    parts += [_folds(sides, groups), _model(pictures), _submission(sides, sample, asked)]
+    parts += [_folds(sides, seen.groups), _model(seen.pictures), _submission(sides, sample, asked)]
     _say_others(parts, asked)
     return Draft(parts, _found(sides, asked, files), [*sides.doubts, *asked.doubts])
-
-
-def _of_table(sides: Sides, others: list[Table], sample: Sample | None) -> Asked:
-    assert sides.table is not None
-    test = sides.test_table or test_table_of(sides.table, others, sample)
-    return asked_of(sides.table, sorted(sides.used), sample, test)
-
-
-def _of_names(sides: Sides, sample: Sample | None) -> Asked:
-    """The label of folders or names, and what the sample asks of it."""
-    asked = [] if sample is None else sample.asked
-    columns = classes_in(asked, sides.classes)
-    name = asked[0] if len(asked) == 1 else "label"
-    kind = "binary" if len(sides.classes) == 2 else "category"
-    answer = Answer(
-        target_name(name), kind, sides.label, sides.why, sides.classes, sure=sides.sure, rows=len(sides.paths)
-    )
-    if columns is not None:
-        return probabilities_asked(answer, columns)
-    if sample is not None and len(asked) == 1:
-        return labels_asked(answer, asked[0], sample, [])
-    return Asked([answer])
-
-
-def _taken(asked: Asked) -> set[str]:
-    """Columns that are labels."""
-    found: set[str] = set()
-    for answer in asked.answers:
-        column = answer.where.get("column", answer.name)
-        found |= set(column) if isinstance(column, list) else {str(column)}
-    return found
 
 
 def _top(head: Head, asked: Asked) -> Part:
@@ -73,8 +35,8 @@ def _top(head: Head, asked: Asked) -> Part:
     return part
 
 
-def _data(sides: Sides, sample: Sample | None, others: list[Table]) -> Part:
-    part = Part("[data]")
+def _data(seen: Images, sample: Sample | None) -> Part:
+    part, sides = Part("[data]"), seen.sides
     if sides.table is not None:
         part.add("table", sides.table.name, f"{len(sides.table.rows):,} rows; {sides.why}", guess=not sides.sure)
         if sides.table.long is not None:
@@ -91,6 +53,8 @@ def _data(sides: Sides, sample: Sample | None, others: list[Table]) -> Part:
             part.add("test_table", sides.test_table.name, "a row for each test image")
     else:
         part.add("holdout", HOLDOUT, "no test images were found: a share of train, held back", guess=sample is not None)
+    if seen.features:
+        part.add("features", seen.features, "columns of both tables, for models with features = true", off=True)
     return part
 
 
@@ -122,7 +86,7 @@ def _say_others(parts: list[Part], asked: Asked) -> None:
         last.note = f"columns that the test set lacks, and that may be targets too: {names}"
 
 
-def _folds(sides: Sides, groups: list[Group]) -> Part:
+def _folds(sides: Sides, groups: Sequence[Group]) -> Part:
     part = Part("[folds]")
     if sides.valid is not None:
         part.add("n", 1)

@@ -20,11 +20,12 @@ class Line:
     off: bool = False
 
     def text(self, width: int) -> str:
-        said = f"{'# ' if self.off else ''}{_key(self.key):<{width - (2 if self.off else 0)}} = {toml(self.value)}"
-        mark = "? " if self.guess else ""
-        if not self.why and not mark:
+        mark = "# " if self.off else ""
+        value = toml(self.value).replace("\n", "\n# ") if self.off else toml(self.value)
+        said = f"{mark}{_key(self.key):<{width - len(mark)}} = {value}"
+        if not self.why and not self.guess:
             return said
-        comment = f"# {mark}{self.why}".rstrip()
+        comment = f"# {'? ' if self.guess else ''}{self.why}".rstrip()
         if "\n" not in said and max(len(said), COMMENT) + 1 + len(comment) <= WIDTH:
             return f"{said:<{COMMENT}} {comment}"
         return f"{comment}\n{said}"

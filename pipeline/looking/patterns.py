@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -18,6 +18,7 @@ NO_PICTURES = re.compile(r"mask|annot|segment|depth|thumb|overlay|heatmap|ground
 PLAIN = (".jpg", ".jpeg", ".png")  # of the same picture in several formats, those that are read as they are
 FOLDERS_TRIED, WAYS = 8, 64  # files of one cell that are tried, and patterns of one file
 CHANNELS = ("red", "green", "blue", "r", "g", "b")
+Look = Callable[[str, Files], list[str]]  # from a cell to files that it may mean
 LETTERS = 3  # of an id that may each be a folder: train/0/1/2/012ab.jpg
 
 
@@ -56,18 +57,20 @@ class Pattern:
 
 
 def patterns_of(table: Table, files: Files, test: bool, among: Sequence[str] = ()) -> list[Pattern]:
-    """What the columns of a table say, the best pattern of each, the best column first; `among` are all that may be."""
+    """What the columns of a table say, the best pattern of each, the best column first; `among` are all that may be.
+
+    Cells that are names of files come before those that are a part of them, and those before names of folders.
+    """
     rows = tried(table.rows)
-    found = []
-    for column in among or table.columns:
-        best = _best(rows, column, files, test)
-        if best is not None:
-            found.append(best)
-    found = [pattern for pattern in found if not pattern.of_folder] or found  # folders of classes name no rows
-    # Of 400 files 0.png, 1.png, ... a column of five classes names five: it is no column of files.
-    counts = {pattern.column: rows[pattern.column].nunique() for pattern in found}
-    found = [pattern for pattern in found if 2 * counts[pattern.column] > max(counts.values())]
-    return sorted(found, key=lambda pattern: _order(pattern, test))
+    columns = [column for column in among or table.columns if _usable(column)]
+    for look in (_exact, _partly, _inside):
+        found = [best for column in columns if (best := _best(rows, column, files, test, look)) is not None]
+        if found:
+            # Of 400 files 0.png, 1.png, ... a column of five classes names five: it is no column of files.
+            counts = {pattern.column: rows[pattern.column].nunique() for pattern in found}
+            found = [pattern for pattern in found if 2 * counts[pattern.column] > max(counts.values())]
+            return sorted(found, key=lambda pattern: _order(pattern, test))
+    return []
 
 
 def tried(rows: pd.DataFrame) -> pd.DataFrame:
@@ -76,26 +79,20 @@ def tried(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.iloc[::step].head(TRIED)
 
 
-def _best(rows: pd.DataFrame, column: str, files: Files, test: bool) -> Pattern | None:
-    if not _usable(column):
+def _best(rows: pd.DataFrame, column: str, files: Files, test: bool, look: Look) -> Pattern | None:
+    if not any(look(cell, files) for cell in rows[column].head(FIRST)):
         return None
-    for look in (_exact, _partly, _inside):
-        if not any(look(cell, files) for cell in rows[column].head(FIRST)):
-            continue
-        counted: Counter[str] = Counter()
-        for row in rows.to_dict("records"):
-            cells = {str(name): str(cell) for name, cell in row.items()}
-            paths = look(cells[column], files)
-            counted.update({text for path in paths[:FOLDERS_TRIED] for text in _texts(path, cells, column)})
-        counted = opened(counted, len(rows))
-        best = min(
-            (Pattern(column, text, count / len(rows)) for text, count in counted.items()),
-            key=lambda pattern: _order(pattern, test),
-            default=None,
-        )
-        if best is not None and best.share >= NAMED:
-            return _with_files_beside(best, counted) if look is _partly else replace(best, of_folder=look is _inside)
-    return None
+    counted: Counter[str] = Counter()
+    for row in rows.to_dict("records"):
+        cells = {str(name): str(cell) for name, cell in row.items()}
+        paths = look(cells[column], files)
+        counted.update({text for path in paths[:FOLDERS_TRIED] for text in _texts(path, cells, column)})
+    counted = opened(counted, len(rows))
+    ways = [Pattern(column, text, count / len(rows)) for text, count in counted.items()]
+    best = min(ways, key=lambda pattern: _order(pattern, test), default=None)
+    if best is None or best.share < NAMED:
+        return None
+    return _with_files_beside(best, counted) if look is _partly else replace(best, of_folder=look is _inside)
 
 
 def _with_files_beside(best: Pattern, counted: Counter[str]) -> Pattern:

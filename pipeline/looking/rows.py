@@ -104,8 +104,8 @@ def _case_of(train: Table, pattern: Pattern, sample: Sample | None) -> str | Non
 
 
 def _paths(files: Files, pattern: Pattern) -> list[str]:
-    inside = [path for path in files.images if path.startswith(f"{pattern.folder}/") or not pattern.folder]
-    return inside or files.images
+    folder = f"{pattern.folder}/"
+    return [path for path in files.images if path.startswith(folder)] or files.images
 
 
 def _name_test(sides: Sides, files: Files, pattern: Pattern, sample: Sample | None, test: Table | None) -> None:
