@@ -20,6 +20,7 @@ class Answer:
     separator: str = ""
     sure: bool = True
     graded: bool = False
+    skewed: bool = False
     rows: int = 0  # that were looked at
 
     @classmethod
@@ -27,7 +28,7 @@ class Answer:
         where = {} if name == column else {"column": column}
         return cls(
             name, values.kind, where, values.why, values.classes, values.separator, sure and values.sure,
-            values.graded, rows,
+            values.graded, values.skewed, rows,
         )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ def image_draft(head: Head, files: Files, others: list[Table], sample: Sample | 
     seen = images_in(files, others, sample)
     sides, asked = seen.sides, seen.asked
     parts = [_top(head, asked), head.source(), _data(seen, sample)]
-    parts += [_target(answer) for answer in asked.answers]
+    parts += [_columns(asked.answers)] if _alike(asked.answers) else [_target(answer) for answer in asked.answers]
     parts += [_folds(sides, seen.groups), _model(seen.pictures), _submission(sides, sample, asked)]
     _say_others(parts, asked)
     return Draft(parts, _found(sides, asked, files), [*sides.doubts, *asked.doubts])
@@ -75,7 +75,31 @@ def _target(answer: Answer) -> Part:
     part.add("kind", answer.kind, why, guess=not answer.sure)
     if answer.separator not in ("", " "):
         part.add("separator", answer.separator, "between the tags of a cell")
+    _possible(part, [answer])
     return part
+
+
+def _alike(answers: Sequence[Answer]) -> bool:
+    """Whether several targets differ in their column alone."""
+    kinds = {(answer.kind, answer.separator, answer.sure) for answer in answers}
+    return len(answers) > 1 and len(kinds) == 1 and all(answer.where.keys() <= {"column"} for answer in answers)
+
+
+def _columns(answers: Sequence[Answer]) -> Part:
+    """A target of each column, said at once."""
+    part, first = Part("[[targets]]"), answers[0]
+    part.add("columns", [answer.where.get("column", answer.name) for answer in answers], "a target of each")
+    part.add("kind", first.kind, first.why, guess=not first.sure)
+    _possible(part, answers)
+    return part
+
+
+def _possible(part: Part, answers: Sequence[Answer]) -> None:
+    """What else is often said of such targets."""
+    if all(answer.skewed for answer in answers):
+        part.add("transform", "log1p", "the largest are far above most: learned so, predicted in their unit", off=True)
+    if all(answer.graded for answer in answers):
+        part.add("kind", "regression", "grades as numbers: quadratic_kappa then fits cut points", off=True)
 
 
 def _say_others(parts: list[Part], asked: Asked) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 
 SEPARATORS = ("|", ";", ",", " ")
 FEW = 20  # whole numbers of up to so many values are classes
+SKEWED = 10  # times the median
 MANY_CLASSES = 2000  # so many texts, each once or twice, are no classes
 NAMES_CLASS = re.compile(
     r"(^|[_ -])(class(es)?|label|category|cat|species|breed|type|kind|id|code|target|family|genus|diagnosis|variety|"
@@ -34,6 +35,7 @@ class Values:
     sure: bool = True
     separator: str = ""
     graded: bool = False
+    skewed: bool = False  # numbers from 0 up, the largest far above most
 
     def holds(self, labels: list[str]) -> bool:
         """Whether these are classes of it."""
@@ -63,7 +65,8 @@ def _numeric(column: str, counts: Counter[str], numbers: pd.Series, asked: pd.Se
     whole = bool((numbers % 1 == 0).all())
     repeated = sum(counts.values()) / max(distinct, 1)
     if not whole:
-        return Values("regression", (), f"{distinct:,} numbers with decimals")
+        skewed = bool(numbers.min() >= 0 and numbers.max() > SKEWED * numbers.median())
+        return Values("regression", (), f"{distinct:,} numbers with decimals", skewed=skewed)
     if asked is not None and _fractions(asked):
         return Values(
             "regression", (), f"whole numbers, and the sample has others ({asked.iloc[0]})", sure=distinct > 2
