@@ -371,6 +371,21 @@ def test_tables_of_other_forms(d):
     assert (comp.data.table, comp.submission.sample) == ("train.json", "SampleSubmission.csv")
 
 
+def test_a_table_without_a_header_and_archives_in_the_archive(d):
+    files = [f"{name}.jpg" for name in d.ids(24)]
+    d.images("photos/{}", files, range(24))
+    d.pack("photos", "photos.zip")
+    rows = zip(files, cycle(24, 3), strict=True)
+    d.place("labels.txt").write_text("".join(f"{name} {code}\n" for name, code in rows))
+    archive = shutil.make_archive(str(d.raw.parent / "download"), "zip", d.raw)
+    comp, result, _ = written(Path(archive))
+    assert data_of(comp, "table", "columns", "images") == (
+        "labels.txt", ["column_0", "column_1"], "photos/{column_0}",
+    )  # fmt: skip
+    assert [(target.name, target.kind) for target in comp.targets] == [("column_1", "category")]
+    assert "unpacking photos.zip to photos/" in result.err
+
+
 # Ratings
 
 

@@ -10,6 +10,7 @@ from pipeline.errors import PipelineError, RequestError
 from pipeline.log import Log
 from pipeline.looking.draft import Draft, Head
 from pipeline.looking.look import look
+from pipeline.looking.packed import unpack_all
 from pipeline.stages.data import data
 from pipeline.workspace import Workspace, locked, write_text
 
@@ -23,7 +24,9 @@ def new_from(slug: str, given: Path, root: Path, log: Log) -> Path:
     workspace, head = Workspace(root.resolve(), slug), Head(slug, str(given))
     with locked(workspace):
         ensure_raw(Source(path=str(given)), workspace, log)
+        refused = unpack_all(workspace.raw, log)
         draft = look(workspace.raw, head)
+        draft.doubts += refused
         write_text(path, draft.text(head))
         tell(draft, log)
         try:

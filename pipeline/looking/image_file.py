@@ -39,6 +39,8 @@ def _data(seen: Images, sample: Sample | None) -> Part:
     part, sides = Part("[data]"), seen.sides
     if sides.table is not None:
         part.add("table", sides.table.name, f"{len(sides.table.rows):,} rows; {sides.why}", guess=not sides.sure)
+        if not sides.table.header:
+            part.add("columns", sides.table.columns, "it has no header: names for its columns", guess=True)
         if sides.table.long is not None:
             part.add("long", sides.table.long, "a row for each image and name")
         part.add("id", sides.id, "a row's name" + ("" if sample is None else ", as in the sample"))

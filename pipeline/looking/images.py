@@ -1,7 +1,7 @@
 """An image competition as it is seen: both sides of the split, what is asked, and what else the tables hold."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.looking.answers import Answer, Asked, target_name
 from pipeline.looking.files import Files
@@ -29,6 +29,7 @@ class Images:
 
 def images_in(files: Files, tables: list[Table], sample: Sample | None) -> Images:
     """Labels by a table, or else by folders and names. Raises RequestError where there are none."""
+    tables = [table if table.header else _named(table) for table in tables]
     sides = sides_of_table(files, tables, sample)
     if sides is None or sides.table is None:
         sides = sides_of_folders(files, sample, [table for table in tables if table.said_test])
@@ -40,6 +41,11 @@ def images_in(files: Files, tables: list[Table], sample: Sample | None) -> Image
     grouped = {group.column for group in groups}
     features = features_in(sides.table, test, taken | grouped)
     return Images(sides, asked, pictures_in(files.raw, sides.paths), groups, features)
+
+
+def _named(table: Table) -> Table:
+    """With names for the columns of a table that has no header: patterns and targets need some."""
+    return replace(table, rows=table.rows.set_axis([f"column_{k}" for k in range(table.rows.shape[1])], axis=1))
 
 
 def _of_names(sides: Sides, sample: Sample | None) -> Asked:
