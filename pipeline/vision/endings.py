@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.data.readers import all_endings, images_among
 from pipeline.errors import RequestError
+from pipeline.vision.folders import with_folders
 
 ANY = ".*"  # what a pattern such as 'train/{id}.*' ends in
 
@@ -108,9 +109,15 @@ def with_endings(raw: Path, paths: Sequence[str], pattern: str, key: str) -> lis
     A pattern that ends in `.*`, or a plain folder with ids without ending, leaves the ending to the folder. Raises
     RequestError for an id with more than one file; a path without any stays as it is.
     """
-    if not (pattern.endswith(ANY) or "{" not in pattern):
+    listings, is_open = Listings(raw), pattern.endswith(ANY) or "{" not in pattern
+
+    def is_there(path: str) -> bool:
+        return _last(path) in listings.of(path).names or (is_open and bool(listings.find(path.removesuffix(ANY))))
+
+    paths = with_folders(raw, paths, pattern, key, is_there)
+    if not is_open:
         return list(paths)
-    listings, found, several = Listings(raw), list[str](), list[list[str]]()
+    found, several = list[str](), list[list[str]]()
     for path in paths:
         name = path.removesuffix(ANY)
         files = [path]

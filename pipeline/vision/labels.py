@@ -98,7 +98,7 @@ def _from_columns(target: Target, cells: pd.DataFrame, ids: pd.Series) -> pd.Ser
 
 
 def _matched(target: str, key: str, regex: str, texts: pd.Series, what: str) -> pd.Series:
-    pattern = re.compile(regex)
+    pattern, texts = re.compile(regex), texts.str.removeprefix("./")  # of data.images = "."
     matches = [pattern.search(text) for text in texts]
     unmatched = [text for text, match in zip(texts, matches, strict=True) if match is None]
     if unmatched:
