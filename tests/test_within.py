@@ -111,6 +111,13 @@ def test_missing_folders_name_the_archives_there(tiny, log):
         data(tiny.load(), tiny.workspace, log)
 
 
+def test_an_archive_with_another_folder_in_it_names_that(tiny, log):
+    pack(tiny.raw / "test_images", tiny.raw / "test.zip", "photos/")
+    words = r"data\.test: 6 of 30 image files are missing .*; test holds folders alone: photos"
+    with pytest.raises(RequestError, match=words):
+        data(tiny.load("data.test='test/{image_id}'"), tiny.workspace, log)
+
+
 def test_what_is_unsafe_is_refused_and_leaves_nothing(tiny, log):
     with zipfile.ZipFile(tiny.raw / "photos.zip", "w") as archive:
         archive.writestr("good.png", "x")

@@ -69,7 +69,8 @@ def table_of(
         return said
     raw, data = workspace.raw, comp.data
     for own in (said, *(joined.table for joined in data.tables)):
-        if column in (names_for(data, own, key) or header_of(raw / own, data.separator, data.encoding)):
+        names = names_for(data, own, key) or header_of(raw / own, data.separator, data.encoding)
+        if column in (names or read_one(raw, data, own, key).columns):
             return said
     found = tables_with(raw, data, {data.id, column}, {said})
     if len(found) > 1:

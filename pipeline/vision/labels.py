@@ -6,10 +6,12 @@ from collections.abc import Mapping
 import pandas as pd
 
 from pipeline.config import Target
+from pipeline.data.several import first_of, is_several
 from pipeline.data.tables import need_column
 from pipeline.errors import RequestError
 from pipeline.log import Log
-from pipeline.targets.classes import some
+from pipeline.targets import Label
+from pipeline.targets.classes import refuse_unlisted, some
 from pipeline.vision.config import ImageData
 
 YES, NO = (
@@ -31,12 +33,13 @@ def labels_of(
     With `others` beside it, a blank cell of its column is no answer, which is missing in the manifest. Raises
     RequestError for a column that is not there, names that do not match, and cells that are no labels.
     """
+    paths = rows["path"].map(first_of) if is_several(data.images) else rows["path"]
     if target.regex is not None:
-        labels = _matched(target.name, "regex", target.regex, rows["path"].str.rsplit("/", n=1).str[-1], "file names")
+        labels = _matched(target.name, "regex", target.regex, paths.str.rsplit("/", n=1).str[-1], "file names")
     elif target.path_regex is not None:
-        labels = _matched(target.name, "path_regex", target.path_regex, rows["path"], "paths")
+        labels = _matched(target.name, "path_regex", target.path_regex, paths, "paths")
     elif target.folder:
-        labels = _from_folders(target, rows["path"], data.images, log)
+        labels = _from_folders(target, paths, first_of(data.images), log)
     else:
         columns = target.columns
         for column in columns:
@@ -68,7 +71,14 @@ def _parsed(target: Target, cells: pd.DataFrame, ids: pd.Series) -> pd.Series:
         labels = _from_columns(target, cells, ids)
     else:
         kind.check_separator(target.name, labels, target.separator is not None)
-    return kind.parse_labels(target.name, labels, ids)
+    parsed = kind.parse_labels(target.name, labels, ids)
+    if target.order is not None and "columns" in kind.takes:  # a kind with classes
+        refuse_unlisted(target.name, parsed.map(lambda label: _names(kind.sample_label(label))), target.order, ids)
+    return parsed
+
+
+def _names(label: Label) -> tuple[str, ...]:
+    return label if isinstance(label, tuple) else (str(label),)
 
 
 def _from_columns(target: Target, cells: pd.DataFrame, ids: pd.Series) -> pd.Series:
