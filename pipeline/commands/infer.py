@@ -11,6 +11,7 @@ from pipeline.blending import combine
 from pipeline.commands.reopen import need_images, open_fold
 from pipeline.config import Competition
 from pipeline.data.audit import inspect_images
+from pipeline.data.channels import RGB, Channels, Said
 from pipeline.data.sample import find_sample
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.jobs import jobs_of
@@ -25,6 +26,7 @@ from pipeline.submission import as_sent, decided, fill_in, filled_columns, read_
 from pipeline.vision.config import ImageCompetition, ImageModel
 from pipeline.vision.kind import say_unreadable
 from pipeline.vision.manifest import find_test_rows
+from pipeline.vision.metadata import read_metadata
 from pipeline.workspace import ENSEMBLE, WEIGHTS, Workspace, read_json, write_text
 
 
@@ -42,7 +44,7 @@ def infer(
     fetch_if_needed(comp, workspace, log)
     for path in (workspace.manifest, workspace.facts, workspace.folds):
         shutil.copyfile(files[path.relative_to(workspace.root).as_posix()], path)
-    test = _test_rows(comp, workspace, log)
+    test = _test_rows(comp, workspace, _channels_of(comp, weights), log)
     members = {model.name: _predict(comp, workspace, model, weights[model.name], test, log) for model in comp.models}
     preds = decided(comp, workspace, _blend(comp, files, workspace, members))
     known = pd.read_parquet(workspace.manifest)
@@ -73,15 +75,28 @@ def _weights_of(comp: Competition, workspace: Workspace, files: dict[str, Path])
     return found
 
 
-def _test_rows(comp: ImageCompetition, workspace: Workspace, log: Log) -> pd.DataFrame:
-    """The mounted test images with `readable`, sorted by id."""
+def _channels_of(comp: Competition, weights: dict[str, list[Path]]) -> Channels:
+    """Those of the images that the first model was trained on, as its weights say; RGB where they say nothing."""
+    known = read_metadata(weights[comp.models[0].name][0])
+    return RGB if known is None else known.image_channels
+
+
+def _test_rows(comp: ImageCompetition, workspace: Workspace, channels: Channels, log: Log) -> pd.DataFrame:
+    """The mounted test images with `readable`, sorted by id; one of other channels than those trained on is not."""
     if comp.data.test is None:
         raise RequestError("data.test: a kernel predicts a test set, and the file names none")
     sample = find_sample(workspace.raw, comp.submission.sample)
     found = find_test_rows(workspace.raw, comp.data, sample, log, comp.submission.id)
     test = found.sort_values("id", ignore_index=True)
     with log.bar("check test images") as progress:
-        facts = inspect_images([workspace.raw / path for path in test["path"]], workers=4, progress=progress)
+        paths, said = [workspace.raw / path for path in test["path"]], comp.data.said_channels
+        if channels != RGB:
+            said = Said(channels.count, channels.axis)
+        facts = inspect_images(paths, workers=4, progress=progress, said=said)
+    if "channels" in facts:
+        odd = facts["readable"] & (facts["channels"] != channels.count)
+        words = [f"has {count} channels, and the models take {channels.count}" for count in facts["channels"]]
+        facts = facts.assign(readable=facts["readable"] & ~odd, error=facts["error"].where(~odd, pd.Series(words)))
     readable = facts["readable"].to_numpy()
     lost = test[["id", "path"]].assign(error=facts["error"])[~readable]
     say_unreadable(lost.to_dict("records"), "test", "get a row of class priors", log)

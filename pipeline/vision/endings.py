@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from pipeline.data.readers import image_endings
+from pipeline.data.readers import all_endings, images_among
 from pipeline.errors import RequestError
 from pipeline.vision.folders import with_folders
 
@@ -17,7 +17,7 @@ class Endings:
     """What the name of an image ends in, for many names."""
 
     def __init__(self) -> None:
-        known = image_endings()
+        known = all_endings()
         self._plain = frozenset(ending for ending in known if ending.count(".") == 1)
         self._longest_first = sorted((ending for ending in known if ending.count(".") > 1), key=len, reverse=True)
 
@@ -48,10 +48,10 @@ class Listing:
         """
         stem, ending = self._split(name)
         for table, form in ((self._stems, str), (self._forms, _form)):
-            whole = table.get(form(name), [])
+            whole = images_among(table.get(form(name), []))
             if whole:
                 return whole
-            others = table.get(form(stem), []) if ending else []
+            others = images_among(table.get(form(stem), [])) if ending else []
             same = [other for other in others if self._split(other)[1].lower() == ending.lower()]
             if others:
                 return [name] if name in others else same or others
