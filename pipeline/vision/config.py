@@ -32,13 +32,16 @@ class ImageData(Data, frozen=True):
     images: str = "train_images"
     test_table: str | None = None  # with a row a test image, where the sample submission does not name their files
     holdout: Annotated[float, Field(gt=0, lt=1)] | None = None
+    weight: str | None = None  # a column of the table: how much a row counts in the loss
 
     @model_validator(mode="after")
-    def _one_test_set(self) -> Self:
+    def _consistent(self) -> Self:
         if self.test is not None and self.holdout is not None:
             raise ValueError("test and holdout exclude each other: a test folder, or a share of train held back")
         if self.test_table is not None and self.test is None:
             raise ValueError("test_table goes with test, the folder or pattern of its images")
+        if self.weight is not None and self.table is None:
+            raise ValueError(f"weight = {self.weight!r} is a column of data.table, and there is none")
         return self
 
     @property

@@ -136,7 +136,7 @@ class ImageKind:
         _warn_of_leak(fold, log)
         with given_back():
             train_fold(
-                samples_of(fold.train, fold.specs, fold.raw),
+                samples_of(fold.train, fold.specs, fold.raw, weighted=True),
                 samples_of(fold.held_out, fold.specs, fold.raw),
                 heads_of(fold.comp.targets, fold.specs, fold.train),
                 fold.model,

@@ -18,6 +18,7 @@ from pipeline.vision.asked import asked_by, tell_test_table, test_table_of
 from pipeline.vision.config import ImageData
 from pipeline.vision.endings import did_you_mean, with_endings
 from pipeline.vision.labels import labels_of, refuse_silent
+from pipeline.vision.weights import weights_of
 
 
 def build_manifest(
@@ -28,7 +29,8 @@ def build_manifest(
     log: Log | None = None,
     id_in_sample: str | None = None,
 ) -> pd.DataFrame:
-    """All images of a competition, sorted by split and id: columns id, split, path, bytes, then the targets.
+    """All images of a competition, sorted by split and id: columns id, split, path, bytes, then the targets, then what
+    else the file asks for (names that begin with `_`).
 
     `path` is relative to `raw`; labels are text, numbers for regression, and missing for test rows. `sample`
     is the sample submission, whose ids (in `id_in_sample`, if that is said) name the test images where `data.test` is
@@ -42,14 +44,15 @@ def build_manifest(
         rows, table = rows[kept].reset_index(drop=True), table[kept].reset_index(drop=True)
     labels = {target.name: labels_of(target, rows, table, data, log, len(targets) > 1) for target in targets}
     refuse_silent(labels, rows["id"])
-    parts = [rows.assign(split="train", **labels)]
+    beside = weights_of(raw, data, table, log)
+    parts = [rows.assign(split="train", **labels, **beside)]
     if test is not None:
         parts.append(test.assign(split="test"))
     manifest = pd.concat(parts, ignore_index=True)
     manifest = manifest.sort_values(["split", "id"], ascending=[False, True], ignore_index=True)
     manifest["bytes"] = [_size(raw, path) for path in manifest["path"]]
     _refuse_missing(manifest, raw, data)
-    return manifest[["id", "split", "path", "bytes", *[target.name for target in targets]]]
+    return manifest[["id", "split", "path", "bytes", *[target.name for target in targets], *beside]]
 
 
 def walk_images(folder: Path) -> list[str]:

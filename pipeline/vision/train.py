@@ -19,7 +19,7 @@ from pipeline.log import Log
 from pipeline.losses import LOSSES
 from pipeline.registry import code_in
 from pipeline.settings import differences
-from pipeline.vision.blocks import Sample
+from pipeline.vision.blocks import Sample, has_weights
 from pipeline.vision.cache import Cache
 from pipeline.vision.callbacks import (
     BatchBar,
@@ -186,7 +186,8 @@ def _inputs(
     """Everything that a fold is trained from: a checkpoint of anything else is not taken up. Without the paths: it goes
     on under another root, and on another machine.
     """
-    samples = [[(sample.id, sample.labels) for sample in part] for part in (train, valid)]
+    samples: list = [[(sample.id, sample.labels) for sample in part] for part in (train, valid)]
+    samples += [[sample.weight for sample in train]] if has_weights(train) else []
     return {
         "samples": hashlib.sha256(repr(samples).encode()).hexdigest(),
         "heads": [_head_inputs(head) for head in heads],
