@@ -11,6 +11,7 @@ from pipeline.blending import combine
 from pipeline.commands.reopen import need_images, open_fold
 from pipeline.config import Competition
 from pipeline.data.audit import inspect_images
+from pipeline.data.boxes import CUT, sides_in
 from pipeline.data.sample import find_sample
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.jobs import jobs_of
@@ -22,6 +23,7 @@ from pipeline.stages.data import fetch_if_needed
 from pipeline.stages.predict import with_priors
 from pipeline.stages.submit import check_submission
 from pipeline.submission import decided, fill_in, filled_columns, read_sample
+from pipeline.vision.boxes import refuse_empty
 from pipeline.vision.config import ImageCompetition, ImageModel
 from pipeline.vision.kind import say_unreadable
 from pipeline.vision.manifest import find_test_rows
@@ -78,7 +80,11 @@ def _test_rows(comp: ImageCompetition, workspace: Workspace, log: Log) -> pd.Dat
     found = find_test_rows(workspace.raw, comp.data, sample, log, comp.submission.id)
     test = found.sort_values("id", ignore_index=True)
     with log.bar("check test images") as progress:
-        facts = inspect_images([workspace.raw / path for path in test["path"]], workers=4, progress=progress)
+        paths = [workspace.raw / path for path in test["path"]]
+        facts = inspect_images(paths, workers=4, progress=progress, boxes=sides_in(test))
+    if CUT in facts:
+        refuse_empty(test, facts[CUT], facts["width"], facts["height"])
+        test[CUT] = facts[CUT]
     readable = facts["readable"].to_numpy()
     lost = test[["id", "path"]].assign(error=facts["error"])[~readable]
     say_unreadable(lost.to_dict("records"), "test", "get a row of class priors", log)

@@ -15,24 +15,23 @@ from fastai.vision.augment import Resize as ResizeTransform
 from fastai.vision.core import PILImage, TensorImage
 from fastai.vision.data import get_grid
 
+from pipeline.data.boxes import Cutout
 from pipeline.targets import Label
 from pipeline.vision.augment import FusedAugment
 from pipeline.vision.config import Augment
-from pipeline.vision.gather import PixelSource, read_bytes
+from pipeline.vision.gather import PixelSource, decoded
 from pipeline.vision.heads import Head, JointLabels, is_answer
 from pipeline.vision.loader import pixel_block
-from pipeline.vision.presize import read_pixels
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image: its id, its file, and one label a target (None where it is to be predicted, or has no answer).
-
-    `weight` is how much it counts in the loss.
+    """One image: its id, its file or what is cut out of it, and one label a target (None where it is to be predicted,
+    or has no answer). `weight` is how much it counts in the loss.
     """
 
     id: str
-    path: Path
+    path: Path | Cutout
     labels: tuple[Label | None, ...] | None = None
     weight: float = 1.0
 
@@ -47,9 +46,9 @@ class UprightImage(PILImage):
 
     @classmethod
     def create(cls, source: object) -> "UprightImage":
-        if not isinstance(source, (str, Path)):
+        if not isinstance(source, (str, Path, Cutout)):
             return super().create(cast(Any, source))
-        return super().create(read_pixels(read_bytes(source), source))
+        return super().create(decoded(source))
 
 
 class TensorLabels(TensorBase):

@@ -33,6 +33,8 @@ class ImageData(Data, frozen=True):
     test_table: str | None = None  # with a row a test image, where the sample submission does not name their files
     holdout: Annotated[float, Field(gt=0, lt=1)] | None = None
     weight: str | None = None  # a column of the table: how much a row counts in the loss
+    box: Annotated[list[str], Field(min_length=4, max_length=4)] | None = None  # columns: left, top, width, height
+    box_margin: Annotated[float, Field(ge=0, le=10)] = 0.1  # of the longer side, around the box
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -40,8 +42,11 @@ class ImageData(Data, frozen=True):
             raise ValueError("test and holdout exclude each other: a test folder, or a share of train held back")
         if self.test_table is not None and self.test is None:
             raise ValueError("test_table goes with test, the folder or pattern of its images")
-        if self.weight is not None and self.table is None:
-            raise ValueError(f"weight = {self.weight!r} is a column of data.table, and there is none")
+        for key in ("weight", "box"):
+            if getattr(self, key) is not None and self.table is None:
+                raise ValueError(f"{key} = {getattr(self, key)!r} is in data.table, and there is none")
+        if self.box is not None and len(set(self.box)) < len(self.box):
+            raise ValueError(f"box = {self.box!r} names a column twice; expected left, top, width and height")
         return self
 
     @property

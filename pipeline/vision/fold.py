@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.config import Target
+from pipeline.data.boxes import pictures
 from pipeline.targets import Label, TargetSpec
 from pipeline.vision.blocks import Sample
 from pipeline.vision.heads import Head
@@ -17,8 +18,8 @@ def samples_of(rows: pd.DataFrame, specs: Sequence[TargetSpec], raw: Path, weigh
     """Rows of the manifest as samples with labels, in their order; `weighted` to be trained on: with their weights."""
     columns = [_own_labels(spec, rows[spec.name]) for spec in specs]
     weights = rows[WEIGHT] if weighted and WEIGHT in rows else repeat(1.0, len(rows))
-    each = zip(rows["id"], rows["path"], zip(*columns, strict=True), weights, strict=True)
-    return [Sample(id, raw / path, own, float(weight)) for id, path, own, weight in each]
+    each = zip(rows["id"], pictures(rows, raw), zip(*columns, strict=True), weights, strict=True)
+    return [Sample(id, picture, own, float(weight)) for id, picture, own, weight in each]
 
 
 def _own_labels(spec: TargetSpec, labels: pd.Series) -> list[Label | None]:
@@ -28,7 +29,7 @@ def _own_labels(spec: TargetSpec, labels: pd.Series) -> list[Label | None]:
 
 def unlabelled(rows: pd.DataFrame, raw: Path) -> list[Sample]:
     """Rows of the manifest as samples without labels, in their order."""
-    return [Sample(id, raw / path) for id, path in zip(rows["id"], rows["path"], strict=True)]
+    return [Sample(id, picture) for id, picture in zip(rows["id"], pictures(rows, raw), strict=True)]
 
 
 def heads_of(targets: Sequence[Target], specs: Sequence[TargetSpec], train: pd.DataFrame) -> list[Head]:

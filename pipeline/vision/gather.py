@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import torch
 
+from pipeline.data.boxes import Cutout
 from pipeline.data.levels import Levels
 from pipeline.machine import cores
 from pipeline.vision.augmentations import Augmentation
@@ -22,7 +23,7 @@ from pipeline.vision.cache import Cache, DamagedCache
 from pipeline.vision.config import Resize
 from pipeline.vision.layout import Cut
 from pipeline.vision.memory import keep_freed_memory
-from pipeline.vision.presize import Fractions, Pixels, cut_window, presize_window, read_pixels
+from pipeline.vision.presize import Fractions, Picture, Pixels, cut_window, presize_window, read_pixels
 
 COPYING = 2  # threads that fill the memory bus
 WAITING = 8  # threads that keep a disk busy
@@ -73,7 +74,7 @@ class Pending:
 class PixelSource:
     """Windows of images: from the cache where it holds them, else from their files.
 
-    `cache` must be of the same `resize`. An image is a path, or pixels (height, width, 3) that somebody decoded.
+    `cache` must be of the same `resize`. An image is a path, a part of its file, or pixels (height, width, 3).
     `exact` makes an image that is not cached into the very pixels that a raw cache would hold, in twice the time.
     `augmentations` change the windows of a batch that is begun with seeds, in the threads that fill it. `levels` are
     those by which files of more than 8 bits are read, by default the cache's.
@@ -113,7 +114,7 @@ class PixelSource:
 
     def start(
         self,
-        images: Sequence[Path | str | Pixels],
+        images: Sequence[Picture],
         at: Sequence[Fractions],
         pinned: bool = False,
         seeds: Sequence[int] | None = None,
@@ -154,7 +155,7 @@ class PixelSource:
 
     def _fill(
         self,
-        images: Sequence[Path | str | Pixels],
+        images: Sequence[Picture],
         rows: Sequence[int],
         at: Sequence[Fractions],
         out: Pixels,
@@ -169,8 +170,7 @@ class PixelSource:
             if cache is not None and row >= 0:
                 cache.read(row, place, window, scratch)
             else:
-                pixels = image if isinstance(image, np.ndarray) else read_pixels(read_bytes(image), image, self.levels)
-                self._cut(pixels, self.resize, place, window)
+                self._cut(decoded(image, self.levels), self.resize, place, window)
 
     def _augment(self, windows: Pixels, seeds: Sequence[int]) -> None:
         """Each window by a generator of its own: neither threads nor the others in the batch change what it gets."""
@@ -193,6 +193,15 @@ def _copy(cuts: Sequence[Cut], out: Pixels) -> None:
     cv2.vconcat([cut.run for cut in cuts], out.reshape(-1, *out.shape[2:]))
     for cut, window in zip(cuts, out, strict=True):
         cut.mend(window)
+
+
+def decoded(image: Picture, levels: Levels | None = None) -> Pixels:
+    """An image's pixels, from its file where they are not there yet."""
+    if isinstance(image, np.ndarray):
+        return image
+    if isinstance(image, Cutout):
+        return image.of(decoded(image.file, levels))
+    return read_pixels(read_bytes(image), image, levels)
 
 
 def read_bytes(path: Path | str) -> bytes:

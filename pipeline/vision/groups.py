@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from pipeline.data.boxes import CUT
 from pipeline.data.columns import column_of
 from pipeline.errors import RequestError
 from pipeline.log import Log
@@ -12,17 +13,19 @@ from pipeline.workspace import Workspace
 
 
 def groups_of(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame) -> np.ndarray:
-    """A group number of each row (rows,). A blank cell of a column groups nothing."""
+    """A group number of each row (rows,). A blank cell of a column groups nothing; boxes of one image are together."""
     alone = np.arange(len(rows))
     if comp.folds.group == "none":
         return alone
     alike = np.where(rows["group"] == ALONE, alone, len(rows) + rows["group"])
+    if CUT in rows:
+        alike = joined(alike, pd.factorize(rows["path"])[0])
     if not comp.folds.by_column:
         return alike
     also = "or 'near-duplicates', or 'none'" + ("" if comp.folds.table else "; folds.table names another table")
     cells = cells_of(comp, workspace, rows, comp.folds.group, "folds.group", also)
     codes = pd.factorize(cells)[0]
-    return _joined(np.where(cells == "", len(codes) + alone, codes), alike)
+    return joined(np.where(cells == "", len(codes) + alone, codes), alike)
 
 
 def cells_of(
@@ -67,7 +70,7 @@ def report_torn(numbers: np.ndarray, rows: pd.DataFrame, log: Log) -> None:
         )
 
 
-def _joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Groups (rows,) of the rows that either grouping puts together, numbered as they first appear."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

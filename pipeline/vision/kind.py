@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.data.audit import audit, inspect_images
+from pipeline.data.boxes import CUT, sides_in
 from pipeline.data.duplicates import alike
 from pipeline.data.levels import in_words, said_of, sort_of
 from pipeline.data.readers import image_endings
@@ -23,6 +24,7 @@ from pipeline.machine import cores, device_in_words
 from pipeline.predictions import Predictions
 from pipeline.rows import ALONE, content_digest, has_deep_images, levels_of, reader_codes
 from pipeline.settings import Settings
+from pipeline.vision.boxes import counts_of, refuse_empty
 from pipeline.vision.config import ImageCompetition, ImageData, ImageModel, Resize
 from pipeline.vision.groups import table_of
 from pipeline.vision.manifest import build_manifest, empty_class_folders
@@ -81,14 +83,19 @@ class ImageKind:
     def audit(self, comp: ImageCompetition, workspace: Workspace, manifest: pd.DataFrame, log: Log) -> Audit:
         paths = [workspace.raw / path for path in manifest["path"]]
         with log.bar("check images") as progress:
-            facts = inspect_images(paths, workers=cores(), progress=progress)
+            facts = inspect_images(paths, cores(), progress, sides_in(manifest))
+        looks, about = facts, {}
+        if CUT in facts:
+            refuse_empty(manifest, facts[CUT], facts["width"], facts["height"])
+            looks, about = facts.assign(sha256=facts["sha256"] + facts[CUT]), {"boxes": counts_of(manifest, facts)}
         counted = ((manifest["split"] == "train") & facts["readable"]).to_numpy(bool)
         fold = max(1, round(comp.folds.part * counted.sum()))
-        groups, chains = alike(facts, counted, fold)
+        groups, chains = alike(looks, counted, fold)
         large = _Large(int(counted.sum()), fold, chains, sorted(int(counted[rows].sum()) for rows in groups)[::-1])
-        summary = audit(manifest, facts, groups, [target.name for target in comp.targets])
+        summary = audit(manifest, looks, groups, [target.name for target in comp.targets]) | about
         _refuse_hopeless(manifest, facts, workspace)
-        kept = pd.concat([manifest[["id", "split"]], facts[KEPT]], axis=1).assign(group=_numbered(groups, len(facts)))
+        found = facts[[*KEPT, *[CUT] * (CUT in facts)]]
+        kept = pd.concat([manifest[["id", "split"]], found], axis=1).assign(group=_numbered(groups, len(facts)))
         return Audit(kept, summary, partial(_say_audit, summary, large))
 
     def audit_inputs(self, workspace: Workspace) -> dict[str, Any]:
@@ -244,6 +251,9 @@ def _say_audit(summary: dict[str, Any], large: _Large, log: Log) -> None:
         f"check: {counts['readable']:,} of {counts['train'] + counts['test']:,} images can be read; "
         "details in audit.json"
     )
+    if "boxes" in summary:
+        cut, beyond, whole = (summary["boxes"][what] for what in ("cut", "beyond", "whole"))
+        log.say(f"  boxes: {cut:,} cut out ({beyond:,} end where their image ends), {whole:,} whole images")
     for split, consequence in (("train", "left out"), ("test", "get a row of class priors")):
         say_unreadable([row for row in summary["unreadable"] if row["split"] == split], split, consequence, log)
     findings = [

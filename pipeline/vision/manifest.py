@@ -15,6 +15,7 @@ from pipeline.log import Log
 from pipeline.targets.classes import some
 from pipeline.vision.apart import fixed_folder, keep_apart, real_folder
 from pipeline.vision.asked import asked_by, tell_test_table, test_table_of
+from pipeline.vision.boxes import boxes_of, boxes_of_test
 from pipeline.vision.config import ImageData
 from pipeline.vision.endings import did_you_mean, with_endings
 from pipeline.vision.labels import labels_of, refuse_silent
@@ -44,7 +45,8 @@ def build_manifest(
         rows, table = rows[kept].reset_index(drop=True), table[kept].reset_index(drop=True)
     labels = {target.name: labels_of(target, rows, table, data, log, len(targets) > 1) for target in targets}
     refuse_silent(labels, rows["id"])
-    beside = weights_of(raw, data, table, log)
+    boxes = boxes_of(raw, data, table, str(data.table), log)
+    beside = {**weights_of(raw, data, table, log), **boxes}
     parts = [rows.assign(split="train", **labels, **beside)]
     if test is not None:
         parts.append(test.assign(split="test"))
@@ -92,11 +94,12 @@ def read_rows(raw: Path, data: ImageData, name: str, key: str, log: Log | None) 
 def find_test_rows(
     raw: Path, data: ImageData, sample: Path | None, log: Log | None = None, id_in_sample: str | None = None
 ) -> pd.DataFrame:
-    """The test images alone: columns id and path. Arguments and errors as in `build_manifest`."""
+    """The test images alone: columns id and path, and their boxes. Arguments and errors as in `build_manifest`."""
     if data.test is None:
         raise RequestError("data.test: the file names no test images")
     if "{" not in data.test and data.test_table is None:
-        return _walk(raw, data.test, "data.test", fixed_folder(data.images), log)
+        rows = _walk(raw, data.test, "data.test", fixed_folder(data.images), log)
+        return rows.assign(**boxes_of_test(raw, data, pd.DataFrame({data.id: rows["id"]}), None, log))
     name = test_table_of(raw, data, sample, id_in_sample)
     if name is not None:
         tell_test_table(name, data, log)
@@ -111,7 +114,7 @@ def find_test_rows(
         _refuse_repeats(table[data.id], name, data.id, sample)
     rows = pd.DataFrame({"id": table[data.id], "path": _paths(raw, table, data.id, data.test, name, "data.test")})
     _tell_unasked(raw, data, rows, name, log)
-    return rows
+    return rows.assign(**boxes_of_test(raw, data, table, name, log))
 
 
 def _tell_unasked(raw: Path, data: ImageData, rows: pd.DataFrame, name: str, log: Log | None) -> None:

@@ -77,7 +77,7 @@ class Metadata(Section, frozen=True):
     """A trained fold: the network, its input, its heads, how it was trained.
 
     `stats` is None for the architecture's own; `seed` names the fold, and what TTA draws; `versions` are those of the
-    libraries that trained it; by `levels` images of more than 8 bits are read.
+    libraries that trained it; by `levels` images of more than 8 bits are read. `cut`: it was trained on boxes.
     """
 
     format: Literal[1] = 1
@@ -90,6 +90,7 @@ class Metadata(Section, frozen=True):
     seed: tuple[int | str, ...]
     versions: dict[str, str]
     levels: dict[str, tuple[float, float]] | None = None
+    cut: bool = False
 
     @classmethod
     def of(
@@ -100,6 +101,7 @@ class Metadata(Section, frozen=True):
         stats: tuple[Sequence[float], Sequence[float]] | None = None,
         versions: Mapping[str, str] | None = None,
         levels: Levels | None = None,
+        cut: bool = False,
     ) -> "Metadata":
         """What is known from a model's settings and a fold's heads; without `versions` nobody knows them."""
         return cls(
@@ -112,11 +114,14 @@ class Metadata(Section, frozen=True):
             seed=tuple(seed),
             versions=dict(versions or {}),
             levels=dict(levels) if levels else None,
+            cut=cut,
         )
 
     def header(self) -> dict[str, str]:
-        """What the header of the weights holds; of levels nothing where there are none, as earlier versions expect."""
-        text = self.model_dump_json(exclude=None if self.levels else {"levels"})
+        """What the header of the weights holds; of levels and boxes nothing where there are none, as earlier versions
+        expect.
+        """
+        text = self.model_dump_json(exclude={name for name in ("levels", "cut") if not getattr(self, name)})
         return {"arch": self.arch, "metadata": text}
 
 

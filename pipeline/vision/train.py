@@ -13,6 +13,7 @@ from fastai.callback.schedule import valley
 from fastai.learner import Learner
 from fastai.optimizer import Optimizer
 
+from pipeline.data.boxes import Cutout
 from pipeline.data.levels import Levels, in_words
 from pipeline.errors import TimeIsUp, WorkFailed
 from pipeline.log import Log
@@ -136,7 +137,8 @@ def train_fold(  # noqa: PLR0913
     if not np.isfinite(rows[-1]["train_loss"]):
         raise WorkFailed(f"{label}: the loss is {rows[-1]['train_loss']}; lower the model's lr ({lr}) and train again")
     network = network_of(learn)
-    described = Metadata.of(model, heads, seed, statistics_of(network), installed_versions(), levels)
+    cut = any(isinstance(sample.path, Cutout) for sample in train)
+    described = Metadata.of(model, heads, seed, statistics_of(network), installed_versions(), levels, cut)
     save_weights(folder / WEIGHTS, network, described.header())
     write_text(folder / HISTORY, csv_text(_alike(rows)))
     shutil.rmtree(checkpoint.parent, ignore_errors=True)
@@ -188,6 +190,7 @@ def _inputs(
     """
     samples: list = [[(sample.id, sample.labels) for sample in part] for part in (train, valid)]
     samples += [[sample.weight for sample in train]] if has_weights(train) else []
+    samples += [[s.id, s.path.cut] for part in (train, valid) for s in part if isinstance(s.path, Cutout)]
     return {
         "samples": hashlib.sha256(repr(samples).encode()).hexdigest(),
         "heads": [_head_inputs(head) for head in heads],
