@@ -24,6 +24,7 @@ ROOMS = (
     "pipeline.losses",
     "pipeline.metrics",
     "pipeline.forms",
+    "pipeline.combinations",
     "pipeline.data.layouts",
     "pipeline.data.readers",
     "pipeline.vision.augmentations",

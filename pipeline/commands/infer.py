@@ -8,6 +8,7 @@ import pandas as pd
 
 from pipeline import deciding, predictions
 from pipeline.blending import combine
+from pipeline.cases import answer_ids, by_case, unseen_in
 from pipeline.commands.reopen import need_images, open_fold
 from pipeline.config import Competition
 from pipeline.data.audit import inspect_images
@@ -100,14 +101,15 @@ def _predict(
     log: Log,
 ) -> Predictions:
     """The mean over the folds of one model; an image that cannot be read gets the classes' shares."""
-    seen, unread = test[test["readable"]], test["id"][~test["readable"]].to_list()
+    seen, unread = test[test["readable"]], answer_ids(test[test["id"].isin(unseen_in(test))]).to_list()
     if seen.empty:
         raise WorkFailed(f"infer: none of the {len(test)} mounted test images can be read")
     parts = []
     for job, path in zip(jobs_of(comp, model.name), weights, strict=True):
         log.say(f"infer {job.title}: {len(seen):,} images")
         trained = open_fold(comp, workspace, job, path)
-        parts.append(trained.predict_rows(seen, workspace.raw, tta=model.tta).tta)
+        rows = trained.predict_rows(seen, workspace.raw, tta=model.tta).tta
+        parts.append(rows if comp.data.combination is None else by_case(rows, seen, comp.data.combination))
     mean = predictions.blend(parts, [1.0] * len(parts))
     return with_priors(mean, training_rows(workspace), unread) if unread else mean
 

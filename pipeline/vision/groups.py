@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from pipeline.cases import CASE
 from pipeline.data.boxes import CUT
 from pipeline.data.columns import column_of
 from pipeline.errors import RequestError
@@ -13,13 +14,17 @@ from pipeline.workspace import Workspace
 
 
 def groups_of(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame) -> np.ndarray:
-    """A group number of each row (rows,). A blank cell of a column groups nothing; boxes of one image are together."""
+    """A group number of each row (rows,). A blank cell of a column groups nothing; boxes of one image are together, and
+    images of one case, whatever the file says.
+    """
     alone = np.arange(len(rows))
     if comp.folds.group == "none":
-        return alone
+        return pd.factorize(rows[CASE])[0] if CASE in rows else alone
     alike = np.where(rows["group"] == ALONE, alone, len(rows) + rows["group"])
     if CUT in rows:
         alike = joined(alike, pd.factorize(rows["path"])[0])
+    if CASE in rows:
+        alike = joined(alike, pd.factorize(rows[CASE])[0])
     if not comp.folds.by_column:
         return alike
     also = "or 'near-duplicates', or 'none'" + ("" if comp.folds.table else "; folds.table names another table")

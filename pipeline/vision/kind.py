@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from pipeline.cases import answer_ids
 from pipeline.data.audit import audit, inspect_images
 from pipeline.data.boxes import CUT, sides_in
 from pipeline.data.duplicates import alike
@@ -68,15 +69,17 @@ class ImageKind:
 
     def own_sample(self, comp: ImageCompetition, manifest: pd.DataFrame, raw: Path) -> pd.DataFrame | None:
         """For a competition that has test images and no sample: id, and a column a target."""
-        test = manifest["id"][manifest["split"] == "test"]
+        test = answer_ids(manifest[manifest["split"] == "test"])
         names = [target.name for target in comp.targets]
-        return pd.DataFrame({comp.data.id: test, **dict.fromkeys(names, "")}) if len(test) else None
+        return pd.DataFrame({comp.data.answer_id: test, **dict.fromkeys(names, "")}) if len(test) else None
 
     def with_ids(self, table: pd.DataFrame, data: ImageData, raw: Path, said: str | None = None) -> pd.DataFrame:
         """As it is: it has a column of ids."""
         return table
 
     def hint_on_ids(self, comp: ImageCompetition) -> str:
+        if comp.data.case is not None:
+            return f"data.case = {comp.data.case!r} says that they are its cells"
         folder = (comp.data.test or "test").split("{")[0].rstrip("/")
         return f"if ids have no ending, use a pattern such as test = '{folder}/{{{comp.data.id}}}.jpg'"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from pipeline.cases import CASE
 from pipeline.config import Target
 from pipeline.data.readers import image_endings
 from pipeline.data.tables import copies_in_words, each_once, lines_of, need_column, neighbours, read_table
@@ -16,6 +17,7 @@ from pipeline.targets.classes import some
 from pipeline.vision.apart import fixed_folder, keep_apart, real_folder
 from pipeline.vision.asked import asked_by, tell_test_table, test_table_of
 from pipeline.vision.boxes import boxes_of, boxes_of_test
+from pipeline.vision.cases import cases_of, cases_of_test, refuse_disagreement
 from pipeline.vision.config import ImageData
 from pipeline.vision.endings import did_you_mean, with_endings
 from pipeline.vision.labels import labels_of, refuse_silent
@@ -46,7 +48,9 @@ def build_manifest(
     labels = {target.name: labels_of(target, rows, table, data, log, len(targets) > 1) for target in targets}
     refuse_silent(labels, rows["id"])
     boxes = boxes_of(raw, data, table, str(data.table), log)
-    beside = {**weights_of(raw, data, table, log), **boxes}
+    beside = {**weights_of(raw, data, table, log), **boxes, **cases_of(raw, data, table, str(data.table))}
+    if CASE in beside:
+        refuse_disagreement(beside[CASE], labels, rows["id"])
     parts = [rows.assign(split="train", **labels, **beside)]
     if test is not None:
         parts.append(test.assign(split="test"))
@@ -94,12 +98,13 @@ def read_rows(raw: Path, data: ImageData, name: str, key: str, log: Log | None) 
 def find_test_rows(
     raw: Path, data: ImageData, sample: Path | None, log: Log | None = None, id_in_sample: str | None = None
 ) -> pd.DataFrame:
-    """The test images alone: columns id and path, and their boxes. Arguments and errors as in `build_manifest`."""
+    """The test images alone: id and path, their boxes and cases. Arguments and errors as in `build_manifest`."""
     if data.test is None:
         raise RequestError("data.test: the file names no test images")
     if "{" not in data.test and data.test_table is None:
         rows = _walk(raw, data.test, "data.test", fixed_folder(data.images), log)
-        return rows.assign(**boxes_of_test(raw, data, pd.DataFrame({data.id: rows["id"]}), None, log))
+        ids = pd.DataFrame({data.id: rows["id"]})
+        return rows.assign(**boxes_of_test(raw, data, ids, None, log), **cases_of_test(raw, data, ids, None))
     name = test_table_of(raw, data, sample, id_in_sample)
     if name is not None:
         tell_test_table(name, data, log)
@@ -114,7 +119,7 @@ def find_test_rows(
         _refuse_repeats(table[data.id], name, data.id, sample)
     rows = pd.DataFrame({"id": table[data.id], "path": _paths(raw, table, data.id, data.test, name, "data.test")})
     _tell_unasked(raw, data, rows, name, log)
-    return rows.assign(**boxes_of_test(raw, data, table, name, log))
+    return rows.assign(**boxes_of_test(raw, data, table, name, log), **cases_of_test(raw, data, table, name))
 
 
 def _tell_unasked(raw: Path, data: ImageData, rows: pd.DataFrame, name: str, log: Log | None) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from pipeline.cases import CASE
 from pipeline.data.labels import specs_of, strata_of
 from pipeline.data.stratify import assign_folds, choose_share
 from pipeline.errors import RequestError
@@ -35,6 +36,8 @@ def split_images(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFram
         numbers, how = by(comp, workspace, rows, specs, groups)
         if comp.folds.by_column:
             how += f", whole groups of {comp.folds.group!r} and near-duplicates"
+        if CASE in rows:
+            how += f", whole cases of {comp.data.case!r}"
     _refuse_empty(numbers, comp.folds)
     _report_rare(specs, rows, numbers, comp.folds, log)
     return numbers, how
