@@ -3,6 +3,7 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -16,6 +17,7 @@ from pipeline.vision.blocks import EncodeLabels, Sample, TensorLabels
 from pipeline.vision.config import ImageData
 from pipeline.vision.fold import samples_of
 from pipeline.vision.heads import Head, JointLabels, JointLoss
+from pipeline.vision.linear import fit_classes, fit_numbers, fit_tags
 from pipeline.vision.manifest import build_manifest
 from pipeline.vision.weights import WEIGHT
 from tests.command import pipeline
@@ -170,3 +172,25 @@ def test_weights_of_one_train_the_same_bytes_and_others_do_not(tmp_path):
 def test_a_column_of_weights_is_off_by_default(tmp_path):
     comp = load(str(write_competition(tmp_path)))
     assert comp.data.settings(comp).defaults["weight"] is None
+
+
+@pytest.mark.parametrize("kind", ["classes", "tags", "numbers"])
+def test_a_probe_is_fitted_by_weights(kind):
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(40, 3))
+    signal = x[:, 0] + generator.normal(size=40) > 0
+    tags = np.column_stack([signal, ~signal]).astype(float)
+    y = {"classes": signal.astype(int), "tags": tags, "numbers": 2.0 * x[:, 0] + generator.normal(size=40)}[kind]
+    fits = {
+        "classes": lambda x, y, w: fit_classes(x, y, 2, 0, 1, w),
+        "tags": lambda x, y, w: fit_tags(x, y, 0, 1, w),
+        "numbers": lambda x, y, w: fit_numbers(x, y, 0, 1, w),
+    }
+    plain = fits[kind](x, y, None)
+    ones = fits[kind](x, y, np.full(len(x), 3.0))
+    assert np.allclose(plain.weight, ones.weight)
+    bad = 1 - y if kind != "numbers" else -y
+    both = fits[kind](np.concatenate([x, x[:7]]), np.concatenate([y, bad[:7]]), np.r_[np.ones(40), np.zeros(7)])
+    assert np.array_equal(both.weight, ones.weight)  # rows of weight 0 are as good as not there
+    doubled = fits[kind](x, y, np.r_[np.full(20, 5.0), np.ones(20)])
+    assert not np.allclose(doubled.weight, plain.weight)

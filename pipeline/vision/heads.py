@@ -151,7 +151,8 @@ class JointLoss(nn.Module):
 
 
 class NamedHeads(nn.Module):
-    """fastai's head (pool, batch norm, dropout, 512) with one last linear layer for each target.
+    """fastai's head (pool, batch norm, dropout, 512) with one last linear layer for each target; of `head` "linear"
+    only pool, dropout, and that.
 
     Input: features (n, nf, h, w), or (n, nf) where the body pools and `pool` is False. Output: (n, sum of widths).
     `pooling` names one of `POOLINGS`; concat, fastai's mean and maximum side by side, is what create_head makes.
@@ -164,13 +165,17 @@ class NamedHeads(nn.Module):
         pool: bool,
         dropout: float = 0.5,
         pooling: str = DEFAULT,
+        head: str = "fastai",
     ) -> None:
         super().__init__()
         pooled = []
         if pool:
             chosen = POOLINGS[pooling]
             features, pooled = features * chosen.widening, [chosen.build(), Flatten()]
-        *trunk, last = create_head(features, 1, pool=False, ps=dropout)
+        if head == "linear":
+            trunk, last = [nn.Dropout(dropout)], nn.Linear(features, 1)
+        else:
+            *trunk, last = create_head(features, 1, pool=False, ps=dropout)
         self.trunk = nn.Sequential(*pooled, *trunk)
         last = cast(nn.Linear, last)
         bias = last.bias is not None
@@ -180,8 +185,15 @@ class NamedHeads(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.trunk(x)
+        return self.outputs(self.trunk(x))
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """Of what the trunk gives (n, features), the last layers' part: (n, sum of widths)."""
         return torch.cat([head(x) for head in self.heads.values()], dim=1)
+
+    def last_of(self, target: str) -> nn.Linear:
+        """A target's own layer."""
+        return cast(nn.Linear, self.heads[f"head_{target}"])
 
 
 def _weighed(term: Tensor, weights: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from pipeline.errors import RequestError
 from pipeline.vision.augmentations import read_augmentation
 from pipeline.vision.blocks import Sample, build_loaders, has_weights
 from pipeline.vision.cache import Cache
-from pipeline.vision.callbacks import Accumulate
+from pipeline.vision.callbacks import Accumulate, FrozenStatistics
 from pipeline.vision.config import ImageModel
 from pipeline.vision.gather import PixelSource
 from pipeline.vision.heads import Head, JointLabels, JointLoss, is_answer
@@ -46,7 +46,8 @@ def build_learner(
     keep_freed_memory()
     repeat_exactly()
     specs = [head.spec for head in heads]
-    network = build_network(model.arch, weights or model.weights, specs, model.size, model.dropout, model.pooling)
+    start, form = weights or model.weights, (model.dropout, model.pooling, model.head_name)
+    network = build_network(model.arch, start, specs, model.size, *form)
     if tell is not None and network.start:
         tell(network.start)
     loaders = build_loaders(
@@ -138,6 +139,8 @@ def _callbacks(model: ImageModel, device: torch.device) -> list:
         callbacks.append(Accumulate(model.accumulate))
     if autocast_dtype(model.precision, device) == torch.float16:
         callbacks.append(MixedPrecision())
+    if model.frozen_bn:
+        callbacks.append(FrozenStatistics())
     if model.mixup:
         callbacks.append(MixUp(model.mixup))
     return callbacks
