@@ -34,10 +34,10 @@ def answer_ids(rows: pd.DataFrame) -> pd.Series:
 
 
 def unseen_in(rows: pd.DataFrame) -> list[str]:
-    """Ids of the unreadable rows that must be answered without a look: not those of a case with a readable one."""
+    """Ids of the unreadable rows that must be answered without a look: one of each case that has no readable one."""
     unread = rows[~rows["readable"]]
     if CASE in rows:
-        unread = unread[~unread[CASE].isin(rows[CASE][rows["readable"]])]
+        unread = unread[~unread[CASE].isin(rows[CASE][rows["readable"]])].drop_duplicates(CASE)
     return unread["id"].to_list()
 
 

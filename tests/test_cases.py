@@ -11,13 +11,18 @@ from sklearn.metrics import log_loss, roc_auc_score
 from pipeline import predictions
 from pipeline.cases import CASE, answer_ids, answers, by_case, refuse_torn, unseen_in
 from pipeline.combinations import COMBINATIONS, serving
+from pipeline.commands.bundle import _artifacts
+from pipeline.commands.infer import infer
 from pipeline.competitions import load
 from pipeline.config import Target
 from pipeline.errors import RequestError
+from pipeline.kaggle.manifest import Entry
+from pipeline.log import Log
 from pipeline.predictions import Predictions
 from pipeline.targets import KINDS, TargetSpec
 from pipeline.vision.config import ImageData
 from pipeline.vision.manifest import build_manifest, find_test_rows
+from pipeline.workspace import Workspace
 from tests.command import pipeline
 from tests.drawn import picture
 
@@ -76,7 +81,7 @@ def test_rows_as_cases():
     assert (found["id"].tolist(), found["kind"].tolist()) == (["p", "q"], ["b", "a"])
     assert answer_ids(rows).tolist() == ["q", "p"]
     assert unseen_in(rows) == []
-    assert unseen_in(rows.assign(readable=[False, True, False])) == ["1", "3"]
+    assert unseen_in(rows.assign(readable=[False, True, False])) == ["1"]
     plain = rows.drop(columns=CASE)
     assert answers(plain) is plain
     assert unseen_in(plain) == ["1"]
@@ -261,6 +266,8 @@ def test_the_road_is_by_case_after_the_folds(ran):
         assert f"{way} {roc_auc_score(truth == 'yes', values):.4f}" in shown
     assert "(data.combine)" in shown.split("noisy-or")[1]
     kept = json.loads((path.parent / "runs/studies/resnet/metrics.json").read_text())
+    worth = {way.replace("-", "_"): roc_auc_score(truth == "yes", values) for way, values in expected.items()}
+    assert kept["by_case"] == pytest.approx(worth, abs=1e-6)
     assert kept["tta_cv"]["finding"]["auc"] == pytest.approx(roc_auc_score(truth == "yes", expected["noisy-or"]))
 
 
@@ -363,3 +370,75 @@ def test_folds_that_tear_a_case_are_refused(tmp_path):
     done = pipeline("folds", path, "--root", tmp_path)
     assert done.code == 2
     assert "cases lie in several folds, for example 's1' in folds" in done.err
+
+
+def test_a_session_on_kaggle_makes_the_same_submission(tmp_path):
+    """Boxes, cases and the image that cannot be read, from trained folds alone."""
+    path = studies(tmp_path, "max")
+    raw = tmp_path / "raw"
+    (raw / "test" / "0_101.png").write_text("broken")
+    for side in ("train", "test"):
+        head, *lines = (raw / f"{side}.csv").read_text().splitlines()
+        rows = [f"{line},{n % 5},2,30,{20 + n % 4}" for n, line in enumerate(lines)]
+        (raw / f"{side}.csv").write_text("\n".join([f"{head},x,y,w,h", *rows]) + "\n")
+    path.write_text(path.read_text().replace('case = "study"', 'case = "study"\nbox = ["x", "y", "w", "h"]'))
+    run(path)
+    comp, here = load(str(path)), Workspace(tmp_path, "studies")
+    entries = [Entry(place, "", 0, place) for place in _artifacts(comp, here)]
+    infer(comp, Workspace(tmp_path / "mounted", "studies"), tmp_path, entries, tmp_path / "sent.csv", Log())
+    ours = pd.read_csv(next((tmp_path / "submissions").rglob("*.csv")))
+    theirs = pd.read_csv(tmp_path / "sent.csv")
+    pd.testing.assert_frame_equal(ours, theirs, rtol=1e-5)
+
+
+def in_folders(folder: Path, images: str, test: str, move: str) -> Path:
+    """The studies with a row each in the table, and their images in folders or called after them."""
+    path = studies(folder)
+    raw = folder / "raw"
+    for side in ("train", "test"):
+        for file in list((raw / side).iterdir()):
+            view, number = file.stem.split("_")
+            place = raw / side / move.format(study=f"s{number}", view=view)
+            place.parent.mkdir(exist_ok=True)
+            file.rename(place)
+    table = pd.read_csv(raw / "train.csv").drop_duplicates("study")[["study", "finding"]]
+    table.assign(site=np.arange(len(table)) % 4).to_csv(raw / "train.csv", index=False)
+    (raw / "test.csv").unlink()
+    text = path.read_text().replace('id = "image"', 'id = "study"').replace("train/{image}.png", images)
+    path.write_text(text.replace(TEST, f'test = "{test}"').replace("n = 3", 'n = 3\ngroup = "site"'))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("images", "test", "move"),
+    [
+        ("train/{study}/*", "test/{study}/*", "{study}/{view}.png"),
+        ("train", "test", "{study}/{view}.png"),
+        ("train/{study}_*.png", "test/{study}_*.png", "{study}_{view}.png"),
+    ],
+)
+def test_a_row_of_the_table_may_be_a_case(tmp_path, images, test, move):
+    path = in_folders(tmp_path, images, test, move)
+    said = run(path, "data", "check", "folds")
+    assert "30 train and 9 test cases ('study')" in said
+    manifest = pd.read_parquet(next(tmp_path.rglob("manifest.parquet")))
+    assert manifest["split"].value_counts().to_dict() == {"train": 73, "test": 21}
+    first = manifest[manifest[CASE] == "s3"]
+    assert first["id"].tolist() == [move.format(study="s3", view=view) for view in range(4)]
+    assert first["finding"].unique().tolist() == ["yes"]
+    folds = pd.read_csv(next(tmp_path.rglob("folds.csv"))).set_index("id")["fold"]
+    case = manifest.set_index("id")[CASE]
+    site = case.loc[folds.index].str[1:].astype(int) % 4
+    assert folds.groupby(site.to_numpy()).nunique().max() == 1
+
+
+def test_cases_without_images_and_patterns_that_mix_them_are_refused(tmp_path):
+    path = in_folders(tmp_path, "train/{study}/*", "test/{study}/*", "{study}/{view}.png")
+    (tmp_path / "raw" / "train" / "s3").rename(tmp_path / "raw" / "train" / "t3")
+    done = pipeline("data", path, "--root", tmp_path)
+    assert done.code == 2
+    assert "data.images: 1 of 30 cases have no image: s3; the first was looked for in" in done.err
+    path = in_folders(tmp_path / "mixed", "train/{study}*.png", "test/{study}_*.png", "{study}_{view}.png")
+    done = pipeline("data", path, "--root", tmp_path / "mixed")
+    assert done.code == 2
+    assert "images are of several cases, such as train/s10_0.png of s1 and s10; the pattern must tell" in done.err

@@ -118,8 +118,9 @@ def test_mixup_mixes_weights_with_losses():
     joint, labels = labels_of(FULL, [2.0, 0.0, 0.5])
     preds, order, share = torch.randn(3, 4), torch.tensor([1, 2, 0]), torch.tensor([0.3, 0.8, 0.6])
     mix, loss = MixUp(0.4), JointLoss(joint)
-    mix.learn, mix.old_lf = SimpleNamespace(training=True), loss
-    mix.yb1, mix.lam = (labels[order],), share
+    given = {"learn": SimpleNamespace(training=True), "old_lf": loss, "yb1": (labels[order],), "lam": share}
+    for name, value in given.items():
+        setattr(mix, name, value)
     term = sum(
         head.weight * head.term(part, joint.labels_of(n, labels))
         for n, (head, part) in enumerate(zip(HEADS, preds.split(joint.widths, dim=1), strict=True))

@@ -167,23 +167,30 @@ def _join_folds(comp: Competition, workspace: Workspace, model: Model, log: Log)
             predictions.blend(tests, [1.0] * len(tests)).save(workspace.test(model.name), **about)
     kept: dict[str, Any] = {"model": model.name} | {kind: own.cv for kind, own in scores.items()}
     kept |= {"seconds": round(seconds_of(comp, workspace, model), 1), "fold_scores": kept_scores(comp, scores)}
-    write_json(workspace.metrics(model.name), kept)
+    scored = scored_by(comp, workspace)
+    worth = _worth(comp, scored, each)
+    write_json(workspace.metrics(model.name), kept | ({"by_case": worth} if worth else {}))
     step(comp, workspace, model).record()
-    shown, scored = {"cv": "", "tta_cv": "with TTA "}, scored_by(comp, workspace)
+    shown = {"cv": "", "tta_cv": "with TTA "}
     means = {kind: mean_of(comp.leaderboard, scored, *own) for kind, own in scores.items()}
     said = [shown[kind] + cv_in_words(scores[kind].cv, mean) for kind, mean in means.items()]
     log.say(f"predict {model.name}: {'; '.join(said)}{reserve_in_words(comp)}")
-    if each:
-        log.say(f"predict {model.name}: {_ways_in_words(comp, scored, each)}")
+    if worth:
+        log.say(f"predict {model.name}: {_worth_in_words(worth, comp.data.combination)}")
 
 
-def _ways_in_words(comp: Competition, scored: Sequence[str], each: Mapping[str, OofScores]) -> str:
-    """The leaderboard's mean of each way to combine the images of a case; the best of them where it is another one."""
-    board, own = comp.leaderboard, comp.data.combination
-    means = {way: mean_of(board, scored, *scores) for way, scores in each.items()}
-    values = {way: mean["value"] for way, mean in means.items() if mean and mean["value"] is not None}
-    said = [f"{in_words(way)} {value:.4f}" + " (data.combine)" * (way == own) for way, value in values.items()]
-    return f"by case: {', '.join(said) or 'no score'}"
+def _worth(comp: Competition, scored: Sequence[str], each: Mapping[str, OofScores]) -> dict[str, float | None]:
+    """The leaderboard's mean of each way to combine the rows of a case."""
+    means = {way: mean_of(comp.leaderboard, scored, *scores) for way, scores in each.items()}
+    return {way: mean.get("value") for way, mean in means.items()}
+
+
+def _worth_in_words(worth: Mapping[str, float | None], own: str | None) -> str:
+    said = [
+        f"{in_words(way)} {'none' if value is None else format(value, '.4f')}{' (data.combine)' if way == own else ''}"
+        for way, value in worth.items()
+    ]
+    return f"by case: {', '.join(said)}"
 
 
 def seconds_of(comp: Competition, workspace: Workspace, model: Model) -> float:

@@ -13,14 +13,16 @@ from pipeline.targets.classes import some
 from pipeline.vision.config import ImageData
 
 
-def boxes_of(raw: Path, data: ImageData, table: pd.DataFrame, name: str, log: Log | None = None) -> pd.DataFrame:
-    """The manifest's columns `SIDES`, row for row with a table of that name; without columns where no box is said.
+def boxes_of(
+    raw: Path, data: ImageData, table: pd.DataFrame, name: str, log: Log | None = None
+) -> dict[str, pd.Series]:
+    """The manifest's columns `SIDES`, row for row with a table of that name; none where no box is said.
 
     Blank cells mean the whole image, which is said in the log. Raises RequestError, with lines, for other cells that
     are no numbers, and for boxes without width or height.
     """
     if data.box is None:
-        return pd.DataFrame(index=table.index)
+        return {}
     for column in data.box:
         need_column(table, column, name, "data.box")
     cells = table[list(data.box)].apply(lambda column: column.str.strip())
@@ -34,7 +36,7 @@ def boxes_of(raw: Path, data: ImageData, table: pd.DataFrame, name: str, log: Lo
 
 def boxes_of_test(
     raw: Path, data: ImageData, table: pd.DataFrame, name: str | None, log: Log | None = None
-) -> pd.DataFrame:
+) -> dict[str, pd.Series]:
     """As `boxes_of`, for test images named by a table, or by a folder where `name` is None.
 
     What does not stand there is looked up by id in data.table. Raises RequestError where it is not there either.
@@ -79,13 +81,13 @@ def counts_of(rows: pd.DataFrame, facts: pd.DataFrame) -> dict[str, int]:
 
 def _is_box(cells: pd.DataFrame) -> np.ndarray:
     numbers = cells.apply(lambda column: pd.to_numeric(column, errors="coerce")).to_numpy(float)
-    return np.isfinite(numbers).all(axis=1) & (numbers[:, 2:] > 0).all(axis=1)
+    return np.asarray(np.isfinite(numbers).all(axis=1) & (numbers[:, 2:] > 0).all(axis=1))
 
 
-def _sides(cells: pd.DataFrame, margin: float) -> pd.DataFrame:
+def _sides(cells: pd.DataFrame, margin: float) -> dict[str, pd.Series]:
     x, y, width, height = (pd.to_numeric(cells[name], errors="coerce").astype(float) for name in cells.columns)
-    around = margin * np.maximum(width, height)
-    return pd.DataFrame(dict(zip(SIDES, (x, y, x + width, y + height, around), strict=True)), index=cells.index)
+    around = margin * width.where(width > height, height)
+    return dict(zip(SIDES, (x, y, x + width, y + height, around), strict=True))
 
 
 def _bad_cells(raw: Path, data: ImageData, name: str) -> str:

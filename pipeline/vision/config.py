@@ -69,6 +69,11 @@ class ImageData(Data, frozen=True):
         return self.holdout
 
     @property
+    def row_a_case(self) -> bool:
+        """Whether tables have a row a case, whose images are what the pattern or folder of that row holds."""
+        return self.case == self.id
+
+    @property
     def combination(self) -> str | None:
         return None if self.case is None else self.combine
 

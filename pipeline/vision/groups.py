@@ -40,7 +40,8 @@ def cells_of(
     table = table_of(comp)
     if table is None:
         raise RequestError(f"{key} = {column!r} is a column, but there is no data.table and no folds.table")
-    return column_of(workspace.raw, table, comp.data.id, column, rows["id"], key, also)
+    ids = rows[CASE] if comp.data.row_a_case else rows["id"]
+    return column_of(workspace.raw, table, comp.data.id, column, ids, key, also)
 
 
 def table_of(comp: ImageCompetition) -> str | None:

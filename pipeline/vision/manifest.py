@@ -1,5 +1,6 @@
 """The manifest: one row an image, with its id, split, file and labels, from table, names and folders."""
 
+import glob
 import string
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from pipeline.targets.classes import some
 from pipeline.vision.apart import fixed_folder, keep_apart, real_folder
 from pipeline.vision.asked import asked_by, tell_test_table, test_table_of
 from pipeline.vision.boxes import boxes_of, boxes_of_test
-from pipeline.vision.cases import cases_of, cases_of_test, refuse_disagreement
+from pipeline.vision.cases import cases_of, cases_of_test, images_of_cases, refuse_disagreement
 from pipeline.vision.config import ImageData
 from pipeline.vision.endings import did_you_mean, with_endings
 from pipeline.vision.labels import labels_of, refuse_silent
@@ -47,8 +48,10 @@ def build_manifest(
         rows, table = rows[kept].reset_index(drop=True), table[kept].reset_index(drop=True)
     labels = {target.name: labels_of(target, rows, table, data, log, len(targets) > 1) for target in targets}
     refuse_silent(labels, rows["id"])
-    boxes = boxes_of(raw, data, table, str(data.table), log)
-    beside = {**weights_of(raw, data, table, log), **boxes, **cases_of(raw, data, table, str(data.table))}
+    name = str(data.table)
+    beside = (
+        weights_of(raw, data, table, log) | boxes_of(raw, data, table, name, log) | cases_of(raw, data, table, name)
+    )
     if CASE in beside:
         refuse_disagreement(beside[CASE], labels, rows["id"])
     parts = [rows.assign(split="train", **labels, **beside)]
@@ -77,8 +80,19 @@ def _train_rows(raw: Path, data: ImageData, log: Log | None) -> tuple[pd.DataFra
         rows = _walk(raw, data.images, "data.images", other, log)
         return rows, pd.DataFrame(index=rows.index)
     table = read_rows(raw, data, data.table, "data.table", log)
-    paths = _paths(raw, table, data.id, data.images, data.table, "data.images")
-    return pd.DataFrame({"id": table[data.id], "path": paths}), table
+    return _rows_of(raw, data, table, data.images, data.table, "data.images")
+
+
+def _rows_of(
+    raw: Path, data: ImageData, table: pd.DataFrame, pattern: str, name: str, key: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Ids and paths of the images of a table, and the rows that they are of, which may be cases of several images."""
+    if data.row_a_case:
+        plain = table.map(glob.escape) if "*" in pattern else table
+        return images_of_cases(
+            raw, data, table, _filled(plain, data.id, pattern, name, key), fixed_folder(pattern), key
+        )
+    return pd.DataFrame({"id": table[data.id], "path": _paths(raw, table, data.id, pattern, name, key)}), table
 
 
 def read_rows(raw: Path, data: ImageData, name: str, key: str, log: Log | None) -> pd.DataFrame:
@@ -101,7 +115,7 @@ def find_test_rows(
     """The test images alone: id and path, their boxes and cases. Arguments and errors as in `build_manifest`."""
     if data.test is None:
         raise RequestError("data.test: the file names no test images")
-    if "{" not in data.test and data.test_table is None:
+    if "{" not in data.test and data.test_table is None and not data.row_a_case:
         rows = _walk(raw, data.test, "data.test", fixed_folder(data.images), log)
         ids = pd.DataFrame({data.id: rows["id"]})
         return rows.assign(**boxes_of_test(raw, data, ids, None, log), **cases_of_test(raw, data, ids, None))
@@ -117,7 +131,7 @@ def find_test_rows(
     else:
         name, table = sample.name, asked_by(sample, raw, data, id_in_sample)
         _refuse_repeats(table[data.id], name, data.id, sample)
-    rows = pd.DataFrame({"id": table[data.id], "path": _paths(raw, table, data.id, data.test, name, "data.test")})
+    rows, table = _rows_of(raw, data, table, data.test, name, "data.test")
     _tell_unasked(raw, data, rows, name, log)
     return rows.assign(**boxes_of_test(raw, data, table, name, log), **cases_of_test(raw, data, table, name))
 

@@ -35,7 +35,8 @@ def weights_of(raw: Path, data: ImageData, table: pd.DataFrame, log: Log | None 
 
 
 def _is_weight(weights: pd.Series) -> np.ndarray:
-    return (np.isfinite(weights) & (weights >= 0)).to_numpy()
+    numbers = weights.to_numpy()
+    return np.isfinite(numbers) & (numbers >= 0)
 
 
 def _bad_cells(raw: Path, data: ImageData) -> str:
