@@ -117,6 +117,10 @@ def test_boxes_of_test_images(tmp_path):
         find_test_rows(tmp_path, data_of(test="te/{id}"), sample)
     own = find_test_rows(tmp_path, data_of(test="te/{id}", test_table="u.csv"), sample)
     assert own.set_index("id")["_right"].to_dict() == {"8": 3, "9": 5}
+    (tmp_path / "train.csv").write_text(TABLE)
+    (tmp_path / "test.csv").write_text("id,x,y,w,h\n8,1,1,2,2\n9,0,0,6,5\n")
+    usual = find_test_rows(tmp_path, data_of(test="te/{id}", table="train.csv"), sample)
+    assert usual.set_index("id")["_right"].to_dict() == {"8": 3, "9": 6}
     (tmp_path / "t.csv").write_text(TABLE + "8,,,1,1,2,2\n9,,,0,0,5,5\n")  # a table of both
     joined = find_test_rows(tmp_path, data_of(test="te/{id}"), sample)
     assert joined.set_index("id")["_right"].to_dict() == {"8": 3, "9": 5}

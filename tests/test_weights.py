@@ -170,6 +170,20 @@ def test_weights_of_one_train_the_same_bytes_and_others_do_not(tmp_path):
     assert without != mixed
 
 
+def test_a_fold_without_a_row_that_counts_is_refused(tmp_path):
+    path = write_competition(tmp_path)
+    table = tmp_path / "raw" / "train.csv"
+    head, *lines = table.read_text().splitlines()
+    rows = [f"{line},{int(n < 24)},{n // 24}" for n, line in enumerate(lines)]
+    table.write_text("\n".join([f"{head},w,part", *rows]) + "\n")
+    text = path.read_text().replace('test = "test_images"', 'test = "test_images"\nweight = "w"')
+    path.write_text(text.replace("n = 2", 'n = 2\ncolumn = "part"', 1))
+    assert [pipeline(stage, path, "--root", tmp_path).code for stage in ("data", "check")] == [0, 0]
+    done = pipeline("folds", path, "--root", tmp_path)
+    assert done.code == 2
+    assert "data.weight: all rows to train fold 1 on have the weight 0" in done.err
+
+
 def test_a_column_of_weights_is_off_by_default(tmp_path):
     comp = load(str(write_competition(tmp_path)))
     assert comp.data.settings(comp).defaults["weight"] is None

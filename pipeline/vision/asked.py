@@ -14,18 +14,23 @@ TRIED = 20  # rows whose files show which column of a sample names them
 
 
 def test_table_of(raw: Path, data: ImageData, sample: Path | None, id_in_sample: str | None) -> str | None:
-    """The table that is said; else the one called as that of train, where the sample cannot fill the pattern."""
+    """The table that is said; else the one called as that of train, where the sample cannot fill the pattern, or lacks
+    boxes and cases that stand there.
+    """
     if data.test_table is not None:
         return data.test_table
     usual = None if data.table is None else _as_test(data.table)
     if usual is None or data.test is None or not (raw / usual).is_file() or raw / usual == sample:
         return None
-    needed = {*fields_of(data.test), data.id}
+    needed, beside = {*fields_of(data.test), data.id}, {*(data.box or ()), *([data.case] if data.case else ())}
+    fills = False
     if sample is not None and sample.is_file():
         held = set(read_table(sample, "submission.sample").columns)
-        if needed <= held or needed - {data.id} <= held - {id_in_sample}:
+        fills = needed <= held or needed - {data.id} <= held - {id_in_sample}
+        if fills and beside <= held:
             return None
-    return usual if needed <= set(read_table(raw / usual, "data.test_table").columns) else None
+    own = set(read_table(raw / usual, "data.test_table").columns)
+    return usual if needed <= own and (not fills or beside <= own) else None
 
 
 def asked_by(sample: Path, raw: Path, data: ImageData, id_in_sample: str | None) -> pd.DataFrame:
