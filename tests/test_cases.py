@@ -327,6 +327,15 @@ def test_a_sample_of_images_is_refused_before_training(tmp_path):
     assert "s108" in done.err
 
 
+def test_without_a_table_of_test_images_the_way_out_is_said(tmp_path):
+    path = studies(tmp_path)
+    (tmp_path / "raw" / "test.csv").unlink()
+    path.write_text(path.read_text().replace('test_table = "test.csv"\n', ""))
+    done = pipeline("data", path, "--root", tmp_path)
+    assert done.code == 2
+    assert "sample_submission.csv asks for cases; data.test_table names the table that has 'image' and" in done.err
+
+
 def test_cases_are_held_back_whole(tmp_path):
     path = studies(tmp_path, "mean", "log_loss", "holdout = 0.2")
     (tmp_path / "raw" / "sample_submission.csv").unlink()

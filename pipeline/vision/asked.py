@@ -7,6 +7,7 @@ import pandas as pd
 
 from pipeline.data.sample import id_column_of
 from pipeline.data.tables import need_column, read_table
+from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.vision.config import ImageData
 
@@ -38,6 +39,11 @@ def asked_by(sample: Path, raw: Path, data: ImageData, id_in_sample: str | None)
     table = read_table(sample, "submission.sample")
     if id_in_sample is not None:
         need_column(table, id_in_sample, sample.name, "submission.id")
+    if data.case is not None and not data.row_a_case and data.id not in table.columns:
+        raise RequestError(
+            f"data.test = {data.test!r} is filled with images, and {sample.name} asks for cases; data.test_table names "
+            f"the table that has {data.id!r} and {data.case!r} of the test images"
+        )
     column = id_in_sample or (data.id if data.id in table.columns else _by_files(table, raw, data))
     return table.assign(**{data.id: table[column]})
 

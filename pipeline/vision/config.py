@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 
 from pipeline.combinations import COMBINATIONS, in_words, serving, spelled
 from pipeline.combinations import DEFAULT as COMBINED
-from pipeline.config import Competition, Data, Folds, Model, Rate
+from pipeline.config import Competition, Data, Folds, Model, Rate, targets_of
 from pipeline.registry import code_in
 from pipeline.settings import Section, Settings
 from pipeline.targets import label_kinds
@@ -313,6 +313,14 @@ class ImageCompetition(Competition, frozen=True):
     data: ImageData = ImageData()
     folds: ImageFolds = ImageFolds()
     models: Annotated[list[ImageModel], Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _target_of_each_column(cls, raw: Any) -> Any:
+        """With `columns = [...]` an entry of [[targets]] stands for one of each."""
+        if not isinstance(raw, dict) or not isinstance(raw.get("targets"), list):
+            return raw
+        return {**raw, "targets": [target for entry in raw["targets"] for target in targets_of(entry)]}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

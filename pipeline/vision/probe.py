@@ -99,8 +99,9 @@ def _tags(head: Head, x: np.ndarray, labels: Tensor, weights: Weights, seed: int
 
 
 def _numbers(head: Head, x: np.ndarray, labels: Tensor, weights: Weights, seed: int, copies: int) -> Linear:
-    numbers = ((labels[:, 0].double() - head.center) / head.scale).numpy()
-    return fit_numbers(x, numbers, seed, copies, weights)
+    numbers = labels.double()
+    scaled = head.spec.target_kind.scaled(numbers, numbers, head.center, head.scale)
+    return fit_numbers(x, scaled[:, 0].numpy(), seed, copies, weights)
 
 
 # By the kind of the labels' form.
