@@ -48,7 +48,7 @@ def size_of(cut: str, width: int, height: int) -> tuple[int, int]:
     return right - left, bottom - top
 
 
-def cut_of(sides: Sequence[float], width: int, height: int) -> str:
+def cut_of(sides: Sequence[float] | np.ndarray, width: int, height: int) -> str:
     """What is cut out of an image of that size for the manifest's `SIDES` of a row.
 
     The margin is put around the box, and both end where the image ends: 'left,top,right,bottom'; '' for the whole
