@@ -113,7 +113,7 @@ def test_boxes_of_test_images(tmp_path):
     (tmp_path / "s.csv").write_text("id\n9\n8\n")
     (tmp_path / "u.csv").write_text("id,x,y,w,h\n8,1,1,2,2\n9,0,0,5,5\n")
     sample = tmp_path / "s.csv"
-    with pytest.raises(RequestError, match=r"need boxes too, and s\.csv has no columns x, y, w, h, nor has t\.csv"):
+    with pytest.raises(RequestError, match=r"need 'x', 'y', 'w', 'h' too; s\.csv does not have that, nor has t\.csv"):
         find_test_rows(tmp_path, data_of(test="te/{id}"), sample)
     own = find_test_rows(tmp_path, data_of(test="te/{id}", test_table="u.csv"), sample)
     assert own.set_index("id")["_right"].to_dict() == {"8": 3, "9": 5}

@@ -116,7 +116,7 @@ def test_the_manifest_has_cases_only_where_they_are_said(tmp_path):
             TABLE.replace("a2,p,u", "a2,p,v"),
             r"images of 1 of 2 cases .* labels of 'kind'; the first is 'p': 'u' \(a1\) and 'v'",
         ),
-        (TABLE.replace("b1,q", "b1, "), r"data.case: 1 rows of t.csv have no 'study' \(lines 4\)"),
+        (TABLE.replace("b1,q", "b1, "), "data.case: 1 rows of t.csv have no 'study': blank in line 4;"),
         (TABLE.replace("study", "exam"), "data.case: t.csv has no column 'study'"),
     ],
 )
@@ -139,7 +139,7 @@ def test_cases_of_test_images(tmp_path):
     data = ImageData(table="t.csv", id="image", images="im", case="study", test="te/{image}")
     sample = tmp_path / "s.csv"
     sample.write_text("image,kind\n8,u\n9,u\n")
-    with pytest.raises(RequestError, match=r"test images need a case too, and s\.csv has no column 'study', nor has t"):
+    with pytest.raises(RequestError, match=r"test images need 'study' too; s\.csv does not have that, nor has t"):
         find_test_rows(tmp_path, data, sample)
     (tmp_path / "t.csv").write_text(TABLE + "8,r,\n9,r,\n")
     assert find_test_rows(tmp_path, data, sample)[CASE].tolist() == ["r", "r"]

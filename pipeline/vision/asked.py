@@ -10,6 +10,7 @@ from pipeline.data.tables import need_column, read_table
 from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.vision.config import ImageData
+from pipeline.vision.tables import TEST, read_one
 
 TRIED = 20  # rows whose files show which column of a sample names them
 
@@ -26,17 +27,17 @@ def test_table_of(raw: Path, data: ImageData, sample: Path | None, id_in_sample:
     needed, beside = {*fields_of(data.test), data.id}, {*(data.box or ()), *([data.case] if data.case else ())}
     fills = False
     if sample is not None and sample.is_file():
-        held = set(read_table(sample, "submission.sample").columns)
+        held = set(read_table(sample, "submission.sample", encoding=data.encoding).columns)
         fills = needed <= held or needed - {data.id} <= held - {id_in_sample}
         if fills and beside <= held:
             return None
-    own = set(read_table(raw / usual, "data.test_table").columns)
+    own = set(read_one(raw, data, usual, TEST).columns)
     return usual if needed <= own and (not fills or beside <= own) else None
 
 
 def asked_by(sample: Path, raw: Path, data: ImageData, id_in_sample: str | None) -> pd.DataFrame:
     """The rows of the sample, their ids in the column that train has them in."""
-    table = read_table(sample, "submission.sample")
+    table = read_table(sample, "submission.sample", encoding=data.encoding)
     if id_in_sample is not None:
         need_column(table, id_in_sample, sample.name, "submission.id")
     if data.case is not None and not data.row_a_case and data.id not in table.columns:

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from pipeline.data.boxes import CUT, EMPTY, SIDES
-from pipeline.data.tables import lines_of, need_column, read_table
+from pipeline.data.tables import need_column
 from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.targets.classes import some
+from pipeline.vision.beside import bad_in_words, for_test, stripped
 from pipeline.vision.config import ImageData
 
 
@@ -25,10 +26,14 @@ def boxes_of(
         return {}
     for column in data.box:
         need_column(table, column, name, "data.box")
-    cells = table[list(data.box)].apply(lambda column: column.str.strip())
+    cells = stripped(table, data.box)
     whole = (cells == "").all(axis=1)
     if not _is_box(cells[~whole]).all():
-        raise RequestError(_bad_cells(raw, data, name))
+        count, said = bad_in_words(raw, data, table, name, data.box, _are_none)
+        raise RequestError(
+            f"data.box: {count} rows of {name} hold no box in {', '.join(data.box)}: {said}; expected left, top, width "
+            "and height in pixels, or all four blank"
+        )
     if log is not None and whole.any():
         log.say(f"data: {int(whole.sum()):,} of {len(table):,} rows of {name} have no box: the whole image is taken")
     return _sides(cells, data.box_margin)
@@ -37,22 +42,10 @@ def boxes_of(
 def boxes_of_test(
     raw: Path, data: ImageData, table: pd.DataFrame, name: str | None, log: Log | None = None
 ) -> dict[str, pd.Series]:
-    """As `boxes_of`, for test images named by a table, or by a folder where `name` is None.
-
-    What does not stand there is looked up by id in data.table. Raises RequestError where it is not there either.
-    """
-    if data.box is None or (name is not None and set(data.box) <= set(table.columns)):
-        return boxes_of(raw, data, table, name or "", log)
-    known = read_table(raw / str(data.table), "data.table", separator=data.separator)
-    by_id = known.drop_duplicates(data.id).set_index(data.id)
-    missing = table[data.id][~table[data.id].isin(by_id.index)]
-    if len(missing):
-        shown = ", ".join(data.box)
-        raise RequestError(
-            f"data.box: test images need boxes too, and {f'{name} has no' if name else 'a folder has no'} columns "
-            f"{shown}, nor has {data.table} a row for {some(missing)}; data.test_table names the table that has them"
-        )
-    return boxes_of(raw, data, by_id.loc[table[data.id]].reset_index(drop=True), str(data.table), log)
+    """As `boxes_of`, for test images named by a table, or by a folder where `name` is None."""
+    if data.box is None:
+        return {}
+    return boxes_of(raw, data, *for_test(raw, data, table, name, data.box, "data.box", log), log)
 
 
 def refuse_empty(rows: pd.DataFrame, cuts: pd.Series, widths: pd.Series, heights: pd.Series) -> None:
@@ -90,17 +83,5 @@ def _sides(cells: pd.DataFrame, margin: float) -> dict[str, pd.Series]:
     return dict(zip(SIDES, (x, y, x + width, y + height, around), strict=True))
 
 
-def _bad_cells(raw: Path, data: ImageData, name: str) -> str:
-    """In words, which rows of a table, as it is in the file, hold no box."""
-    cells = read_table(raw / name, "data.box", separator=data.separator)[list(data.box or ())]
-    cells = cells.apply(lambda column: column.str.strip())
-    bad = np.flatnonzero(~_is_box(cells) & ~(cells == "").all(axis=1).to_numpy())
-    lines = lines_of(raw / name, bad[:3].tolist(), separator=data.separator)
-    shown = ", ".join(
-        f"({', '.join(cell or 'blank' for cell in cells.iloc[row])}) in line {line}"
-        for row, line in zip(bad, lines, strict=False)
-    )
-    return (
-        f"data.box: {len(bad)} rows of {name} hold no box in {', '.join(cells.columns)}: {shown}"
-        f"{', ...' if len(bad) > len(lines) else ''}; expected left, top, width and height in pixels, or all four blank"
-    )
+def _are_none(cells: pd.DataFrame) -> np.ndarray:
+    return ~_is_box(cells) & ~(cells == "").all(axis=1).to_numpy()

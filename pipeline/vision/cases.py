@@ -8,10 +8,12 @@ import pandas as pd
 
 from pipeline.cases import CASE
 from pipeline.data.readers import image_endings
-from pipeline.data.tables import lines_of, need_column, read_table
+from pipeline.data.tables import need_column
 from pipeline.data.walk import walk
 from pipeline.errors import RequestError
+from pipeline.log import Log
 from pipeline.targets.classes import some
+from pipeline.vision.beside import bad_in_words, for_test
 from pipeline.vision.config import ImageData
 
 
@@ -25,12 +27,8 @@ def cases_of(raw: Path, data: ImageData, table: pd.DataFrame, name: str) -> dict
     need_column(table, data.case, name, "data.case")
     cases = table[data.case].str.strip()
     if (cases == "").any():
-        cells = read_table(raw / name, "data.case", separator=data.separator)[data.case].str.strip()
-        blank = [row for row, cell in enumerate(cells) if cell == ""]
-        lines = ", ".join(map(str, lines_of(raw / name, blank[:3], separator=data.separator)))
-        raise RequestError(
-            f"data.case: {len(blank)} rows of {name} have no {data.case!r} (lines {lines}); every image is of a case"
-        )
+        count, said = bad_in_words(raw, data, table, name, [data.case], lambda cells: (cells == "").to_numpy()[:, 0])
+        raise RequestError(f"data.case: {count} rows of {name} have no {data.case!r}: {said}; every image is of a case")
     return {CASE: cases}
 
 
@@ -72,22 +70,13 @@ def _names(raw: Path, place: str) -> list[str]:
     return sorted(path.relative_to(raw).as_posix() for path in raw.glob(place) if path.is_file())
 
 
-def cases_of_test(raw: Path, data: ImageData, table: pd.DataFrame, name: str | None) -> dict[str, pd.Series]:
-    """As `cases_of`, for test images named by a table, or by a folder where `name` is None.
-
-    What does not stand there is looked up by id in data.table. Raises RequestError where it is not there either.
-    """
-    if data.case is None or (name is not None and data.case in table.columns):
-        return cases_of(raw, data, table, name or "")
-    known = read_table(raw / str(data.table), "data.table", separator=data.separator)
-    by_id = known.drop_duplicates(data.id).set_index(data.id)
-    missing = table[data.id][~table[data.id].isin(by_id.index)]
-    if len(missing):
-        raise RequestError(
-            f"data.case: test images need a case too, and {f'{name} has no' if name else 'a folder has no'} column "
-            f"{data.case!r}, nor has {data.table} a row for {some(missing)}; data.test_table names one that has it"
-        )
-    return cases_of(raw, data, by_id.loc[table[data.id]].reset_index(drop=True), str(data.table))
+def cases_of_test(
+    raw: Path, data: ImageData, table: pd.DataFrame, name: str | None, log: Log | None = None
+) -> dict[str, pd.Series]:
+    """As `cases_of`, for test images named by a table, or by a folder where `name` is None."""
+    if data.case is None:
+        return {}
+    return cases_of(raw, data, *for_test(raw, data, table, name, [data.case], "data.case", log))
 
 
 def refuse_disagreement(cases: pd.Series, labels: Mapping[str, pd.Series], ids: pd.Series) -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.data.tables import lines_of, need_column, read_table
+from pipeline.data.tables import need_column
 from pipeline.errors import RequestError
 from pipeline.log import Log
+from pipeline.vision.beside import bad_in_words
 from pipeline.vision.config import ImageData
 
 WEIGHT = "_weight"  # the manifest's column, which no target can be called
@@ -24,7 +25,11 @@ def weights_of(raw: Path, data: ImageData, table: pd.DataFrame, log: Log | None 
     need_column(table, data.weight, str(data.table), "data.weight")
     weights = pd.to_numeric(table[data.weight].str.strip(), errors="coerce").astype(float)
     if not _is_weight(weights).all():
-        raise RequestError(_bad_cells(raw, data))
+        count, said = bad_in_words(raw, data, table, str(data.table), [data.weight], _are_none)
+        raise RequestError(
+            f"data.weight: {count} cells of column {data.weight!r} of {data.table} are no numbers from 0 up: {said}; "
+            "0 is a row that does not count"
+        )
     if not weights.any():
         raise RequestError(f"data.weight: column {data.weight!r} of {data.table} is 0 in every row: none counts")
     if log is not None:
@@ -39,13 +44,5 @@ def _is_weight(weights: pd.Series) -> np.ndarray:
     return np.isfinite(numbers) & (numbers >= 0)
 
 
-def _bad_cells(raw: Path, data: ImageData) -> str:
-    """In words, which cells of the table, as it is in the file, are no weights."""
-    cells = read_table(raw / str(data.table), "data.table", separator=data.separator)[str(data.weight)].str.strip()
-    bad = np.flatnonzero(~_is_weight(pd.to_numeric(cells, errors="coerce").astype(float)))
-    lines = lines_of(raw / str(data.table), bad[:3].tolist(), separator=data.separator)
-    shown = ", ".join(f"{cells.iloc[row] or 'blank'} in line {line}" for row, line in zip(bad, lines, strict=False))
-    return (
-        f"data.weight: {len(bad)} cells of column {data.weight!r} of {data.table} are no numbers from 0 up: {shown}"
-        f"{', ...' if len(bad) > len(lines) else ''}; 0 is a row that does not count"
-    )
+def _are_none(cells: pd.DataFrame) -> np.ndarray:
+    return ~_is_weight(pd.to_numeric(cells.iloc[:, 0], errors="coerce").astype(float))
