@@ -117,6 +117,10 @@ def test_boxes_of_test_images(tmp_path):
         find_test_rows(tmp_path, data_of(test="te/{id}"), sample)
     own = find_test_rows(tmp_path, data_of(test="te/{id}", test_table="u.csv"), sample)
     assert own.set_index("id")["_right"].to_dict() == {"8": 3, "9": 5}
+    (tmp_path / "b.csv").write_text("id,x,y,w,h\n1,0,0,1,1\n8,1,1,2,2\n9,0,0,7,5\n")
+    (tmp_path / "k.csv").write_text("id,image,kind\n1,a.png,u\n")
+    beside = find_test_rows(tmp_path, data_of(test="te/{id}", table="k.csv", tables=["b.csv"]), sample)
+    assert beside.set_index("id")["_right"].to_dict() == {"8": 3, "9": 7}
     (tmp_path / "train.csv").write_text(TABLE)
     (tmp_path / "test.csv").write_text("id,x,y,w,h\n8,1,1,2,2\n9,0,0,6,5\n")
     usual = find_test_rows(tmp_path, data_of(test="te/{id}", table="train.csv"), sample)

@@ -14,7 +14,7 @@ from pipeline.config import Target
 from pipeline.errors import RequestError
 from pipeline.targets import TargetSpec
 from pipeline.vision.blocks import EncodeLabels, Sample, TensorLabels
-from pipeline.vision.config import ImageData
+from pipeline.vision.config import ImageData, Joined
 from pipeline.vision.fold import samples_of
 from pipeline.vision.heads import Head, JointLabels, JointLoss
 from pipeline.vision.linear import fit_classes, fit_numbers, fit_tags
@@ -55,6 +55,17 @@ def test_the_manifest_has_weights_only_where_they_are_said(tmp_path):
 def test_cells_that_are_no_weights_are_refused_with_their_lines(tmp_path, table, weight, words):
     with pytest.raises(RequestError, match=words):
         manifest_of(tmp_path, table, weight)
+
+
+def test_weights_of_a_joined_table(tmp_path):
+    (tmp_path / "w.csv").write_text("id,w\n3,0.5\n1,2\n2,1\n")
+    table = "id,kind\n1,a\n2,b\n3,b\n"
+    manifest_of(tmp_path, table, None)
+    data = ImageData(table="t.csv", images="im", weight="w", tables=[Joined(table="w.csv")])
+    assert build_manifest(tmp_path, data, [Target(name="kind")], None)[WEIGHT].tolist() == [2, 1, 0.5]
+    (tmp_path / "w.csv").write_text("id,w\n3,half\n1,2\n")
+    with pytest.raises(RequestError, match=r"2 cells of column .w. of t\.csv .*: blank of 2, half of 3;"):
+        build_manifest(tmp_path, data, [Target(name="kind")], None)
 
 
 def test_a_weight_needs_a_table():

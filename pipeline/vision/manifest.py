@@ -104,6 +104,7 @@ def _rows_of(
     if data.row_a_case:
         plain = table.map(glob.escape) if "*" in pattern else table
         filled = _filled(plain, data.id, pattern, name, key)
+        unpack_for(raw, [f"{fixed_folder(pattern).rstrip('/')}/"], log)
         return images_of_cases(raw, data, table, filled, fixed_folder(pattern), key)
     return pd.DataFrame({"id": table[data.id], "path": _paths(raw, table, data, pattern, name, key, log)}), table
 
