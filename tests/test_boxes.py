@@ -22,7 +22,7 @@ from pipeline.vision.boxes import refuse_empty
 from pipeline.vision.build import Source, build_cache
 from pipeline.vision.cache import Cache
 from pipeline.vision.config import ImageData, Resize
-from pipeline.vision.gather import decoded
+from pipeline.vision.gather import PixelSource
 from pipeline.vision.manifest import build_manifest, find_test_rows
 from pipeline.vision.presize import cut_window
 from pipeline.vision.trained import TrainedModel
@@ -179,7 +179,7 @@ def test_a_cache_holds_what_is_cut(tmp_path, form):
     pixels = np.asarray(Image.open(raw / "one.png"))
     expected = [pixels, photo(60, 50, 1), photo(60, 50, 2)]
     for image, source in zip(images, expected, strict=True):
-        assert (decoded(image) == source).all()
+        assert (PixelSource(resize)._decoded(image) == source).all()
         ours, theirs = np.empty((32, 32, 3), np.uint8), np.empty((32, 32, 3), np.uint8)
         cache.read(cache.row(image), (0.3, 0.6), ours)
         cut_window(source, resize, (0.3, 0.6), theirs)

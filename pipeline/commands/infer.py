@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,8 @@ from pipeline.commands.reopen import need_images, open_fold
 from pipeline.config import Competition
 from pipeline.data.audit import inspect_images
 from pipeline.data.boxes import CUT, sides_in
+from pipeline.data.channels import RGB, Channels, Said
+from pipeline.data.longform import long_form
 from pipeline.data.sample import find_sample
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.jobs import jobs_of
@@ -23,11 +26,12 @@ from pipeline.rows import training_rows
 from pipeline.stages.data import fetch_if_needed
 from pipeline.stages.predict import with_priors
 from pipeline.stages.submit import check_submission
-from pipeline.submission import as_sent, decided, fill_in, filled_columns, read_sample
+from pipeline.submission import as_sent, decided, fill_in, sheet_of
 from pipeline.vision.boxes import refuse_empty
 from pipeline.vision.config import ImageCompetition, ImageModel
 from pipeline.vision.kind import say_unreadable
 from pipeline.vision.manifest import find_test_rows
+from pipeline.vision.metadata import read_metadata
 from pipeline.workspace import ENSEMBLE, WEIGHTS, Workspace, read_json, write_text
 
 
@@ -45,20 +49,20 @@ def infer(
     fetch_if_needed(comp, workspace, log)
     for path in (workspace.manifest, workspace.facts, workspace.folds):
         shutil.copyfile(files[path.relative_to(workspace.root).as_posix()], path)
-    test = _test_rows(comp, workspace, log)
+    test = _test_rows(comp, workspace, _channels_of(comp, weights), log)
     members = {model.name: _predict(comp, workspace, model, weights[model.name], test, log) for model in comp.models}
     preds = decided(comp, workspace, _blend(comp, files, workspace, members))
     known = pd.read_parquet(workspace.manifest)
     found = test[["id", "path", *[CASE] * (CASE in test)]].assign(split="test")
     mounted = pd.concat([known[known["split"] == "train"], found])
-    id_column, sample = read_sample(comp, workspace, mounted)
-    columns = filled_columns(comp, id_column, sample, preds.specs)
+    sheet = sheet_of(comp, workspace, preds.specs, mounted)
     place = workspace.decision(ENSEMBLE).relative_to(workspace.root).as_posix()
     sent = deciding.as_sent(comp, preds, files.get(place, bundle / place))
-    table = deciding.whole_numbers(comp, columns, fill_in(id_column, sample, columns, sent))
-    check_submission(table, id_column, sample, columns, sent.specs)
-    own = as_sent(comp, workspace, table, [column.name for column in columns])
-    write_text(target, own.to_csv(index=False, lineterminator="\n"))
+    filled = fill_in(sheet.id_column, sheet.sample, sheet.columns, replace(sent, specs=sheet.specs))
+    table = deciding.whole_numbers(comp, sheet.columns, filled)
+    check_submission(table, sheet.id_column, sheet.sample, sheet.columns, sheet.specs)
+    table = as_sent(comp, workspace, table, sheet.columns)
+    write_text(target, table.to_csv(index=False, lineterminator="\n"))
     log.say(f"infer: {target} ({len(table):,} rows, checked against {comp.submission.sample})")
 
 
@@ -77,19 +81,32 @@ def _weights_of(comp: Competition, workspace: Workspace, files: dict[str, Path])
     return found
 
 
-def _test_rows(comp: ImageCompetition, workspace: Workspace, log: Log) -> pd.DataFrame:
-    """The mounted test images with `readable`, sorted by id."""
+def _channels_of(comp: Competition, weights: dict[str, list[Path]]) -> Channels:
+    """Those of the images that the first model was trained on, as its weights say; RGB where they say nothing."""
+    known = read_metadata(weights[comp.models[0].name][0])
+    return RGB if known is None else known.image_channels
+
+
+def _test_rows(comp: ImageCompetition, workspace: Workspace, channels: Channels, log: Log) -> pd.DataFrame:
+    """The mounted test images with `readable`, sorted by id; one of other channels than those trained on is not."""
     if comp.data.test is None:
         raise RequestError("data.test: a kernel predicts a test set, and the file names none")
     sample = find_sample(workspace.raw, comp.submission.sample)
-    found = find_test_rows(workspace.raw, comp.data, sample, log, comp.submission.id)
+    long = long_form(comp, workspace.raw)
+    found = find_test_rows(workspace.raw, comp.data, sample, log, comp.submission.id, long)
     test = found.sort_values("id", ignore_index=True)
     with log.bar("check test images") as progress:
-        paths = [workspace.raw / path for path in test["path"]]
-        facts = inspect_images(paths, workers=4, progress=progress, boxes=sides_in(test))
+        paths, said = [workspace.raw / path for path in test["path"]], comp.data.said_channels
+        if channels != RGB:
+            said = Said(channels.count, channels.axis)
+        facts = inspect_images(paths, workers=4, progress=progress, said=said, boxes=sides_in(test))
     if CUT in facts:
         refuse_empty(test, facts[CUT], facts["width"], facts["height"])
         test[CUT] = facts[CUT]
+    if "channels" in facts:
+        odd = facts["readable"] & (facts["channels"] != channels.count)
+        words = [f"has {count} channels, and the models take {channels.count}" for count in facts["channels"]]
+        facts = facts.assign(readable=facts["readable"] & ~odd, error=facts["error"].where(~odd, pd.Series(words)))
     readable = facts["readable"].to_numpy()
     lost = test[["id", "path"]].assign(error=facts["error"])[~readable]
     say_unreadable(lost.to_dict("records"), "test", "get a row of class priors", log)

@@ -1,12 +1,16 @@
 """Which test images are asked for: by a table of the test set, or by the sample submission."""
 
+import re
 import string
 from pathlib import Path
 
 import pandas as pd
 
+from pipeline.data.longform import LongForm, unfolded
 from pipeline.data.sample import id_column_of
+from pipeline.data.several import parts_of
 from pipeline.data.tables import need_column, read_table
+from pipeline.data.text import as_it_lies
 from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.vision.config import ImageData
@@ -15,19 +19,24 @@ from pipeline.vision.tables import TEST, read_one
 TRIED = 20  # rows whose files show which column of a sample names them
 
 
-def test_table_of(raw: Path, data: ImageData, sample: Path | None, id_in_sample: str | None) -> str | None:
+def test_table_of(
+    raw: Path, data: ImageData, sample: Path | None, id_in_sample: str | None, long: LongForm | None
+) -> str | None:
     """The table that is said; else the one called as that of train, where the sample cannot fill the pattern, or lacks
     boxes and cases that stand there.
     """
     if data.test_table is not None:
         return data.test_table
     usual = None if data.table is None else _as_test(data.table)
-    if usual is None or data.test is None or not (raw / usual).is_file() or raw / usual == sample:
+    if usual is None or data.test is None or not as_it_lies(raw / usual).is_file() or raw / usual == sample:
         return None
     needed, beside = {*fields_of(data.test), data.id}, {*(data.box or ()), *([data.case] if data.case else ())}
     fills = False
     if sample is not None and sample.is_file():
-        held = set(read_table(sample, "submission.sample", encoding=data.encoding).columns)
+        if long is None:
+            held = set(read_table(sample, "submission.sample", encoding=data.encoding).columns)
+        else:
+            held = set(unfolded(sample, long).columns)
         fills = needed <= held or needed - {data.id} <= held - {id_in_sample}
         if fills and beside <= held:
             return None
@@ -35,8 +44,12 @@ def test_table_of(raw: Path, data: ImageData, sample: Path | None, id_in_sample:
     return usual if needed <= own and (not fills or beside <= own) else None
 
 
-def asked_by(sample: Path, raw: Path, data: ImageData, id_in_sample: str | None) -> pd.DataFrame:
+def asked_by(
+    sample: Path, raw: Path, data: ImageData, id_in_sample: str | None, long: LongForm | None = None
+) -> pd.DataFrame:
     """The rows of the sample, their ids in the column that train has them in."""
+    if long is not None:
+        return unfolded(sample, long)
     table = read_table(sample, "submission.sample", encoding=data.encoding)
     if id_in_sample is not None:
         need_column(table, id_in_sample, sample.name, "submission.id")
@@ -58,7 +71,8 @@ def tell_test_table(name: str, data: ImageData, log: Log | None) -> None:
 def fields_of(pattern: str) -> list[str]:
     """Columns that a pattern takes from a row; none for what is no pattern."""
     try:
-        return [field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None]
+        fields = [field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None]
+        return [re.split(r"[.\[]", field)[0] for field in fields]
     except ValueError:
         return []
 
@@ -73,15 +87,13 @@ def _as_test(table: str) -> str | None:
 
 def _by_files(table: pd.DataFrame, raw: Path, data: ImageData) -> str:
     """The column whose cells are names of test images."""
-    rows = table.head(TRIED)
+    rows, pattern = table.head(TRIED), parts_of(str(data.test))[0]
     found: dict[str, int] = {}
     for column in table.columns:
         if table[column].duplicated().any():
             continue
         try:
-            paths = [
-                str(data.test).format_map(row) for row in rows.assign(**{data.id: rows[column]}).to_dict("records")
-            ]
+            paths = [pattern.format_map(row) for row in rows.assign(**{data.id: rows[column]}).to_dict("records")]
         except (KeyError, ValueError, IndexError):
             continue
         found[str(column)] = sum(_is_there(raw, path) for path in paths)

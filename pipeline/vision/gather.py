@@ -16,7 +16,9 @@ import numpy as np
 import torch
 
 from pipeline.data.boxes import Cutout
+from pipeline.data.channels import RGB, Channels
 from pipeline.data.levels import Levels
+from pipeline.data.several import Content, read_content
 from pipeline.machine import cores
 from pipeline.vision.augmentations import Augmentation
 from pipeline.vision.cache import Cache, DamagedCache
@@ -65,7 +67,7 @@ class Pending:
     parts: Sequence[Future]
 
     def result(self) -> torch.Tensor:
-        """uint8 (n, height, width, 3), once it is complete. Raises what a thread met."""
+        """uint8 (n, height, width, channels), once it is complete. Raises what a thread met."""
         for part in self.parts:
             part.result()
         return self.batch
@@ -74,10 +76,11 @@ class Pending:
 class PixelSource:
     """Windows of images: from the cache where it holds them, else from their files.
 
-    `cache` must be of the same `resize`. An image is a path, a part of its file, or pixels (height, width, 3).
+    `cache` must be of the same `resize`. An image is a path, a part of its file, or pixels (height, width, channels).
     `exact` makes an image that is not cached into the very pixels that a raw cache would hold, in twice the time.
     `augmentations` change the windows of a batch that is begun with seeds, in the threads that fill it. `levels` are
-    those by which files of more than 8 bits are read, by default the cache's.
+    those by which files of more than 8 bits are read, and `channels` those of all images, by default the cache's, or
+    RGB.
     """
 
     def __init__(
@@ -88,12 +91,14 @@ class PixelSource:
         exact: bool = False,
         augmentations: Sequence[Augmentation] = (),
         levels: Levels | None = None,
+        channels: Channels | None = None,
     ) -> None:
         if cache is not None and cache.resize != resize:
             raise ValueError(f"the cache holds {cache.resize}, not {resize}")
         keep_freed_memory()  # what an image is decoded into would be mapped anew each time
         self.resize, self.cache, self.augmentations = resize, cache, tuple(augmentations)
         self.levels = levels if levels is not None or cache is None else cache.levels
+        self.channels = channels or (RGB if cache is None else cache.channels)
         self._cut = cut_window if exact else presize_window
         self.threads = threads or cores()
         # No more threads than cores where they compute: three batches on their way would crowd each other.
@@ -105,7 +110,7 @@ class PixelSource:
     def __reduce__(self) -> tuple:
         """Pickled for `Learner.export`: without the cache, so that files are decoded, to the pixels of a raw one; and
         without augmentations, whose code may not be where it is opened."""
-        return PixelSource, (self.resize, None, None, True, (), self.levels)
+        return PixelSource, (self.resize, None, None, True, (), self.levels, self.channels)
 
     @property
     def form(self) -> str:
@@ -123,7 +128,7 @@ class PixelSource:
 
         With a seed for each image it is augmented.
         """
-        shape = (len(images), *self.resize.size, 3)
+        shape = (len(images), *self.resize.size, self.channels.count)
         batch = torch.empty(shape, dtype=torch.uint8, pin_memory=True) if pinned else self._buffers.take(shape)
         out = batch.numpy()
         rows = [self.cache.row(image) if self.cache is not None else -1 for image in images]
@@ -170,7 +175,15 @@ class PixelSource:
             if cache is not None and row >= 0:
                 cache.read(row, place, window, scratch)
             else:
-                self._cut(decoded(image, self.levels), self.resize, place, window)
+                self._cut(self._decoded(image), self.resize, place, window)
+
+    def _decoded(self, image: Picture) -> Pixels:
+        if isinstance(image, np.ndarray):
+            return image
+        return image.of(self._read(image.file)) if isinstance(image, Cutout) else self._read(image)
+
+    def _read(self, image: Path | str) -> Pixels:
+        return read_pixels(read_bytes(image), image, self.levels, self.channels)
 
     def _augment(self, windows: Pixels, seeds: Sequence[int]) -> None:
         """Each window by a generator of its own: neither threads nor the others in the batch change what it gets."""
@@ -195,19 +208,10 @@ def _copy(cuts: Sequence[Cut], out: Pixels) -> None:
         cut.mend(window)
 
 
-def decoded(image: Picture, levels: Levels | None = None) -> Pixels:
-    """An image's pixels, from its file where they are not there yet."""
-    if isinstance(image, np.ndarray):
-        return image
-    if isinstance(image, Cutout):
-        return image.of(decoded(image.file, levels))
-    return read_pixels(read_bytes(image), image, levels)
-
-
-def read_bytes(path: Path | str) -> bytes:
-    """A file's bytes; a file that is not there is for `read_pixels` to explain."""
+def read_bytes(path: Path | str) -> Content:
+    """An image's bytes; a file that is not there is for `read_pixels` to explain."""
     try:
-        return Path(path).read_bytes()
+        return read_content(path)
     except OSError:
         return b""
 

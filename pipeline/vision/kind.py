@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,8 +13,10 @@ import pandas as pd
 from pipeline.cases import answer_ids
 from pipeline.data.audit import audit, inspect_images
 from pipeline.data.boxes import CUT, sides_in
+from pipeline.data.channels import UNSAID, channels_in_words, channels_of
 from pipeline.data.duplicates import alike
 from pipeline.data.levels import in_words, said_of, sort_of
+from pipeline.data.longform import long_form
 from pipeline.data.readers import image_endings
 from pipeline.data.sample import find_sample
 from pipeline.errors import RequestError
@@ -23,7 +26,7 @@ from pipeline.kinds import Audit, Kind
 from pipeline.log import Log
 from pipeline.machine import cores, device_in_words
 from pipeline.predictions import Predictions
-from pipeline.rows import ALONE, content_digest, has_deep_images, levels_of, reader_codes
+from pipeline.rows import ALONE, channels_in, content_digest, has_deep_images, levels_of, reader_codes
 from pipeline.settings import Settings
 from pipeline.vision.boxes import counts_of, refuse_empty
 from pipeline.vision.config import ImageCompetition, ImageData, ImageModel, Resize
@@ -61,7 +64,8 @@ class ImageKind:
 
     def build_manifest(self, comp: ImageCompetition, raw: Path, log: Log) -> pd.DataFrame:
         sample = find_sample(raw, comp.submission.sample)
-        manifest = build_manifest(raw, comp.data, comp.targets, sample, log, comp.submission.id)
+        long = long_form(comp, raw)
+        manifest = build_manifest(raw, comp.data, comp.targets, sample, log, comp.submission.id, long)
         if any(target.folder for target in comp.targets):
             empty = empty_class_folders(raw, comp.data)
             if empty:
@@ -85,12 +89,17 @@ class ImageKind:
         if comp.data.case is not None:
             return f"data.case = {comp.data.case!r} says that they are its cells"
         folder = (comp.data.test or "test").split("{")[0].rstrip("/")
-        return f"if ids have no ending, use a pattern such as test = '{folder}/{{{comp.data.id}}}.jpg'"
+        return f"if ids have no ending, use a pattern such as test = '{folder}/{{{comp.data.id}}}.*'"
 
     def audit(self, comp: ImageCompetition, workspace: Workspace, manifest: pd.DataFrame, log: Log) -> Audit:
         paths = [workspace.raw / path for path in manifest["path"]]
         with log.bar("check images") as progress:
-            facts = inspect_images(paths, cores(), progress, sides_in(manifest))
+            facts = inspect_images(
+                paths, workers=cores(), progress=progress, said=comp.data.said_channels, boxes=sides_in(manifest)
+            )
+        _refuse_hopeless(manifest, facts, workspace)
+        relative = facts.assign(path=manifest["path"])
+        channels = channels_of(relative, comp.data.said_channels)
         looks, about = facts, {}
         if CUT in facts:
             refuse_empty(manifest, facts[CUT], facts["width"], facts["height"])
@@ -99,17 +108,20 @@ class ImageKind:
         fold = max(1, round(comp.folds.part * counted.sum()))
         groups, chains = alike(looks, counted, fold)
         large = _Large(int(counted.sum()), fold, chains, sorted(int(counted[rows].sum()) for rows in groups)[::-1])
-        summary = audit(manifest, looks, groups, [target.name for target in comp.targets]) | about
+        names = [target.name for target in comp.targets]
+        summary = audit(manifest, looks, groups, names, channels, comp.data.levels) | about
         if large.groups and large.groups[0] > fold:
             summary[LARGE] = large_group(large.groups[0], fold)
-        _refuse_hopeless(manifest, facts, workspace)
         found = facts[[*KEPT, *[CUT] * (CUT in facts)]]
         kept = pd.concat([manifest[["id", "split"]], found], axis=1).assign(group=_numbered(groups, len(facts)))
-        return Audit(kept, summary, partial(_say_audit, summary, large))
+        words = channels_in_words(channels, relative, comp.data.said_channels) if channels.settings() else ""
+        return Audit(kept, summary, partial(_say_audit, summary, large, words))
 
-    def audit_inputs(self, workspace: Workspace) -> dict[str, Any]:
+    def audit_inputs(self, comp: ImageCompetition, workspace: Workspace) -> dict[str, Any]:
         deep = {DEEP: "the set's range becomes 0 to 255"} if has_deep_images(workspace) else {}
-        return {**reader_codes(workspace), **deep}
+        said = {"channels": asdict(comp.data.said_channels)} if comp.data.said_channels != UNSAID else {}
+        said |= {"levels": comp.data.levels} if comp.data.levels is not None else {}
+        return {**reader_codes(workspace), **deep, **said}
 
     def split(
         self, comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame, log: Log
@@ -128,12 +140,13 @@ class ImageKind:
             found["tables"] = [digest(raw / joined.table) for joined in comp.data.tables]
         return Settings(found, found)
 
-    def check_models(self, models: Sequence[ImageModel]) -> None:
-        """Refuse an architecture that timm does not know, and a file of weights that does not fit."""
+    def check_models(self, models: Sequence[ImageModel], workspace: Workspace) -> None:
+        """Refuse an architecture that timm does not know or that does not take such images, and a file of weights that
+        does not fit."""
         from pipeline.vision.model import check_start
 
         for model in models:
-            check_start(model)
+            check_start(model, channels_in(workspace).count)
 
     def device(self, log: Log) -> str:
         return device_in_words(log)
@@ -144,7 +157,9 @@ class ImageKind:
     def training_inputs(self, comp: ImageCompetition, workspace: Workspace, model: ImageModel) -> dict[str, Any]:
         levels = levels_of(workspace)
         deep = {DEEP: words} if levels and (words := in_words(levels)) else {}
-        return {"images": content_digest(workspace), **reader_codes(workspace), **deep, **model.corrected}
+        channels = channels_in(workspace)
+        own = {"channels": channels.in_words()} if channels.settings() else {}
+        return {"images": content_digest(workspace), **reader_codes(workspace), **deep, **own, **model.corrected}
 
     def train_fold(self, fold: Images, log: Log, deadline: float = math.inf) -> None:
         from pipeline.vision.cache import open_cache
@@ -266,7 +281,7 @@ def _say_large(large: _Large, log: Log) -> None:
         )
 
 
-def _say_audit(summary: dict[str, Any], large: _Large, log: Log) -> None:
+def _say_audit(summary: dict[str, Any], large: _Large, channels: str, log: Log) -> None:
     counts = summary["counts"]
     log.say(
         f"check: {counts['readable']:,} of {counts['train'] + counts['test']:,} images can be read; "
@@ -279,7 +294,9 @@ def _say_audit(summary: dict[str, Any], large: _Large, log: Log) -> None:
         say_unreadable([row for row in summary["unreadable"] if row["split"] == split], split, consequence, log)
     findings = [
         (len(summary["mislabelled"]), "files whose ending is not their format"),
-        (len(summary["modes"]), "images that are not RGB (read as RGB)"),
+        (counts["readable"], channels)
+        if channels
+        else (len(summary["modes"]), "images that are not RGB (read as RGB)"),
         (
             sum(sort_of(row["mode"]) is not None for row in summary["modes"]),
             f"of them with more than 8 bits ({said_of(summary.get('levels') or {})})",

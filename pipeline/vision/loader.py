@@ -93,7 +93,7 @@ class ImageDL(PixelLoading, DataLoader):
 
 
 def image_loader(images: Sequence[Picture], pixels: PixelSource, batch_size: int, device: Any) -> ImageDL:
-    """A loader of images alone, files or RGB pixels (height, width, 3), in their order."""
+    """A loader of images alone, files or pixels (height, width, channels), in their order."""
     items = TfmdLists(list(images), [], split_idx=1, do_setup=False)
     dataset = Datasets(tls=[items])  # pyright: ignore[reportArgumentType] - fastai's hint names one of them
     return ImageDL(dataset, pixels=pixels, bs=batch_size, device=device)

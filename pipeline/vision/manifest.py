@@ -2,16 +2,19 @@
 
 import glob
 import os
+import re
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline.cases import CASE
 from pipeline.config import Target
-from pipeline.data.readers import image_endings
+from pipeline.data.longform import LongForm
+from pipeline.data.readers import all_endings, images_among
 from pipeline.data.readers.foreign import refuse_foreign, refuse_foreign_in
+from pipeline.data.several import files_of, is_several, joined, parts_of, state_of
 from pipeline.data.tables import need_column, neighbours
 from pipeline.data.walk import endings_in_words, walk
 from pipeline.data.within import archives_in_words, unpack_for
@@ -22,6 +25,7 @@ from pipeline.vision.apart import fixed_folder, keep_apart, real_folder
 from pipeline.vision.asked import asked_by, fields_of, tell_test_table, test_table_of
 from pipeline.vision.boxes import boxes_of, boxes_of_test
 from pipeline.vision.cases import cases_of, cases_of_test, images_of_cases, refuse_disagreement
+from pipeline.vision.cells import read_arrays
 from pipeline.vision.config import ImageData
 from pipeline.vision.endings import did_you_mean, with_endings
 from pipeline.vision.joined import with_tables
@@ -37,18 +41,19 @@ def build_manifest(
     sample: Path | None,
     log: Log | None = None,
     id_in_sample: str | None = None,
+    long: LongForm | None = None,
 ) -> pd.DataFrame:
     """All images of a competition, sorted by split and id: columns id, split, path, bytes, then the targets, then what
     else the file asks for (names that begin with `_`).
 
-    `path` is relative to `raw`; labels are text, numbers for regression, and missing for test rows. `sample`
-    is the sample submission, whose ids (in `id_in_sample`, if that is said) name the test images where `data.test` is
-    a pattern. What was passed over, and what might not be meant, goes to `log`. Raises RequestError for anything in
-    the file that the raw folder contradicts.
+    `path` is relative to `raw`; labels are text, numbers for regression, and missing for test rows. `sample` is the
+    sample submission, whose ids (in `id_in_sample`, if that is said, of rows as `long` says) name the test images where
+    `data.test` is a pattern. What was passed over, and what might not be meant, goes to `log`. Raises RequestError for
+    anything in the file that the raw folder contradicts.
     """
     unpack_for(raw, data.named_files, log)
     rows, table = _train_rows(raw, data, targets, log)
-    test = None if data.test is None else find_test_rows(raw, data, sample, log, id_in_sample)
+    test = None if data.test is None else find_test_rows(raw, data, sample, log, id_in_sample, long)
     if test is not None:
         kept = keep_apart(raw, data, rows, test, log)
         rows, table = rows[kept].reset_index(drop=True), table[kept].reset_index(drop=True)
@@ -75,8 +80,7 @@ def walk_images(folder: Path) -> list[str]:
 
     Linked folders are entered, each once: a `source.path` folder is used by links to its entries.
     """
-    endings = tuple(image_endings())
-    return [name for name in walk(folder).files if name.lower().endswith(endings)]
+    return images_among(walk(folder).files)
 
 
 def _train_rows(
@@ -87,13 +91,19 @@ def _train_rows(
         other = None if data.test is None else fixed_folder(data.test)
         rows = _walk(raw, data.images, "data.images", other, log)
         return rows, pd.DataFrame(index=rows.index)
-    table = read_rows(raw, data, data.table, "data.table", log, _tags(targets))
+    if data.arrays is not None:
+        rows, table = read_arrays(raw, data, data.table, "data.table", log)
+        refuse_repeats(rows["id"], data.table, data.id, raw / data.table, data)
+    else:
+        rows, table = None, read_rows(raw, data, data.table, "data.table", log, _tags(targets))
     table = with_tables(raw, data, table, data.table, log)
     for target in targets:
         for column in target.columns if target.in_table else ():
             if column not in table.columns:
                 also = elsewhere(raw, data, column)
                 need_column(table, column, data.table, f"targets {target.name!r}: column", also)
+    if rows is not None:
+        return rows, table
     return _rows_of(raw, data, table, data.images, data.table, "data.images", log)
 
 
@@ -118,17 +128,28 @@ def _tags(targets: Sequence[Target]) -> list[tuple[str, str | None]]:
 
 
 def find_test_rows(
-    raw: Path, data: ImageData, sample: Path | None, log: Log | None = None, id_in_sample: str | None = None
+    raw: Path,
+    data: ImageData,
+    sample: Path | None,
+    log: Log | None = None,
+    id_in_sample: str | None = None,
+    long: LongForm | None = None,
 ) -> pd.DataFrame:
     """The test images alone: id and path, their boxes and cases. Arguments and errors as in `build_manifest`."""
     if data.test is None:
         raise RequestError("data.test: the file names no test images")
-    unpack_for(raw, [*data.named_files, f"{fixed_folder(data.test).rstrip('/')}/"], log)
-    if "{" not in data.test and data.test_table is None and not data.row_a_case:
+    if data.arrays is not None:
+        rows, _ = read_arrays(raw, data, data.test, "data.test", log)
+        refuse_repeats(rows["id"], data.test, data.id, raw / data.test, data)
+        return rows
+    folders = [f"{fixed_folder(one).rstrip('/')}/" for one in parts_of(data.test)]
+    unpack_for(raw, [*data.named_files, *folders], log)
+    plain = "{" not in data.test and data.test_table is None and not is_several(data.test)
+    if plain and not data.row_a_case:
         rows = _walk(raw, data.test, "data.test", fixed_folder(data.images), log)
         ids = pd.DataFrame({data.id: rows["id"]})
         return rows.assign(**boxes_of_test(raw, data, ids, None, log), **cases_of_test(raw, data, ids, None, log))
-    name = test_table_of(raw, data, sample, id_in_sample)
+    name = test_table_of(raw, data, sample, id_in_sample, long)
     if name is not None:
         tell_test_table(name, data, log)
         table = read_rows(raw, data, name, TEST, log)
@@ -138,7 +159,7 @@ def find_test_rows(
             "names another table"
         )
     else:
-        name, table = sample.name, asked_by(sample, raw, data, id_in_sample)
+        name, table = sample.name, asked_by(sample, raw, data, id_in_sample, long)
         refuse_repeats(table[data.id], name, data.id, sample)
     missing = set(fields_of(data.test)) - set(table.columns)
     if missing:
@@ -151,7 +172,7 @@ def find_test_rows(
 def _tell_unasked(raw: Path, data: ImageData, rows: pd.DataFrame, name: str, log: Log | None) -> None:
     """Say both counts where the folder of the test images holds more than the table asks for."""
     folder = fixed_folder(str(data.test)).rstrip("/")
-    shared = f"{fixed_folder(data.images).rstrip('/')}/".startswith(f"{folder}/")
+    shared = f"{fixed_folder(data.images).rstrip('/')}/".startswith(f"{folder}/") or is_several(data.test)
     if log is None or folder in ("", ".") or shared or not (raw / folder).is_dir():
         return
     images = len(walk_images(raw / folder))
@@ -166,13 +187,14 @@ def _walk(raw: Path, folder: str, key: str, other: str | None, log: Log | None) 
     if not place.is_dir():
         raise RequestError(f"{key}: no folder {folder!r} in {raw}{archives_in_words(raw) or neighbours(place)}")
     apart = set() if other is None else {real_folder(raw, other)} - {real_folder(raw, folder)}
-    walked, endings = walk(place, apart), tuple(image_endings())
-    names = [name for name in walked.files if name.lower().endswith(endings)]
-    strange = [name for name in walked.files if not name.lower().endswith(endings)]
+    walked = walk(place, apart)
+    names = images_among(walked.files)
+    known = set(names)
+    strange = [name for name in walked.files if name not in known]
     if not names:
         refuse_foreign(strange, key, f" in {place}")
         said = f"; passed over: {endings_in_words(strange)}" if strange else ""
-        raise RequestError(f"{key}: no images in {place} (looked for {', '.join(sorted(endings))}){said}")
+        raise RequestError(f"{key}: no images in {place} (looked for {', '.join(sorted(all_endings()))}){said}")
     if log is not None:
         if strange:
             log.say(f"data: {key} = {folder!r}: passed over: {endings_in_words(strange)}")
@@ -188,8 +210,22 @@ def _paths(
 ) -> list[str]:
     """Fill `train_images/{label}/{image_id}` from each row; a plain folder gets the id put behind it.
 
-    An ending that the pattern leaves open is looked up.
+    An ending that the pattern leaves open is looked up. Of several patterns each gives a file of the image.
     """
+    columns = [_files(raw, table, data, one, table_name, key, log) for one in parts_of(pattern)]
+    if len(columns) == 1:
+        return columns[0]
+    _refuse_escapes(raw, pattern, [path for column in columns for path in column])
+    try:
+        return [joined(files) for files in zip(*columns, strict=True)]
+    except ValueError as error:
+        raise RequestError(f"{key}: {error}, which goes between the files of an image; rename it") from None
+
+
+def _files(
+    raw: Path, table: pd.DataFrame, data: ImageData, pattern: str, table_name: str, key: str, log: Log | None
+) -> list[str]:
+    """The file of each row by one pattern."""
     for field in _fields(pattern, key):
         if field not in table.columns:
             need_column(table, field, table_name, key, elsewhere(raw, data, field))
@@ -200,10 +236,12 @@ def _paths(
 
 
 def _fields(pattern: str, key: str) -> list[str]:
+    """Columns; {id[0]} is a letter of a cell of one."""
     try:
-        return [field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None]
+        fields = [field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None]
     except ValueError as error:
         raise RequestError(f"{key} = {pattern!r} is not a pattern: {error}") from None
+    return [re.split(r"[.\[]", field)[0] for field in fields]
 
 
 def _filled(table: pd.DataFrame, id_column: str, pattern: str, table_name: str, key: str) -> list[str]:
@@ -212,7 +250,7 @@ def _filled(table: pd.DataFrame, id_column: str, pattern: str, table_name: str, 
     fields = dict.fromkeys(_fields(pattern, key))
     try:
         return [pattern.format_map(row) for row in table[list(fields)].to_dict("records")]
-    except (ValueError, TypeError) as error:  # {image_id:05d}: cells are text
+    except (ValueError, TypeError, IndexError) as error:  # {image_id:05d}: cells are text
         raise RequestError(f"{key} = {pattern!r} cannot be filled from {table_name}: {error}") from None
 
 
@@ -236,7 +274,7 @@ def _only_folders(place: Path, folder: str) -> str:
 
 def _size(raw: Path, path: str) -> int:
     try:
-        return os.stat(os.path.join(raw, path)).st_size
+        return state_of(os.path.join(raw, path)).size
     except OSError:
         return -1
 
@@ -247,6 +285,8 @@ def _refuse_missing(manifest: pd.DataFrame, raw: Path, data: ImageData) -> None:
         side = missing["split"].iloc[0]
         key, pattern = ("data.images", data.images) if side == "train" else ("data.test", str(data.test))
         gone = missing["path"][missing["split"] == side].tolist()
+        if is_several(pattern):
+            key, pattern, gone = _first_gone(raw, key, pattern, gone)
         folder = str(Path(gone[0]).parent)
         if (raw / folder).is_dir():
             refuse_foreign_in(raw / folder, key)
@@ -257,6 +297,20 @@ def _refuse_missing(manifest: pd.DataFrame, raw: Path, data: ImageData) -> None:
         raise RequestError(
             f"{key}: {len(gone)} of {len(manifest)} image files are missing below {raw}: {some(gone)}{hint}"
         )
-    escaped = [path for path in manifest["path"] if path.startswith("/") or ".." in path.split("/")]
+    _refuse_escapes(raw, data.images, manifest["path"])
+
+
+def _first_gone(raw: Path, key: str, pattern: str, paths: Sequence[str]) -> tuple[str, str, list[str]]:
+    """Of images of several files: the first of the patterns whose files are missing, and these."""
+    for number, one in enumerate(parts_of(pattern)):
+        files = [Path(files_of(raw / path)[number]) for path in paths]
+        gone = [file.relative_to(raw).as_posix() for file in files if not file.is_file()]
+        if gone:
+            return f"{key}.{number}", one, gone
+    return key, pattern, list(paths)
+
+
+def _refuse_escapes(raw: Path, pattern: str, paths: Iterable[str]) -> None:
+    escaped = [path for path in paths if path.startswith("/") or ".." in path.split("/")]
     if escaped:
-        raise RequestError(f"data.images = {data.images!r} leads out of {raw}: {some(escaped)}")
+        raise RequestError(f"data.images = {pattern!r} leads out of {raw}: {some(escaped)}")

@@ -4,11 +4,12 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib import metadata as installed
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 from safetensors import SafetensorError
 
+from pipeline.data.channels import RGB, Axis, Channels
 from pipeline.data.levels import Levels
 from pipeline.errors import WorkFailed
 from pipeline.losses import LOSSES
@@ -22,10 +23,10 @@ LIBRARIES = ("pipeline", "torch", "fastai", "timm")
 
 
 class Statistics(Section, frozen=True):
-    """Mean and standard deviation (RGB, of 1) that images are normalised by."""
+    """Mean and standard deviation (of each channel, of 1) that images are normalised by."""
 
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: Annotated[tuple[float, ...], Field(min_length=1)]
+    std: Annotated[tuple[float, ...], Field(min_length=1)]
 
     @classmethod
     def of(cls, stats: tuple[Sequence[float], Sequence[float]]) -> "Statistics":
@@ -77,7 +78,8 @@ class Metadata(Section, frozen=True):
     """A trained fold: the network, its input, its heads, how it was trained.
 
     `stats` is None for the architecture's own; `seed` names the fold, and what TTA draws; `versions` are those of the
-    libraries that trained it; by `levels` images of more than 8 bits are read. `cut`: it was trained on boxes.
+    libraries that trained it; by `levels` images of more than 8 bits are read; `channels` is None for RGB, and
+    `channel_axis` where arrays have them. `cut`: it was trained on boxes.
     """
 
     format: Literal[1] = 1
@@ -90,6 +92,8 @@ class Metadata(Section, frozen=True):
     seed: tuple[int | str, ...]
     versions: dict[str, str]
     levels: dict[str, tuple[float, float]] | None = None
+    channels: int | None = None
+    channel_axis: Axis = ""
     cut: bool = False
 
     @classmethod
@@ -101,6 +105,7 @@ class Metadata(Section, frozen=True):
         stats: tuple[Sequence[float], Sequence[float]] | None = None,
         versions: Mapping[str, str] | None = None,
         levels: Levels | None = None,
+        channels: Channels = RGB,
         cut: bool = False,
     ) -> "Metadata":
         """What is known from a model's settings and a fold's heads; without `versions` nobody knows them."""
@@ -114,14 +119,23 @@ class Metadata(Section, frozen=True):
             seed=tuple(seed),
             versions=dict(versions or {}),
             levels=dict(levels) if levels else None,
+            channels=channels.count if channels.settings() else None,
+            channel_axis=channels.axis,
             cut=cut,
         )
 
+    @property
+    def image_channels(self) -> Channels:
+        """Those of the images that it was trained on."""
+        return RGB if self.channels is None else Channels(self.channels, self.channel_axis)
+
     def header(self) -> dict[str, str]:
-        """What the header of the weights holds; of levels and boxes nothing where there are none, as earlier versions
-        expect.
-        """
-        text = self.model_dump_json(exclude={name for name in ("levels", "cut") if not getattr(self, name)})
+        """What the header of the weights holds; of levels, channels and boxes nothing where there are none, as earlier
+        versions expect."""
+        none = set() if self.levels else {"levels"}
+        none |= set() if self.channels else {"channels", "channel_axis"}
+        none |= set() if self.cut else {"cut"}
+        text = self.model_dump_json(exclude=none)
         return {"arch": self.arch, "metadata": text}
 
 

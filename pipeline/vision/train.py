@@ -14,6 +14,7 @@ from fastai.learner import Learner
 from fastai.optimizer import Optimizer
 
 from pipeline.data.boxes import Cutout
+from pipeline.data.channels import RGB
 from pipeline.data.levels import Levels, in_words
 from pipeline.errors import TimeIsUp, WorkFailed
 from pipeline.log import Log
@@ -99,8 +100,9 @@ def train_fold(  # noqa: PLR0913
     TimeIsUp after the last epoch that ends before `deadline` (of time.monotonic), where there are more.
     """
     checkpoint = folder / CHECKPOINT
-    levels = cache.levels if cache else None
+    levels, channels = (cache.levels, cache.channels) if cache else (None, RGB)
     inputs = _inputs(train, valid, heads, model, seed, cache.form if cache else "files", levels)
+    inputs |= {"channels": channels.in_words()} if channels.settings() else {}
     kept = read_checkpoint(checkpoint)
     if kept and any(differences("", kept.get("inputs") or {}, inputs)):
         kept = None  # of another run
@@ -152,7 +154,7 @@ def train_fold(  # noqa: PLR0913
         raise WorkFailed(f"{label}: the loss is {rows[-1]['train_loss']}; lower the model's lr ({lr}) and train again")
     network = network_of(learn)
     cut = any(isinstance(sample.path, Cutout) for sample in train)
-    described = Metadata.of(model, heads, seed, statistics_of(network), installed_versions(), levels, cut)
+    described = Metadata.of(model, heads, seed, statistics_of(network), installed_versions(), levels, channels, cut)
     save_weights(folder / WEIGHTS, network, described.header())
     write_text(folder / HISTORY, csv_text(_alike(rows)))
     shutil.rmtree(checkpoint.parent, ignore_errors=True)
