@@ -209,5 +209,5 @@ SHAPES = (
     Shape("herbarium-2020-fgvc7", herbarium_2020, graders.f1("Id", "Predicted", "macro")),
     Shape("herbarium-2021-fgvc8", herbarium_2021, graders.f1("Id", "Predicted", "macro")),
     Shape("herbarium-2022-fgvc9", herbarium_2022, graders.f1("Id", "Predicted", "macro")),
-    Shape("csiro-biomass", pasture, graders.weighted_r2("sample_id", "target", BIOMASS)),
+    Shape("csiro-biomass", pasture, graders.weighted_r2("sample_id", "target", BIOMASS), rows=5),
 )
