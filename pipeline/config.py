@@ -326,6 +326,16 @@ class Data(Section, frozen=True):
         """The share of train that is held back with its answers and made the test set."""
         return None
 
+    @property
+    def combination(self) -> str | None:
+        """How the predictions of rows that share an answer (a case) become one; None where each row has its own."""
+        return None
+
+    @property
+    def answer_id(self) -> str:
+        """The column that names what is answered: a row, or the case that it belongs to."""
+        return self.id
+
 
 class Folds(Section, frozen=True):
     """How train is split for cross-validation."""

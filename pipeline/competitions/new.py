@@ -24,6 +24,10 @@ id     = "image_id"                      # the table's and the sample submission
 images = "train_images/{{image_id}}"       # filled from each row, ".*" for any ending; or a folder with those names
 test   = "test_images"                   # a folder; or a pattern such as "test_images/{{image_id}}.jpg"
 # holdout = 0.2                          # in place of test: a share of train, held back with its answers
+# weight = "weight"                      # a column: how much a row counts in the loss
+# box  = ["x", "y", "w", "h"]            # columns: what is cut out of each image
+# case = "study_id"                      # a column: its images have one answer, which the sample asks for
+# combine = "mean"                       # how their predictions become one: mean | max | noisy-or
 
 [[targets]]                              # any number of them; each gets a head of its own
 name   = "label"

@@ -1,21 +1,25 @@
 """From rows of the manifest to what a fold is trained on: samples with labels, and heads."""
 
 from collections.abc import Sequence
+from itertools import repeat
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline.config import Target
+from pipeline.data.boxes import pictures
 from pipeline.targets import Label, TargetSpec
 from pipeline.vision.blocks import Sample
 from pipeline.vision.heads import Head
+from pipeline.vision.weights import WEIGHT
 
 
-def samples_of(rows: pd.DataFrame, specs: Sequence[TargetSpec], raw: Path) -> list[Sample]:
-    """Rows of the manifest as samples with labels, in their order."""
+def samples_of(rows: pd.DataFrame, specs: Sequence[TargetSpec], raw: Path, weighted: bool = False) -> list[Sample]:
+    """Rows of the manifest as samples with labels, in their order; `weighted` to be trained on: with their weights."""
     columns = [_own_labels(spec, rows[spec.name]) for spec in specs]
-    labels = zip(*columns, strict=True)
-    return [Sample(id, raw / path, own) for id, path, own in zip(rows["id"], rows["path"], labels, strict=True)]
+    weights = rows[WEIGHT] if weighted and WEIGHT in rows else repeat(1.0, len(rows))
+    each = zip(rows["id"], pictures(rows, raw), zip(*columns, strict=True), weights, strict=True)
+    return [Sample(id, picture, own, float(weight)) for id, picture, own, weight in each]
 
 
 def _own_labels(spec: TargetSpec, labels: pd.Series) -> list[Label | None]:
@@ -25,7 +29,7 @@ def _own_labels(spec: TargetSpec, labels: pd.Series) -> list[Label | None]:
 
 def unlabelled(rows: pd.DataFrame, raw: Path) -> list[Sample]:
     """Rows of the manifest as samples without labels, in their order."""
-    return [Sample(id, raw / path) for id, path in zip(rows["id"], rows["path"], strict=True)]
+    return [Sample(id, picture) for id, picture in zip(rows["id"], pictures(rows, raw), strict=True)]
 
 
 def heads_of(targets: Sequence[Target], specs: Sequence[TargetSpec], train: pd.DataFrame) -> list[Head]:

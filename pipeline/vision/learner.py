@@ -15,7 +15,7 @@ from pipeline.data.channels import Channels
 from pipeline.data.levels import Levels
 from pipeline.errors import RequestError
 from pipeline.vision.augmentations import read_augmentation
-from pipeline.vision.blocks import Sample, build_loaders
+from pipeline.vision.blocks import Sample, build_loaders, has_weights
 from pipeline.vision.cache import Cache
 from pipeline.vision.callbacks import Accumulate, FrozenStatistics
 from pipeline.vision.config import ImageModel
@@ -68,7 +68,7 @@ def build_learner(
     partial = [
         k for k in range(len(heads)) if any(item.labels is not None and item.labels[k] is None for item in items)
     ]
-    joint = JointLabels(heads, partial)
+    joint = JointLabels(heads, partial, has_weights(train))
     learn = Learner(
         loaders,
         network.model.to(loaders.device),

@@ -79,7 +79,7 @@ class Metadata(Section, frozen=True):
 
     `stats` is None for the architecture's own; `seed` names the fold, and what TTA draws; `versions` are those of the
     libraries that trained it; by `levels` images of more than 8 bits are read; `channels` is None for RGB, and
-    `channel_axis` where arrays have them.
+    `channel_axis` where arrays have them. `cut`: it was trained on boxes.
     """
 
     format: Literal[1] = 1
@@ -94,6 +94,7 @@ class Metadata(Section, frozen=True):
     levels: dict[str, tuple[float, float]] | None = None
     channels: int | None = None
     channel_axis: Axis = ""
+    cut: bool = False
 
     @classmethod
     def of(
@@ -105,6 +106,7 @@ class Metadata(Section, frozen=True):
         versions: Mapping[str, str] | None = None,
         levels: Levels | None = None,
         channels: Channels = RGB,
+        cut: bool = False,
     ) -> "Metadata":
         """What is known from a model's settings and a fold's heads; without `versions` nobody knows them."""
         return cls(
@@ -119,6 +121,7 @@ class Metadata(Section, frozen=True):
             levels=dict(levels) if levels else None,
             channels=channels.count if channels.settings() else None,
             channel_axis=channels.axis,
+            cut=cut,
         )
 
     @property
@@ -127,10 +130,11 @@ class Metadata(Section, frozen=True):
         return RGB if self.channels is None else Channels(self.channels, self.channel_axis)
 
     def header(self) -> dict[str, str]:
-        """What the header of the weights holds; of levels and channels nothing where there are none, as earlier
+        """What the header of the weights holds; of levels, channels and boxes nothing where there are none, as earlier
         versions expect."""
         none = set() if self.levels else {"levels"}
         none |= set() if self.channels else {"channels", "channel_axis"}
+        none |= set() if self.cut else {"cut"}
         text = self.model_dump_json(exclude=none)
         return {"arch": self.arch, "metadata": text}
 
