@@ -237,6 +237,11 @@ class Data(Section, frozen=True):
         """The share of train that is held back with its answers and made the test set."""
         return None
 
+    @property
+    def has_features(self) -> bool:
+        """Whether columns of its tables are kept for the models, beside what else a row is."""
+        return False
+
 
 class Folds(Section, frozen=True):
     """How train is split for cross-validation."""

@@ -22,7 +22,8 @@ from pipeline.stages.data import fetch_if_needed
 from pipeline.stages.predict import with_priors
 from pipeline.stages.submit import check_submission
 from pipeline.submission import decided, fill_in, filled_columns, read_sample
-from pipeline.vision.config import ImageCompetition, ImageModel
+from pipeline.vision.config import ImageCompetition, ImageModel, Member
+from pipeline.vision.features import read_test_features, sorts_in
 from pipeline.vision.kind import say_unreadable
 from pipeline.vision.manifest import find_test_rows
 from pipeline.workspace import ENSEMBLE, WEIGHTS, Workspace, read_json, write_text
@@ -40,9 +41,14 @@ def infer(
     files = {entry.place: bundle / entry.name for entry in entries if entry.place}
     weights = _weights_of(comp, workspace, files)
     fetch_if_needed(comp, workspace, log)
-    for path in (workspace.manifest, workspace.facts, workspace.folds):
+    kept = [workspace.manifest, workspace.facts, workspace.folds]
+    kept += [workspace.features] if comp.data.has_features else []
+    for path in kept:
         shutil.copyfile(files[path.relative_to(workspace.root).as_posix()], path)
     test = _test_rows(comp, workspace, log)
+    if comp.data.has_features:
+        sorts = sorts_in(pd.read_parquet(workspace.features))
+        test = pd.concat([test, read_test_features(workspace.raw, comp.data, sorts, test["id"])], axis=1)
     members = {model.name: _predict(comp, workspace, model, weights[model.name], test, log) for model in comp.models}
     preds = decided(comp, workspace, _blend(comp, files, workspace, members))
     id_column, sample = read_sample(comp, workspace)
@@ -88,7 +94,7 @@ def _test_rows(comp: ImageCompetition, workspace: Workspace, log: Log) -> pd.Dat
 def _predict(
     comp: Competition,
     workspace: Workspace,
-    model: ImageModel,
+    model: Member,
     weights: Sequence[Path],
     test: pd.DataFrame,
     log: Log,
@@ -101,7 +107,8 @@ def _predict(
     for job, path in zip(jobs_of(comp, model.name), weights, strict=True):
         log.say(f"infer {job.title}: {len(seen):,} images")
         trained = open_fold(comp, workspace, job, path)
-        parts.append(trained.predict_rows(seen, workspace.raw, tta=model.tta).tta)
+        tta = model.tta if isinstance(model, ImageModel) else None
+        parts.append(trained.predict_rows(seen, workspace.raw, tta=tta).tta)
     mean = predictions.blend(parts, [1.0] * len(parts))
     return with_priors(mean, training_rows(workspace), unread) if unread else mean
 

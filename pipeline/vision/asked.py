@@ -17,7 +17,7 @@ def test_table_of(raw: Path, data: ImageData, sample: Path | None, id_in_sample:
     """The table that is said; else the one called as that of train, where the sample cannot fill the pattern."""
     if data.test_table is not None:
         return data.test_table
-    usual = None if data.table is None else _as_test(data.table)
+    usual = None if data.table is None else as_test(data.table)
     if usual is None or data.test is None or not (raw / usual).is_file() or raw / usual == sample:
         return None
     needed = {*fields_of(data.test), data.id}
@@ -51,7 +51,8 @@ def fields_of(pattern: str) -> list[str]:
         return []
 
 
-def _as_test(table: str) -> str | None:
+def as_test(table: str) -> str | None:
+    """The name of a table of train with test in place of train; None where it has none such."""
     folder, slash, name = table.rpartition("/")
     for train, test in (("train", "test"), ("Train", "Test"), ("TRAIN", "TEST")):
         if train in name:

@@ -1,16 +1,17 @@
 """fastai DataLoaders over samples: upright images in, joint labels out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from fastai.data.block import DataBlock, TransformBlock
 from fastai.data.core import DataLoaders
 from fastai.data.transforms import CategoryMap
-from fastai.torch_basics import TensorBase, Transform, dispatch
+from fastai.torch_basics import TensorBase, Transform, dispatch, noop
 from fastai.vision.augment import Resize as ResizeTransform
 from fastai.vision.core import PILImage, TensorImage
 from fastai.vision.data import get_grid
@@ -26,11 +27,13 @@ from pipeline.vision.presize import read_pixels
 
 @dataclass(frozen=True)
 class Sample:
-    """One image: its id, its file, and one label a target (None where it is to be predicted, or has no answer)."""
+    """One image: its id, its file, one label a target (None where it is to be predicted, or has no answer), and its
+    encoded features, where there are any."""
 
     id: str
     path: Path
     labels: tuple[Label | None, ...] | None = None
+    beside: np.ndarray | None = field(default=None, compare=False)  # float32 (features,)
 
 
 class UprightImage(PILImage):
@@ -45,6 +48,16 @@ class UprightImage(PILImage):
 
 class TensorLabels(TensorBase):
     """Joint labels, one row an item; see `heads.JointLabels`."""
+
+
+class TensorBeside(TensorBase):
+    """Encoded features, one row an item; see `encoding.Features`."""
+
+
+def _beside_of(sample: Sample) -> TensorBeside:
+    if sample.beside is None:
+        raise ValueError(f"the sample {sample.id!r} has no features")
+    return TensorBeside(torch.from_numpy(sample.beside))
 
 
 class ShownLabels(list):
@@ -115,6 +128,12 @@ def show_results(  # noqa: PLR0913
 
 
 @dispatch
+def show_results(x: tuple, y: TensorLabels, samples: Any, outs: Any, **kwargs: Any) -> Any:
+    """As of images alone: features beside them are not shown."""
+    return show_results(x[0], y, [(image, truth) for image, _, truth in samples], outs, **kwargs)
+
+
+@dispatch
 def plot_top_losses(  # noqa: PLR0913
     x: TensorImage,
     y: TensorLabels,
@@ -151,14 +170,16 @@ def build_loaders(
     batch makes one batch: fastai would drop it and train on nothing.
     """
     joint = JointLabels(heads)
+    beside = any(sample.beside is not None for sample in (*train, *valid))
     block = DataBlock(
         blocks=[
             pixel_block(UprightImage.create, pixels),
+            *([TransformBlock(type_tfms=[_beside_of])] if beside else []),
             TransformBlock(type_tfms=[EncodeLabels(joint)]),
         ],
-        n_inp=1,
+        n_inp=1 + beside,
         get_items=list,
-        get_x=attrgetter("path"),
+        get_x=[attrgetter("path"), noop] if beside else attrgetter("path"),
         splitter=lambda _: (list(range(len(train))), list(range(len(train), len(train) + len(valid)))),
         item_tfms=[ResizeTransform(pixels.resize.size, method=pixels.resize.method)],  # what `pixels` stands for
         batch_tfms=[FusedAugment(augment, size, stats)],

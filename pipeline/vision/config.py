@@ -3,13 +3,23 @@
 from collections.abc import Collection
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    SerializeAsAny,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from pipeline.config import Competition, Data, Folds, Model, Rate
 from pipeline.registry import code_in
-from pipeline.settings import Section, Settings
+from pipeline.settings import Section, Settings, read_options
 from pipeline.vision.augmentations import OwnAugmentation, settings_of
+from pipeline.vision.estimators import ESTIMATORS
 from pipeline.vision.poolings import POOLINGS
 from pipeline.vision.start import is_path, start_digest
 
@@ -25,6 +35,21 @@ Side = Annotated[int, Field(ge=8)]
 Size = Annotated[tuple[Side, Side], BeforeValidator(_both_sides)]
 
 
+class Feature(Section, frozen=True):
+    """A column beside the image; `as` says what it is where its training cells would be taken for something else."""
+
+    name: str
+    sort: Annotated[Literal["number", "word"] | None, Field(alias="as")] = None
+
+    @model_serializer(mode="plain")
+    def _as_in_the_file(self) -> str | dict[str, str]:
+        return self.name if self.sort is None else {"name": self.name, "as": self.sort}
+
+
+def _feature_by_name(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
 class ImageData(Data, frozen=True):
     """Where rows, images and ids are found below the raw folder."""
 
@@ -32,6 +57,8 @@ class ImageData(Data, frozen=True):
     images: str = "train_images"
     test_table: str | None = None  # with a row a test image, where the sample submission does not name their files
     holdout: Annotated[float, Field(gt=0, lt=1)] | None = None
+    # Columns of the table that models may read beside the image: names, or patterns such as "margin*".
+    features: list[Annotated[Feature, BeforeValidator(_feature_by_name)]] = Field(default=[])
 
     @model_validator(mode="after")
     def _one_test_set(self) -> Self:
@@ -39,7 +66,13 @@ class ImageData(Data, frozen=True):
             raise ValueError("test and holdout exclude each other: a test folder, or a share of train held back")
         if self.test_table is not None and self.test is None:
             raise ValueError("test_table goes with test, the folder or pattern of its images")
+        if self.features and self.table is None:
+            raise ValueError("features are columns of data.table, and there is none")
         return self
+
+    @property
+    def has_features(self) -> bool:
+        return bool(self.features)
 
     @property
     def held_back(self) -> float | None:
@@ -140,10 +173,75 @@ def _known_pooling(name: str) -> str:
     return name
 
 
-class ImageModel(Model, frozen=True):
-    """One member of the ensemble: an architecture and how it is trained."""
+class Member(Model, frozen=True):
+    """One member of the ensemble; its `arch` says which class it is of: "table:NAME" reads `data.features` alone."""
 
     arch: str
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _of_its_arch(cls, said: Any, handler: ModelWrapValidatorHandler[Self]) -> Any:
+        if cls is not Member or not isinstance(said, dict):
+            return handler(said)
+        of_table = str(said.get("arch", "")).startswith(TABLE)
+        return (TableModel if of_table else ImageModel).model_validate(said)
+
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        classes = [ImageModel, TableModel] if cls is Member else [cls]
+        return list(dict.fromkeys(key for one in classes for key in one.model_fields))
+
+    @property
+    def reads_features(self) -> bool:
+        """Whether it is trained from `data.features`."""
+        return False
+
+
+TABLE = "table:"  # before the name of what is fitted to the columns alone
+
+
+class TableModel(Member, frozen=True):
+    """A member that sees `data.features` and no image: what scikit-learn fits to them, by the name behind "table:"."""
+
+    options: dict[str, Any] = Field(default={})
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.estimator not in ESTIMATORS:
+            raise ValueError(f"arch {self.arch!r}: {ESTIMATORS.unknown(self.estimator)}")
+        try:
+            _ = self.chosen
+        except ValueError as error:
+            raise ValueError(f"options of {self.arch!r}: {error}") from None
+        return self
+
+    @property
+    def estimator(self) -> str:
+        """The name of what is fitted."""
+        return self.arch.removeprefix(TABLE)
+
+    @property
+    def chosen(self) -> Section:
+        """Its options with every default filled in. Raises ValueError, which says in words what is wrong."""
+        return read_options(ESTIMATORS[self.estimator].options, self.options)
+
+    @property
+    def reads_features(self) -> bool:
+        return True
+
+    def resolved(self, within: Any = None) -> Self:
+        return self.model_copy(update={"options": self.chosen.model_dump(mode="json")})
+
+    def settings(self, within: Any = None, leave_out: Collection[str] = ()) -> Settings:
+        """With every option, and the code of what a plug-in brings."""
+        found = super().settings(within, leave_out)
+        found |= {"options": self.chosen.settings(), **code_in("arch", ESTIMATORS, self.estimator)}
+        return Settings(found, found.defaults, found.from_spelled)
+
+
+class ImageModel(Member, frozen=True):
+    """One member of the ensemble: an architecture and how it is trained."""
+
     weights: str = "pretrained"
     resize: Resize | None = None
     size: Size = (224, 224)
@@ -160,6 +258,7 @@ class ImageModel(Model, frozen=True):
     pooling: Annotated[str, AfterValidator(_known_pooling)] = "concat"
     precision: Literal["auto", "fp32", "fp16"] = "auto"
     tta: Annotated[int, Field(ge=0)] = 4
+    features: bool = False  # whether data.features are joined to the pooled features of the image
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -182,6 +281,10 @@ class ImageModel(Model, frozen=True):
         if is_path(self.weights):
             more["weights_file"] = start_digest(self.arch, self.weights)
         return Settings(found | more, found.defaults, found.from_spelled, where_known={"weights_file"})
+
+    @property
+    def reads_features(self) -> bool:
+        return self.features
 
     @property
     def schedule_name(self) -> Literal["fine_tune", "one_cycle"]:
@@ -227,7 +330,7 @@ class ImageCompetition(Competition, frozen=True):
     said_metric: Annotated[str | dict[str, Any], Field(alias="metric")] = "accuracy"
     data: ImageData = ImageData()
     folds: ImageFolds = ImageFolds()
-    models: Annotated[list[ImageModel], Field(min_length=1)]
+    models: Annotated[list[SerializeAsAny[Member]], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -236,6 +339,9 @@ class ImageCompetition(Competition, frozen=True):
                 raise ValueError(f"targets.{number}.column needs data.table")
             if self.data.table is None and target.in_table:
                 raise ValueError(f"targets.{number}: without data.table give regex = '...' or folder = true")
+        for number, model in enumerate(self.models):
+            if model.reads_features and not self.data.features:
+                raise ValueError(f"models.{number}: {model.name!r} reads data.features, and the file names none")
         known = [target.name for target in self.targets]
         for name in self.folds.stratify or []:
             if name not in known:

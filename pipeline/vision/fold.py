@@ -8,14 +8,24 @@ import pandas as pd
 from pipeline.config import Target
 from pipeline.targets import Label, TargetSpec
 from pipeline.vision.blocks import Sample
+from pipeline.vision.config import ImageModel
+from pipeline.vision.encoding import Features
 from pipeline.vision.heads import Head
 
 
-def samples_of(rows: pd.DataFrame, specs: Sequence[TargetSpec], raw: Path) -> list[Sample]:
-    """Rows of the manifest as samples with labels, in their order."""
+def samples_of(
+    rows: pd.DataFrame, specs: Sequence[TargetSpec], raw: Path, features: Features | None = None
+) -> list[Sample]:
+    """Rows of the manifest as samples with labels, in their order; with `features`, those of each besides."""
     columns = [_own_labels(spec, rows[spec.name]) for spec in specs]
-    labels = zip(*columns, strict=True)
-    return [Sample(id, raw / path, own) for id, path, own in zip(rows["id"], rows["path"], labels, strict=True)]
+    beside = [None] * len(rows) if features is None else features.encode(rows)
+    parts = zip(rows["id"], rows["path"], zip(*columns, strict=True), beside, strict=True)
+    return [Sample(id, raw / path, labels, own) for id, path, labels, own in parts]
+
+
+def features_of(model: ImageModel, train: pd.DataFrame) -> Features | None:
+    """The columns that a model reads besides, as a fold's training rows show them; None for one that reads none."""
+    return Features.of(train) if model.features else None
 
 
 def _own_labels(spec: TargetSpec, labels: pd.Series) -> list[Label | None]:

@@ -7,7 +7,7 @@ fastai's get_preds, tta and MixUp want a tensor. `HeadLoss` says what each slice
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from fastai.layers import Flatten
@@ -18,6 +18,9 @@ from pipeline.losses import LOSSES
 from pipeline.settings import Section
 from pipeline.targets import TargetSpec, label_kinds
 from pipeline.vision.poolings import DEFAULT, POOLINGS
+
+if TYPE_CHECKING:
+    from pipeline.vision.beside import Beside
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,7 @@ class NamedHeads(nn.Module):
 
     Input: features (n, nf, h, w), or (n, nf) where the body pools and `pool` is False. Output: (n, sum of widths).
     `pooling` names one of `POOLINGS`; concat, fastai's mean and maximum side by side, is what create_head makes.
+    What `beside` makes of an image's features joins what is pooled of it, before the first batch norm and dropout.
     """
 
     def __init__(
@@ -152,12 +156,15 @@ class NamedHeads(nn.Module):
         pool: bool,
         dropout: float = 0.5,
         pooling: str = DEFAULT,
+        beside: "Beside | None" = None,
     ) -> None:
         super().__init__()
         pooled = []
         if pool:
             chosen = POOLINGS[pooling]
             features, pooled = features * chosen.widening, [chosen.build(), Flatten()]
+        self.beside, self.pools = beside, len(pooled)
+        features += beside.features if beside is not None else 0
         *trunk, last = create_head(features, 1, pool=False, ps=dropout)
         self.trunk = nn.Sequential(*pooled, *trunk)
         last = cast(nn.Linear, last)
@@ -167,8 +174,13 @@ class NamedHeads(nn.Module):
             {f"head_{spec.name}": nn.Linear(last.in_features, spec.width, bias=bias) for spec in specs}
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.trunk(x)
+    def forward(self, x: Tensor, *encoded: Tensor) -> Tensor:
+        """`encoded`: what `Beside` takes, where there is one."""
+        if self.beside is None:
+            x = self.trunk(x)
+        else:
+            x = torch.cat([self.trunk[: self.pools](x), self.beside(*encoded)], dim=1)
+            x = self.trunk[self.pools :](x)
         return torch.cat([head(x) for head in self.heads.values()], dim=1)
 
 

@@ -14,10 +14,12 @@ from fastai.vision.learner import default_split
 from pipeline.data.levels import Levels
 from pipeline.errors import RequestError
 from pipeline.vision.augmentations import read_augmentation
+from pipeline.vision.beside import MixUpBeside
 from pipeline.vision.blocks import Sample, build_loaders
 from pipeline.vision.cache import Cache
 from pipeline.vision.callbacks import Accumulate
 from pipeline.vision.config import ImageModel
+from pipeline.vision.encoding import Features
 from pipeline.vision.gather import PixelSource
 from pipeline.vision.heads import Head, JointLabels, JointLoss, is_answer
 from pipeline.vision.memory import keep_freed_memory
@@ -33,20 +35,23 @@ def build_learner(
     valid: Sequence[Sample],
     *,
     weights: str | None = None,
+    features: Features | None = None,
     pixels: PixelSource | None = None,
     scored: Scored | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Learner:
     """A Learner on which fastai's own methods work: get_preds, tta, predict, show_batch, show_results, lr_find.
 
-    `weights` replaces the model's own ('none' when trained ones will be loaded). Images come from `pixels`; without
+    `weights` replaces the model's own ('none' when trained ones will be loaded). `features` say how the samples' own
+    were encoded, which the network takes beside the image. Images come from `pixels`; without
     it from their files, decoded anew for each batch. With `scored`, the leaderboard's metric of `valid` is told beside
     the heads' errors. `tell` is told what a file of weights gave to the network.
     """
     keep_freed_memory()
     repeat_exactly()
     specs = [head.spec for head in heads]
-    network = build_network(model.arch, weights or model.weights, specs, model.size, model.dropout, model.pooling)
+    start = weights or model.weights
+    network = build_network(model.arch, start, specs, model.size, model.dropout, model.pooling, features)
     if tell is not None and network.start:
         tell(network.start)
     loaders = build_loaders(
@@ -139,7 +144,7 @@ def _callbacks(model: ImageModel, device: torch.device) -> list:
     if autocast_dtype(model.precision, device) == torch.float16:
         callbacks.append(MixedPrecision())
     if model.mixup:
-        callbacks.append(MixUp(model.mixup))
+        callbacks.append(MixUpBeside(model.mixup) if model.features else MixUp(model.mixup))
     return callbacks
 
 

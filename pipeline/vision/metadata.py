@@ -15,6 +15,7 @@ from pipeline.losses import LOSSES
 from pipeline.settings import Section
 from pipeline.targets import TargetSpec
 from pipeline.vision.config import ImageModel, Resize, Size
+from pipeline.vision.encoding import Features
 from pipeline.vision.header import read_header
 from pipeline.vision.heads import Head
 
@@ -77,7 +78,8 @@ class Metadata(Section, frozen=True):
     """A trained fold: the network, its input, its heads, how it was trained.
 
     `stats` is None for the architecture's own; `seed` names the fold, and what TTA draws; `versions` are those of the
-    libraries that trained it; by `levels` images of more than 8 bits are read.
+    libraries that trained it; by `levels` images of more than 8 bits are read; `features` are the columns that it takes
+    beside an image.
     """
 
     format: Literal[1] = 1
@@ -90,6 +92,7 @@ class Metadata(Section, frozen=True):
     seed: tuple[int | str, ...]
     versions: dict[str, str]
     levels: dict[str, tuple[float, float]] | None = None
+    features: Features | None = None
 
     @classmethod
     def of(
@@ -100,6 +103,7 @@ class Metadata(Section, frozen=True):
         stats: tuple[Sequence[float], Sequence[float]] | None = None,
         versions: Mapping[str, str] | None = None,
         levels: Levels | None = None,
+        features: Features | None = None,
     ) -> "Metadata":
         """What is known from a model's settings and a fold's heads; without `versions` nobody knows them."""
         return cls(
@@ -112,11 +116,15 @@ class Metadata(Section, frozen=True):
             seed=tuple(seed),
             versions=dict(versions or {}),
             levels=dict(levels) if levels else None,
+            features=features,
         )
 
     def header(self) -> dict[str, str]:
-        """What the header of the weights holds; of levels nothing where there are none, as earlier versions expect."""
-        text = self.model_dump_json(exclude=None if self.levels else {"levels"})
+        """What the header of the weights holds; of levels and features nothing where there are none, as earlier versions
+        expect."""
+        off: dict[str, Any] = {} if self.levels else {"levels": True}
+        off |= {} if self.features else {"features": True, "model": {"features"}}
+        text = self.model_dump_json(exclude=off)
         return {"arch": self.arch, "metadata": text}
 
 

@@ -17,7 +17,9 @@ from torch import Tensor, nn
 
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.predictions import TargetSpec
+from pipeline.vision.beside import Beside
 from pipeline.vision.config import ImageModel
+from pipeline.vision.encoding import Features
 from pipeline.vision.fitting import body_from, fit_of, options_of
 from pipeline.vision.header import sort_header
 from pipeline.vision.heads import NamedHeads
@@ -89,12 +91,12 @@ class BodyAndHeads(nn.Sequential):
                 module.register_forward_pre_hook(_leave_autocast)
                 module.register_forward_hook(_enter_autocast, always_call=True)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *beside: Tensor) -> Tensor:
         body, heads = self
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.narrow):
             features = body(x)
         with torch.autocast(features.device.type, enabled=False):  # that of fp16 on CUDA is fastai's
-            return heads(features.float())
+            return heads(features.float(), *beside)
 
 
 # What a depthwise convolution found, until it is through: autocast's state is one of each thread. Hooks, because an
@@ -137,9 +139,11 @@ def build_network(
     size: tuple[int, int],
     dropout: float = 0.5,
     pooling: str = DEFAULT,
+    features: Features | None = None,
 ) -> Network:
     """Build body and heads. `weights`: pretrained, none, or a file; `size`: height and width in pixels;
-    `dropout`: before the last layer, half of it before the one before (fastai's `ps`); `pooling`: of the body's map.
+    `dropout`: before the last layer, half of it before the one before (fastai's `ps`); `pooling`: of the body's map;
+    `features`: the columns that the network takes beside the image.
 
     Raises RequestError for an architecture that timm does not know, that does not take this size, or that pools by
     itself though another pooling is asked for, or a file that does not fit, and WorkFailed for weights that cannot
@@ -158,8 +162,11 @@ def build_network(
         ) from error
     if pooling != DEFAULT and not body.gives_map:
         raise RequestError(f"{arch} pools its features by itself, so pooling = {pooling!r} would change nothing")
-    head = NamedHeads(body.features, specs, pool=body.gives_map, dropout=dropout, pooling=pooling)
+    beside = None if features is None else Beside(features)
+    head = NamedHeads(body.features, specs, pool=body.gives_map, dropout=dropout, pooling=pooling, beside=beside)
     apply_init(head, nn.init.kaiming_normal_)
+    if beside is not None:
+        beside.draw()
     start = "" if path is None else fit_of(arch, path, size).told()
     if path is not None and is_own(path):
         start += f"; heads {take_heads(head, specs, path, pooling).told()}"

@@ -16,6 +16,7 @@ from pipeline.vision.naming import shown
 from pipeline.vision.poolings import DEFAULT
 
 HEADS = "1."  # before the names of a network's second part
+TRUNK = ("trunk.", "beside.")  # before those of the layers that all heads share, within it
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ def take_heads(heads: NamedHeads, specs: Sequence[TargetSpec], path: Path, pooli
     wanted = [spec.name for spec in specs if theirs.get(spec.name) == (spec.kind, spec.vocab)]
     own = heads.state_dict()
     tensors = _tensors_of(path)
-    trunk = {name: tensor for name, tensor in tensors.items() if name.startswith("trunk.")}
+    trunk = {name: tensor for name, tensor in tensors.items() if name.startswith(TRUNK)}
     same_trunk = _pooling_of(about) == pooling and {k: v.shape for k, v in trunk.items()} == {
-        k: v.shape for k, v in own.items() if k.startswith("trunk.")
+        k: v.shape for k, v in own.items() if k.startswith(TRUNK)
     }
     taken = {name: _head_of(name, tensors) for name in wanted} if same_trunk else {}
     taken = {

@@ -12,10 +12,12 @@ from torch import Tensor
 
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.predictions import NO_FOLD, Predictions, TargetSpec
+from pipeline.targets.classes import some
 from pipeline.vision.augment import FusedAugment
 from pipeline.vision.cache import Cache
 from pipeline.vision.callbacks import seeded
 from pipeline.vision.config import ImageModel, Resize
+from pipeline.vision.features import PREFIX
 from pipeline.vision.gather import PixelSource
 from pipeline.vision.heads import Head, JointLabels, JointLoss
 from pipeline.vision.learner import autocast_dtype, pixels_of, repeat_exactly
@@ -73,7 +75,9 @@ class TrainedModel:
         repeat_exactly()
         specs = [head.head().spec for head in metadata.heads]
         settings = metadata.model
-        built = build_network(metadata.arch, "none", specs, metadata.size, settings.dropout, settings.pooling)
+        built = build_network(
+            metadata.arch, "none", specs, metadata.size, settings.dropout, settings.pooling, metadata.features
+        )
         load_weights(path, built.model)
         stats = metadata.stats
         if stats is None:
@@ -109,23 +113,38 @@ class TrainedModel:
         """Predict images: files, RGB pixels (height, width, 3) of any size, or a uint8 tensor (n, 3, *presize.size).
 
         The mean over `tta` augmented passes and a plain one; 0 for the plain one alone, by default as many as the
-        settings say. What is drawn follows from the images' order. Raises RequestError for another shape.
+        settings say. What is drawn follows from the images' order. Raises RequestError for another shape, and for a
+        model that takes features beside the images.
         """
+        features = self.metadata.features
+        if features is not None:
+            raise RequestError(
+                f"{self.settings.name!r} reads features beside the image ({some(features.names)}): predict_rows takes "
+                f"rows with a column {PREFIX + features.names[0]!r} and so on"
+            )
         return self._predict(ids, self._listed(images), self._pixels, tta, fold).tta
 
     def predict_rows(
         self, rows: pd.DataFrame, raw: Path, cache: Cache | None = None, tta: int | None = None, fold: int = NO_FOLD
     ) -> Predicted:
-        """Predict rows of a manifest (`id`, and `path` below `raw`) in their order, plainly and with TTA.
+        """Predict rows of a manifest (`id`, `path` below `raw`, features) in their order, plainly and with TTA.
 
         Images come from `cache` where it holds them; the others become the pixels that it would hold.
         """
         levels = self.metadata.levels
         pixels = self._pixels if cache is None else pixels_of(self.settings, cache, exact=True, levels=levels)
-        return self._predict(rows["id"].tolist(), [raw / path for path in rows["path"]], pixels, tta, fold)
+        features = self.metadata.features
+        beside = None if features is None else torch.from_numpy(features.encode(rows))
+        return self._predict(rows["id"].tolist(), [raw / path for path in rows["path"]], pixels, tta, fold, beside)
 
     def _predict(
-        self, ids: Sequence[str], images: Sequence[Path | Pixels], pixels: PixelSource, tta: int | None, fold: int
+        self,
+        ids: Sequence[str],
+        images: Sequence[Path | Pixels],
+        pixels: PixelSource,
+        tta: int | None,
+        fold: int,
+        beside: Tensor | None = None,
     ) -> Predicted:
         if len(ids) != len(images):
             raise RequestError(f"{len(ids)} ids for {len(images)} images")
@@ -137,7 +156,7 @@ class TrainedModel:
             activation = JointLoss(JointLabels(self.heads)).activation
             # What is drawn for these images does not depend on any predicted before; a loader draws already.
             with seeded(*self.metadata.seed, "tta"):
-                loader = image_loader(images, pixels, size, self.device)
+                loader = image_loader(images, pixels, size, self.device, beside)
                 plain, blended = predict_passes(self.network, loader, augment, activation, self._half, passes)
         return Predicted(self._keyed(ids, plain, fold), self._keyed(ids, blended, fold))
 
