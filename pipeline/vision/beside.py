@@ -1,8 +1,9 @@
 """Columns beside the image in a network: numbers as they are, words as learned vectors, side by side."""
 
+from typing import Any
+
 import torch
 from fastai.callback.mixup import MixUp
-from fastai.learner import Learner
 from fastai.tabular.model import emb_sz_rule
 from torch import Tensor, nn
 
@@ -23,10 +24,9 @@ class Beside(nn.Module):
 
     def draw(self) -> None:
         """Draw the vectors anew, as fastai's Embedding does."""
-        for vectors in self.vectors:
-            nn.init.trunc_normal_(vectors.weight, std=0.01)
-            with torch.no_grad():
-                vectors.weight[UNKNOWN].zero_()
+        with torch.no_grad():
+            for weight in self.vectors.parameters():
+                nn.init.trunc_normal_(weight, std=0.01)[UNKNOWN].zero_()
 
     def forward(self, encoded: Tensor, other: Tensor | None = None, share: Tensor | None = None) -> Tensor:
         """Mixed with those of `other` rows, where there are any, by the `share` (n,) of their own."""
@@ -46,14 +46,12 @@ class MixUpBeside(MixUp):
     images and losses are mixed.
     """
 
-    learn: Learner
-
     def before_batch(self) -> None:
-        images, encoded = self.learn.xb  # pyright: ignore[reportAttributeAccessIssue] - of a batch
-        (labels,) = self.learn.yb  # pyright: ignore[reportAttributeAccessIssue]
+        learn: Any = self.learn
+        (images, encoded), (labels,) = learn.xb, learn.yb
         drawn = self.distrib.sample((len(images),)).to(images.device)
         self.lam = torch.maximum(drawn, 1 - drawn)
         order = torch.randperm(len(images)).to(images.device)
         self.yb1 = (labels[order],)
         mixed = torch.lerp(images[order], images, self.lam[:, None, None, None])
-        self.learn.xb = (mixed, encoded, encoded[order], self.lam)
+        learn.xb = (mixed, encoded, encoded[order], self.lam)

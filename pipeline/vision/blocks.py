@@ -11,7 +11,7 @@ import torch
 from fastai.data.block import DataBlock, TransformBlock
 from fastai.data.core import DataLoaders
 from fastai.data.transforms import CategoryMap
-from fastai.torch_basics import TensorBase, Transform, dispatch, noop
+from fastai.torch_basics import L, TensorBase, Transform, dispatch, noop
 from fastai.vision.augment import Resize as ResizeTransform
 from fastai.vision.core import PILImage, TensorImage
 from fastai.vision.data import get_grid
@@ -105,7 +105,7 @@ class EncodeLabels(Transform):
 
 
 @dispatch
-def show_results(  # noqa: PLR0913
+def show_results(  # noqa: PLR0913 # pyright: ignore[reportRedeclaration] - one name, chosen by the types
     x: TensorImage,
     y: TensorLabels,
     samples: Any,
@@ -128,13 +128,7 @@ def show_results(  # noqa: PLR0913
 
 
 @dispatch
-def show_results(x: tuple, y: TensorLabels, samples: Any, outs: Any, **kwargs: Any) -> Any:
-    """As of images alone: features beside them are not shown."""
-    return show_results(x[0], y, [(image, truth) for image, _, truth in samples], outs, **kwargs)
-
-
-@dispatch
-def plot_top_losses(  # noqa: PLR0913
+def plot_top_losses(  # noqa: PLR0913 # pyright: ignore[reportRedeclaration]
     x: TensorImage,
     y: TensorLabels,
     samples: Any,
@@ -151,6 +145,31 @@ def plot_top_losses(  # noqa: PLR0913
     for ctx, (image, truth), (predicted,), loss in zip(axes, samples, outs, losses, strict=False):
         image.show(ctx=ctx, **kwargs)
         ctx.set_title(f"{' | '.join(predicted)} /\n{' | '.join(truth)} / {loss.item():.2f}")
+
+
+# Where features lie beside the images: they are not shown.
+
+
+@dispatch
+def show_batch(x: tuple, y: TensorLabels, samples: Any, **kwargs: Any) -> Any:
+    """As of images alone."""
+    return show_batch(x[0], y, _images_of(samples), **kwargs)
+
+
+@dispatch
+def show_results(x: tuple, y: TensorLabels, samples: Any, outs: Any, **kwargs: Any) -> Any:  # noqa: F811
+    """As of images alone."""
+    return show_results(x[0], y, _images_of(samples), outs, **kwargs)
+
+
+@dispatch
+def plot_top_losses(x: tuple, y: TensorLabels, samples: Any, *rest: Any, **kwargs: Any) -> None:  # noqa: F811
+    """As of images alone."""
+    plot_top_losses(x[0], y, _images_of(samples), *rest, **kwargs)
+
+
+def _images_of(samples: Any) -> L:
+    return L((image, truth) for image, _, truth in samples)
 
 
 def build_loaders(

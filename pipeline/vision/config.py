@@ -183,8 +183,14 @@ class Member(Model, frozen=True):
     def _of_its_arch(cls, said: Any, handler: ModelWrapValidatorHandler[Self]) -> Any:
         if cls is not Member or not isinstance(said, dict):
             return handler(said)
-        of_table = str(said.get("arch", "")).startswith(TABLE)
-        return (TableModel if of_table else ImageModel).model_validate(said)
+        chosen, other = TableModel, ImageModel
+        if not str(said.get("arch", "")).startswith(TABLE):
+            chosen, other = other, chosen
+        for key in other.model_fields:
+            if key in said and key not in chosen.model_fields:
+                of = "the arch of a network" if other is ImageModel else f"arch = '{TABLE}NAME'"
+                raise ValueError(f"{key} goes with {of}, not with {said.get('arch')!r}")
+        return chosen.model_validate(said)
 
     @classmethod
     def known_keys(cls) -> list[str]:

@@ -167,12 +167,12 @@ def _tell_words(name: str, cells: pd.Series, train: np.ndarray, count: int, log:
     rows = int(train.sum())
     filled = cells[train][~_blank(cells[train])]
     odd = filled[pd.to_numeric(filled, errors="coerce").isna()]
-    if len(odd) < len(filled) / 2:
+    if 0 < len(odd) < len(filled) / 2:
         log.warn(
-            f"data.features: {name!r} is taken as words, for {len(odd)} of {len(filled)} training cells are no numbers: "
-            f"{some(odd.unique())}"
+            f"data.features: {name!r} is taken as words: {len(odd)} of {len(filled)} training cells are no numbers "
+            f"({some(odd.unique())})"
         )
-    elif count > max(20, rows / 2):
+    elif len(odd) and count > max(20, rows / 2):
         log.warn(f"data.features: {name!r} has {count:,} different words in {rows:,} training rows: rather an id")
     new = cells[~train][~cells[~train].isin(cells[train])]
     if len(new):

@@ -146,13 +146,13 @@ class ImageKind:
         from pipeline.vision.table import train_table
         from pipeline.vision.train import train_fold
 
-        heads = heads_of(fold.comp.targets, fold.specs, fold.train)
+        heads, model = heads_of(fold.comp.targets, fold.specs, fold.train), fold.model
         scored = Scored.of(fold.comp.leaderboard, fold.scored, fold.specs, fold.held_out)
-        if isinstance(fold.model, TableModel):
-            return train_table(
-                fold.train, fold.held_out, heads, fold.model, fold.seed, fold.folder, log, f"train {fold.name}", scored
-            )
-        model = cast(ImageModel, fold.model)
+        if isinstance(model, TableModel):
+            rows = fold.train, fold.held_out
+            train_table(*rows, heads, model, fold.seed, fold.folder, log, f"train {fold.name}", scored)
+            return
+        model = cast(ImageModel, model)
         _warn_of_leak(fold, model, log)
         features = features_of(model, fold.train)
         with given_back():

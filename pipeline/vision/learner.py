@@ -28,7 +28,7 @@ from pipeline.vision.optimizer import FusedAdam
 from pipeline.vision.scored import Scored
 
 
-def build_learner(
+def build_learner(  # noqa: PLR0913
     model: ImageModel,
     heads: Sequence[Head],
     train: Sequence[Sample],

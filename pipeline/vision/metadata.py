@@ -120,8 +120,8 @@ class Metadata(Section, frozen=True):
         )
 
     def header(self) -> dict[str, str]:
-        """What the header of the weights holds; of levels and features nothing where there are none, as earlier versions
-        expect."""
+        """What the header of the weights holds; nothing of levels and features where there are none, as earlier
+        versions expect."""
         off: dict[str, Any] = {} if self.levels else {"levels": True}
         off |= {} if self.features else {"features": True, "model": {"features"}}
         text = self.model_dump_json(exclude=off)

@@ -20,7 +20,8 @@ def predict_passes(
     half: bool,
     tta: int,
 ) -> tuple[Tensor, Tensor]:
-    """Activated outputs (n, sum of widths) of a loader's images, with their features if it has them: plain, and blended with the mean of `tta` passes.
+    """Activated outputs (n, sum of widths) of a loader's images (and features): plain, and blended with the mean of
+    `tta` passes.
 
     What is drawn is what fastai's `Learner.tta` draws, in its order; `half`: in fp16, as its MixedPrecision computes.
     """

@@ -1,6 +1,5 @@
 """A table model's fold: trained from `data.features` alone, opened from its file, predicted as any other member."""
 
-import json
 import time
 import zlib
 from collections.abc import Mapping, Sequence
@@ -142,7 +141,7 @@ class TrainedTable:
         tta: int | None = None,
         fold: int = NO_FOLD,
     ) -> Predicted:
-        """Predict rows of a manifest with their features, in their order. No image is read: both passes are the same."""
+        """Predict rows of a manifest with their features. No image is read: both passes are the same."""
         ids = rows["id"].to_numpy(dtype=str)
         found = Predictions(ids, np.full(len(rows), fold), self.specs, self.values(rows))
         return Predicted(found, found)

@@ -18,10 +18,14 @@ Arrays: TypeAlias = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Answers:
-    """The truth of one target (n, width): one 1 a row, any number of ones, or numbers of mean 0 and deviation 1."""
+    """The truth of one target (n, width): one 1 a row, any number of ones, or numbers of mean 0 and deviation 1.
+
+    `weights` (n,) say how much a row counts; None where all count alike.
+    """
 
     sort: Literal["one", "any", "number"]
     values: np.ndarray
+    weights: np.ndarray | None = None
 
     @property
     def width(self) -> int:

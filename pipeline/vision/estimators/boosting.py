@@ -8,7 +8,7 @@ from pydantic import Field
 from pipeline.errors import WorkFailed
 from pipeline.settings import Section
 from pipeline.vision.estimators import Answers, Arrays, Estimator
-from pipeline.vision.estimators.linear import RARE
+from pipeline.vision.estimators.linear import RARE, log_shares
 from pipeline.vision.estimators.trees import Grown, joined, sums
 
 
@@ -26,51 +26,43 @@ def fit(inputs: np.ndarray, answers: Answers, options: Boosting, seed: int) -> A
     """`joined` trees, and "one" (): whether the outputs exclude each other."""
     trees: list[Grown] = []
     if answers.sort == "one":
-        base = _exclusive(inputs, answers.values.argmax(axis=1), answers.width, options, seed, trees)
+        base = _exclusive(inputs, answers, options, seed, trees)
     else:
-        columns = enumerate(answers.values.T)
-        base = np.array([_alone(inputs, own, answers.sort, number, options, seed, trees) for number, own in columns])
-    if not trees:
-        trees = [_nothing()]
-    return joined(trees, base) | {"one": np.array(answers.sort == "one")}
+        base = np.array([_alone(inputs, answers, number, options, seed, trees) for number in range(answers.width)])
+    return joined(trees or [_nothing()], base) | {"one": np.array(answers.sort == "one")}
 
 
 def predict(arrays: Arrays, inputs: np.ndarray) -> np.ndarray:
     scores = sums(arrays, inputs)
-    if not arrays["one"]:
-        return scores
-    top = scores.max(axis=1, keepdims=True)
-    return scores - top - np.log(np.exp(scores - top).sum(axis=1, keepdims=True))
+    return log_shares(scores) if arrays["one"] else scores
 
 
-def _exclusive(
-    inputs: np.ndarray, codes: np.ndarray, width: int, options: Boosting, seed: int, trees: list[Grown]
-) -> np.ndarray:
+def _exclusive(inputs: np.ndarray, answers: Answers, options: Boosting, seed: int, trees: list[Grown]) -> np.ndarray:
     """Adds trees for classes; returns the base (width,)."""
-    found, base = np.unique(codes), np.full(width, np.log(RARE))
+    codes, base = answers.values.argmax(axis=1), np.full(answers.width, np.log(RARE))
+    found = np.unique(codes)
     base[found] = 0.0
     if len(found) > 1:
-        fitted = _classifier(options, seed).fit(inputs, codes)
+        fitted = _classifier(options, seed).fit(inputs, codes, sample_weight=answers.weights)
         outputs = found if len(found) > 2 else found[1:]  # of two classes, trees are those of the second alone
-        base[outputs] = np.ravel(fitted._baseline_prediction)  # noqa: SLF001 - see `_grown`
+        base[outputs] = np.ravel(fitted._baseline_prediction)
         trees += _grown(fitted, outputs.tolist(), inputs)
     return base
 
 
 def _alone(
-    inputs: np.ndarray, truth: np.ndarray, sort: str, output: int, options: Boosting, seed: int, trees: list[Grown]
+    inputs: np.ndarray, answers: Answers, output: int, options: Boosting, seed: int, trees: list[Grown]
 ) -> float:
     """Adds trees for one tag or number; returns its base."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
-    if sort == "any" and len(np.unique(truth)) == 1:
+    truth, number = answers.values[:, output], answers.sort == "number"
+    if not number and len(np.unique(truth)) == 1:
         return float(np.log(RARE)) * (-1 if truth[0] else 1)
-    if sort == "any":
-        fitted: Any = _classifier(options, seed).fit(inputs, truth.astype(int))
-    else:
-        fitted = HistGradientBoostingRegressor(**_said(options, seed)).fit(inputs, truth)
+    fitted: Any = HistGradientBoostingRegressor(**_said(options, seed)) if number else _classifier(options, seed)
+    fitted.fit(inputs, truth if number else truth.astype(int), sample_weight=answers.weights)
     trees += _grown(fitted, [output], inputs)
-    return float(np.ravel(fitted._baseline_prediction)[0])  # noqa: SLF001 - see `_grown`
+    return float(np.ravel(fitted._baseline_prediction)[0])
 
 
 def _classifier(options: Boosting, seed: int) -> Any:
@@ -97,14 +89,14 @@ def _grown(fitted: Any, outputs: list[int], inputs: np.ndarray) -> list[Grown]:
     """
     trees = []
     try:
-        for grown in fitted._predictors:  # noqa: SLF001
+        for grown in fitted._predictors:
             for output, tree in zip(outputs, grown, strict=True):
                 nodes = tree.nodes
                 values, ends = nodes["value"][:, None], nodes["is_leaf"].astype(bool)
                 sides = nodes["left"], nodes["right"]
                 trees.append(Grown(nodes["feature_idx"], nodes["num_threshold"], *sides, ends, values, output))
-        said = fitted._raw_predict(inputs[:100])  # noqa: SLF001
-        own = sums(joined(trees, np.zeros(max(outputs) + 1)), inputs[:100])[:, outputs] + fitted._baseline_prediction  # noqa: SLF001
+        said = fitted._raw_predict(inputs[:100])
+        own = sums(joined(trees, np.zeros(max(outputs) + 1)), inputs[:100])[:, outputs] + fitted._baseline_prediction
         same = np.allclose(said.reshape(own.shape), own, atol=1e-6)
     except (AttributeError, KeyError, ValueError, TypeError):
         same = False

@@ -1,6 +1,6 @@
 """forest: the mean of trees that are each grown on rows drawn anew (Breiman 2001)."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -24,10 +24,11 @@ def fit(inputs: np.ndarray, answers: Answers, options: Forest, seed: int) -> Arr
     from sklearn.ensemble import RandomForestRegressor
 
     number = answers.sort == "number"
+    tried: Any = 1 / 3 if number else "sqrt"
     truth = answers.values[:, 0] if answers.width == 1 else answers.values
     forest = RandomForestRegressor(
-        options.trees, min_samples_leaf=options.leaf, max_features=1 / 3 if number else "sqrt", random_state=seed
-    ).fit(inputs, truth)
+        options.trees, min_samples_leaf=options.leaf, max_features=tried, random_state=seed
+    ).fit(inputs, truth, sample_weight=answers.weights)
     trees = []
     for tree in (one.tree_ for one in forest.estimators_):
         values = tree.value.reshape(tree.node_count, answers.width) / options.trees

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.vision.estimators import Arrays
+
 ROWS = 4096  # that walk at once: their places in all trees stay in the cache
 
 
@@ -51,7 +53,7 @@ def joined(trees: Sequence[Grown], base: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def sums(arrays: "dict[str, np.ndarray]", inputs: np.ndarray) -> np.ndarray:
+def sums(arrays: Arrays, inputs: np.ndarray) -> np.ndarray:
     """The base and what each tree adds (n, width), for inputs (n, d)."""
     out = np.tile(arrays["base"], (len(inputs), 1))
     for begin in range(0, len(inputs), ROWS):
@@ -62,7 +64,7 @@ def sums(arrays: "dict[str, np.ndarray]", inputs: np.ndarray) -> np.ndarray:
     return out
 
 
-def _walked(arrays: "dict[str, np.ndarray]", inputs: np.ndarray, root: int) -> np.ndarray:
+def _walked(arrays: Arrays, inputs: np.ndarray, root: int) -> np.ndarray:
     """The end (n,) that each row comes to from a root."""
     rows, at = np.arange(len(inputs)), np.full(len(inputs), root)
     while (arrays["leaf"][at] < 0).any():
