@@ -16,6 +16,7 @@ from pipeline.commands.infer import infer
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.kaggle.manifest import Entry
 from pipeline.predictions import Predictions
+from pipeline.registry import PlugIn, forget
 from pipeline.rows import training_rows
 from pipeline.vision.beside import Beside, MixUpBeside
 from pipeline.vision.encoding import Features, NumberFeature, WordFeature
@@ -252,3 +253,23 @@ def test_mixup_mixes_features_with_the_items_of_the_images():
     expected = share * own[:, 0] + (1 - share) * other[:, 0]
     assert torch.allclose(mixed[:, 0, 0, 0], expected)
     assert torch.equal(share, mixing.lam)
+
+
+def test_an_estimator_of_a_plug_in_goes_the_road(tmp_path):
+    """The one that the documentation shows."""
+    text = (Path(__file__).parents[1] / "docs/plug-ins.md").read_text()
+    plug_in = tmp_path / "mine.py"
+    plug_in.write_text(text.split("```python\n")[1].split("```")[0])
+    file = write_beside(tmp_path, train=60, test=6)
+    models = 'models=[{name="own", arch="table:nearest"}]'
+    options = ["--root", tmp_path / "root", "--plugin", plug_in, "--set", models]
+    try:
+        result = pipeline("run", file, *options, "--json")
+        assert result.code == 0, result.err
+        assert result.json["rows"][0]["cv"]["label"]["accuracy"] > 0.2, "a sixth by chance"
+        plug_in.write_text(plug_in.read_text() + "\n# changed\n")
+        told = pipeline("status", file, *options, "--json").json
+        assert told["stages"]["train"] == "stale"
+        assert told["why"]["train"][0].endswith("the plug-in behind model.arch changed")
+    finally:
+        forget(PlugIn(plug_in.resolve(), ""))
