@@ -7,7 +7,7 @@ BIN     = $(VENV)/bin
 STAGES  = run data check folds presize train predict ensemble submit score status recommend explain
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real lint lock bench-road bench-input bench-collab kernel new $(STAGES)
+.PHONY: help setup demo test test-real lint lock bench-road bench-input bench-collab bench-levers kernel new $(STAGES)
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -83,6 +83,9 @@ bench-collab: setup  ## rating models beside Surprise, myFM, fastai and LensKit 
 
 bench-input: setup  ## images/s of the input path beside stock fastai and its peers (about half an hour)
 	$(BIN)/python benchmarks/input.py $(ARGS)
+
+bench-levers: setup  ## levers of transfer learning on Pets and clothes (about an hour on two cores)
+	$(BIN)/python benchmarks/levers.py $(ARGS)
 
 lock: setup  ## resolve the pins anew
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \

@@ -184,6 +184,21 @@ def test_a_fold_that_was_stopped_goes_on_to_the_same_bytes(walked, tmp_path, mix
     assert written[0] == written[1]
 
 
+def test_a_probe_is_fitted_to_columns_beside_what_a_body_says(walked, tmp_path):
+    root = shutil.copytree(walked.root, tmp_path / "root")
+    settings = {"weights": f"'{walked.weights('picture', 0)}'", "schedule": "'probe'", "epochs": 0}
+    sets = [part for key, value in settings.items() for part in ("--set", f"models.1.{key}={value}")]
+    accuracy = []
+    for features in ("true", "false"):
+        options = ["--root", root, *sets, "--set", f"models.1.features={features}", "--model", "both"]
+        for stage in ("train", "predict"):
+            result = pipeline(stage, walked.file, *options)
+            assert result.code == 0, result.err
+        own = Walked(walked.file, root, "", "")
+        accuracy.append(own.accuracy(own.oof("both")))
+    assert accuracy[0] > accuracy[1] + 0.1
+
+
 TARGETS = """targets=[
     {name="label"}, {name="size", kind="regression"}, {name="tags", kind="multilabel"}, {name="old", kind="binary"}
 ]"""

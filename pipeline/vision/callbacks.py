@@ -67,6 +67,22 @@ class Accumulate(LearnerCallback):
             raise CancelBatchException()
 
 
+class FrozenStatistics(LearnerCallback):
+    """The body's batch norms normalise by the statistics that it came with, and do not change them; their scales and
+    shifts are trained as other parameters. Those of the heads, which have no statistics yet, are as always.
+
+    Few images of a small set say less of a channel's mean than the many of pretraining.
+    """
+
+    order, run_valid = 0, False  # after TrainEvalCallback (-10), which puts the whole network into training mode
+
+    def before_train(self) -> None:
+        body = next(self.model.children())
+        for module in body.modules():
+            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+                module.eval()
+
+
 def seed_everything(*parts: object) -> int:
     """Seed Python, numpy and torch from anything printable; the same parts give the same numbers anywhere."""
     seed = zlib.crc32(repr(parts).encode())
@@ -250,7 +266,11 @@ def epoch_line(
     def say(row: dict[str, Any]) -> None:
         mean = {name: sum(weight * row[column] for column, weight in weights.items()) / whole} if whole else {}
         shown = mean | {column: row[column] for column in ("train_loss", "valid_loss", *rest)}
-        numbers = "  ".join(f"{what} {value:.4f}" for what, value in shown.items())
-        log.say(f"{label}  epoch {row['epoch'] + 1}/{total}  {numbers}  {row['seconds']:.1f} s")
+        log.say(f"{label}  epoch {row['epoch'] + 1}/{total}  {in_line(shown)}  {row['seconds']:.1f} s")
 
     return say
+
+
+def in_line(numbers: Mapping[str, float]) -> str:
+    """Numbers with their names, one behind the other."""
+    return "  ".join(f"{what} {value:.4f}" for what, value in numbers.items())

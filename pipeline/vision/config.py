@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 from pipeline.config import Competition, Data, Folds, Model, Rate
 from pipeline.registry import code_in
 from pipeline.settings import Section, Settings, read_options
+from pipeline.targets import label_kinds
 from pipeline.vision.augmentations import OwnAugmentation, settings_of
 from pipeline.vision.estimators import ESTIMATORS
 from pipeline.vision.poolings import POOLINGS
@@ -245,6 +246,10 @@ class TableModel(Member, frozen=True):
         return Settings(found, found.defaults, found.from_spelled)
 
 
+# Kinds whose labels a probe knows how to fit a linear layer to, and those alike.
+PROBED = ("category", "binary", "multilabel", "regression")
+
+
 class ImageModel(Member, frozen=True):
     """One member of the ensemble: an architecture and how it is trained."""
 
@@ -254,10 +259,13 @@ class ImageModel(Member, frozen=True):
     augment: Augment = Augment()
     batch_size: Annotated[int, Field(ge=1)] = 64
     accumulate: Annotated[int, Field(ge=1)] = 1
-    epochs: Annotated[int, Field(ge=1)] = 5
+    epochs: Annotated[int, Field(ge=0)] = 5  # 0 with fine_tune: the epochs with a frozen body alone
     freeze_epochs: Annotated[int, Field(ge=0)] | None = None
+    frozen_bn: bool = False  # the body's batch norms keep the statistics of the weights that training starts from
+    head: Literal["", "fastai", "linear"] = ""  # linear: a layer a target on the pooled features, and no other
+    probe: bool = False  # the heads start as regressions fitted to the frozen body's features
     lr: Rate | Annotated[list[Rate], Field(min_length=2, max_length=2)] | Literal["auto"] = 0.002
-    schedule: Literal["", "fine_tune", "one_cycle"] = ""
+    schedule: Literal["", "fine_tune", "one_cycle", "probe"] = ""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
     mixup: Annotated[float, Field(ge=0)] = 0.0
@@ -265,6 +273,12 @@ class ImageModel(Member, frozen=True):
     precision: Literal["auto", "fp32", "fp16"] = "auto"
     tta: Annotated[int, Field(ge=0)] = 4
     features: bool = False  # whether data.features are joined to the pooled features of the image
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_epochs_of_a_probe(cls, values: Any) -> Any:
+        """A probe alone has none, unless the file says so, which is refused."""
+        return {"epochs": 0, **values} if isinstance(values, dict) and values.get("schedule") == "probe" else values
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -276,9 +290,30 @@ class ImageModel(Member, frozen=True):
             raise ValueError("schedule 'fine_tune' starts from weights; with weights = 'none' use 'one_cycle'")
         if self.schedule_name == "fine_tune" and isinstance(self.lr, list):
             raise ValueError("lr = [lowest, highest] goes with schedule = 'one_cycle'; fine_tune spreads one lr")
-        if self.schedule_name == "one_cycle" and self.freeze_epochs:
-            raise ValueError("freeze_epochs goes with schedule = 'fine_tune'; one_cycle trains the whole network")
+        self._check_start()
+        if self.schedule_name != "fine_tune" and self.freeze_epochs:
+            raise ValueError(f"freeze_epochs goes with schedule = 'fine_tune', not with {self.schedule_name!r}")
         return self
+
+    def _check_start(self) -> None:
+        """Raise ValueError for what has nothing to start from, and for what trains nothing."""
+        if self.weights == "none":
+            if self.frozen_bn:
+                raise ValueError("frozen_bn keeps the batch norm's statistics of weights; weights = 'none' has none")
+            if self.starts_from_probe:
+                raise ValueError("a probe is fitted to features of weights; with weights = 'none' there are none")
+        if self.starts_from_probe and self.head == "fastai":
+            raise ValueError("a probe is a linear layer: leave head out, or say head = 'linear'")
+        if self.schedule == "probe" and self.epochs:
+            raise ValueError("schedule = 'probe' has no epochs; probe = true with another schedule trains on from it")
+        if not self.starts_from_probe and not self.epochs + self.frozen_epochs:
+            none = PydanticCustomError(
+                "no_epoch",
+                "Input should be greater than or equal to 1, or 0 with freeze_epochs, or a probe",
+            )
+            raise ValidationError.from_exception_data(
+                self.__class__.__name__, [{"type": none, "loc": ("epochs",), "input": 0}]
+            )
 
     def settings(self, within: Any = None, leave_out: Collection[str] = ()) -> Settings:
         """With the code of a pooling that a plug-in brings, and the content of the file that training starts from."""
@@ -293,7 +328,7 @@ class ImageModel(Member, frozen=True):
         return self.features
 
     @property
-    def schedule_name(self) -> Literal["fine_tune", "one_cycle"]:
+    def schedule_name(self) -> Literal["fine_tune", "one_cycle", "probe"]:
         """fine_tune from weights, one_cycle from scratch, unless the file says so."""
         return self.schedule or ("one_cycle" if self.weights == "none" else "fine_tune")
 
@@ -308,9 +343,19 @@ class ImageModel(Member, frozen=True):
     @property
     def frozen_epochs(self) -> int:
         """Epochs with a frozen body before the others: fine_tune's, one by default."""
-        if self.schedule_name == "one_cycle":
+        if self.schedule_name != "fine_tune":
             return 0
         return 1 if self.freeze_epochs is None else self.freeze_epochs
+
+    @property
+    def starts_from_probe(self) -> bool:
+        """Whether the heads are fitted to the frozen body's features before anything is trained."""
+        return self.probe or self.schedule == "probe"
+
+    @property
+    def head_name(self) -> Literal["fastai", "linear"]:
+        """fastai's two layers, or the linear one that a probe needs."""
+        return self.head or ("linear" if self.starts_from_probe else "fastai")
 
     @property
     def corrected(self) -> dict[str, str]:
@@ -324,8 +369,9 @@ class ImageModel(Member, frozen=True):
         return found
 
     def resolved(self, within: Any = None) -> Self:
-        """With the schedule, its frozen epochs, and the presize."""
-        given = {"schedule": self.schedule_name, "freeze_epochs": self.frozen_epochs, "resize": self.presize}
+        """With the schedule, its frozen epochs, the head, and the presize."""
+        given: dict[str, Any] = {"schedule": self.schedule_name, "freeze_epochs": self.frozen_epochs}
+        given |= {"resize": self.presize, "head": self.head_name, "probe": self.starts_from_probe}
         return self.model_copy(update=given)
 
 
@@ -345,6 +391,9 @@ class ImageCompetition(Competition, frozen=True):
                 raise ValueError(f"targets.{number}.column needs data.table")
             if self.data.table is None and target.in_table:
                 raise ValueError(f"targets.{number}: without data.table give regex = '...' or folder = true")
+            probed = any(isinstance(model, ImageModel) and model.starts_from_probe for model in self.models)
+            if probed and not {*PROBED} & {*label_kinds(target.kind)}:
+                raise ValueError(f"targets.{number}: a probe cannot be fitted to a target of kind {target.kind!r}")
         for number, model in enumerate(self.models):
             if model.reads_features and not self.data.features:
                 raise ValueError(f"models.{number}: {model.name!r} reads data.features, and the file names none")

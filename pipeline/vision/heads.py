@@ -142,7 +142,8 @@ class JointLoss(nn.Module):
 
 
 class NamedHeads(nn.Module):
-    """fastai's head (pool, batch norm, dropout, 512) with one last linear layer for each target.
+    """fastai's head (pool, batch norm, dropout, 512) with one last linear layer for each target; of `head` "linear"
+    only pool, dropout, and that.
 
     Input: features (n, nf, h, w), or (n, nf) where the body pools and `pool` is False. Output: (n, sum of widths).
     `pooling` names one of `POOLINGS`; concat, fastai's mean and maximum side by side, is what create_head makes.
@@ -156,6 +157,7 @@ class NamedHeads(nn.Module):
         pool: bool,
         dropout: float = 0.5,
         pooling: str = DEFAULT,
+        head: str = "fastai",
         beside: "Beside | None" = None,
     ) -> None:
         super().__init__()
@@ -165,7 +167,10 @@ class NamedHeads(nn.Module):
             features, pooled = features * chosen.widening, [chosen.build(), Flatten()]
         self.beside, self.pools = beside, len(pooled)
         features += beside.features if beside is not None else 0
-        *trunk, last = create_head(features, 1, pool=False, ps=dropout)
+        if head == "linear":
+            trunk, last = [nn.Dropout(dropout)], nn.Linear(features, 1)
+        else:
+            *trunk, last = create_head(features, 1, pool=False, ps=dropout)
         self.trunk = nn.Sequential(*pooled, *trunk)
         last = cast(nn.Linear, last)
         bias = last.bias is not None
@@ -175,13 +180,21 @@ class NamedHeads(nn.Module):
         )
 
     def forward(self, x: Tensor, *encoded: Tensor) -> Tensor:
-        """`encoded`: what `Beside` takes, where there is one."""
+        return self.outputs(self.shared(x, *encoded))
+
+    def shared(self, x: Tensor, *encoded: Tensor) -> Tensor:
+        """What all the last layers see (n, features); `encoded` is what `Beside` takes, where there is one."""
         if self.beside is None:
-            x = self.trunk(x)
-        else:
-            x = torch.cat([self.trunk[: self.pools](x), self.beside(*encoded)], dim=1)
-            x = self.trunk[self.pools :](x)
+            return self.trunk(x)
+        return self.trunk[self.pools :](torch.cat([self.trunk[: self.pools](x), self.beside(*encoded)], dim=1))
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """Of what the trunk gives (n, features), the last layers' part: (n, sum of widths)."""
         return torch.cat([head(x) for head in self.heads.values()], dim=1)
+
+    def last_of(self, target: str) -> nn.Linear:
+        """A target's own layer."""
+        return cast(nn.Linear, self.heads[f"head_{target}"])
 
 
 def _plain(tensor: Tensor) -> Tensor:

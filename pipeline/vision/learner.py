@@ -17,7 +17,7 @@ from pipeline.vision.augmentations import read_augmentation
 from pipeline.vision.beside import MixUpBeside
 from pipeline.vision.blocks import Sample, build_loaders
 from pipeline.vision.cache import Cache
-from pipeline.vision.callbacks import Accumulate
+from pipeline.vision.callbacks import Accumulate, FrozenStatistics
 from pipeline.vision.config import ImageModel
 from pipeline.vision.encoding import Features
 from pipeline.vision.gather import PixelSource
@@ -50,8 +50,8 @@ def build_learner(  # noqa: PLR0913
     keep_freed_memory()
     repeat_exactly()
     specs = [head.spec for head in heads]
-    start = weights or model.weights
-    network = build_network(model.arch, start, specs, model.size, model.dropout, model.pooling, features)
+    start, form = weights or model.weights, (model.dropout, model.pooling, model.head_name)
+    network = build_network(model.arch, start, specs, model.size, *form, features)
     if tell is not None and network.start:
         tell(network.start)
     loaders = build_loaders(
@@ -143,6 +143,8 @@ def _callbacks(model: ImageModel, device: torch.device) -> list:
         callbacks.append(Accumulate(model.accumulate))
     if autocast_dtype(model.precision, device) == torch.float16:
         callbacks.append(MixedPrecision())
+    if model.frozen_bn:
+        callbacks.append(FrozenStatistics())
     if model.mixup:
         callbacks.append(MixUpBeside(model.mixup) if model.features else MixUp(model.mixup))
     return callbacks

@@ -92,11 +92,19 @@ class BodyAndHeads(nn.Sequential):
                 module.register_forward_hook(_enter_autocast, always_call=True)
 
     def forward(self, x: Tensor, *beside: Tensor) -> Tensor:
-        body, heads = self
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.narrow):
-            features = body(x)
+        features = self.features(x)
         with torch.autocast(features.device.type, enabled=False):  # that of fp16 on CUDA is fastai's
-            return heads(features.float(), *beside)
+            return self.heads(features, *beside)
+
+    @property
+    def heads(self) -> NamedHeads:
+        """Its second part."""
+        return cast(NamedHeads, self[1])
+
+    def features(self, x: Tensor) -> Tensor:
+        """The body's output in fp32: (n, nf, h, w), or (n, nf) where it pools by itself."""
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.narrow):
+            return self[0](x).float()
 
 
 # What a depthwise convolution found, until it is through: autocast's state is one of each thread. Hooks, because an
@@ -139,11 +147,12 @@ def build_network(
     size: tuple[int, int],
     dropout: float = 0.5,
     pooling: str = DEFAULT,
+    head: str = "fastai",
     features: Features | None = None,
 ) -> Network:
     """Build body and heads. `weights`: pretrained, none, or a file; `size`: height and width in pixels;
     `dropout`: before the last layer, half of it before the one before (fastai's `ps`); `pooling`: of the body's map;
-    `features`: the columns that the network takes beside the image.
+    `head`: as in `NamedHeads`; `features`: the columns that the network takes beside the image.
 
     Raises RequestError for an architecture that timm does not know, that does not take this size, or that pools by
     itself though another pooling is asked for, or a file that does not fit, and WorkFailed for weights that cannot
@@ -163,14 +172,14 @@ def build_network(
     if pooling != DEFAULT and not body.gives_map:
         raise RequestError(f"{arch} pools its features by itself, so pooling = {pooling!r} would change nothing")
     beside = None if features is None else Beside(features)
-    head = NamedHeads(body.features, specs, pool=body.gives_map, dropout=dropout, pooling=pooling, beside=beside)
-    apply_init(head, nn.init.kaiming_normal_)
+    heads = NamedHeads(body.features, specs, body.gives_map, dropout, pooling, head, beside)
+    apply_init(heads, nn.init.kaiming_normal_)
     if beside is not None:
         beside.draw()
     start = "" if path is None else fit_of(arch, path, size).told()
     if path is not None and is_own(path):
-        start += f"; heads {take_heads(head, specs, path, pooling).told()}"
-    network = BodyAndHeads(body, head).to(memory_format=torch.channels_last)
+        start += f"; heads {take_heads(heads, specs, path, pooling).told()}"
+    network = BodyAndHeads(body, heads).to(memory_format=torch.channels_last)
     return Network(network, statistics_of(network), start)
 
 

@@ -29,6 +29,7 @@ from pipeline.vision.callbacks import (
     SeedEpochs,
     StopInTime,
     epoch_line,
+    in_line,
     load_checkpoint,
     seed_everything,
 )
@@ -39,6 +40,7 @@ from pipeline.vision.heads import Head
 from pipeline.vision.learner import build_learner, network_of, pixels_of
 from pipeline.vision.metadata import Metadata, installed_versions
 from pipeline.vision.model import save_weights, statistics_of
+from pipeline.vision.probe import fit_probe
 from pipeline.vision.scored import Scored, columns_of_line
 from pipeline.workspace import CHECKPOINT, HISTORY, WEIGHTS, csv_text, write_text
 
@@ -59,6 +61,8 @@ def phases_of(model: ImageModel, lr: float | Sequence[float]) -> list[Phase]:
 
     fine_tune: the head alone at `lr`, then everything at half of it, the body from a hundredth of that.
     """
+    if model.schedule_name == "probe":
+        return []  # the heads are fitted already
     if model.schedule_name == "one_cycle":
         rate = slice(*lr) if isinstance(lr, Sequence) else lr
         return [Phase(model.epochs, False, rate, 0.25)]
@@ -67,7 +71,9 @@ def phases_of(model: ImageModel, lr: float | Sequence[float]) -> list[Phase]:
     phases = []
     if model.frozen_epochs:
         phases.append(Phase(model.frozen_epochs, True, slice(lr), 0.99))
-    return [*phases, Phase(model.epochs, False, slice(lr / 2 / 100, lr / 2), 0.3, 5.0)]
+    if model.epochs:
+        phases.append(Phase(model.epochs, False, slice(lr / 2 / 100, lr / 2), 0.3, 5.0))
+    return phases
 
 
 def train_fold(  # noqa: PLR0913
@@ -115,8 +121,14 @@ def train_fold(  # noqa: PLR0913
         log.say(f"{label}  goes on after epoch {len(rows)}")
     else:
         rows, at, done = [], 0, 0
+        if model.starts_from_probe:
+            rows = [fit_probe(learn, heads, train, model, pixels_of(model, cache), seed)]
+            first = {name: value for name, value in rows[0].items() if name not in ("epoch", "seconds")}
+            log.say(f"{label}  probe  {in_line(first)}  {rows[0]['seconds']:.1f} s")
         lr = find_rate(learn, folder, seed) if model.lr == "auto" else model.lr
     phases = phases_of(model, lr)
+    if phases and not kept:
+        rows = []  # history is of epochs, where there are any
     total = sum(phase.epochs for phase in phases)
     line = epoch_line(log, label, total, *columns_of_line(heads, scored))
     stop = StopInTime(deadline, rows, total)

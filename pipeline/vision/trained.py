@@ -75,9 +75,8 @@ class TrainedModel:
         repeat_exactly()
         specs = [head.head().spec for head in metadata.heads]
         settings = metadata.model
-        built = build_network(
-            metadata.arch, "none", specs, metadata.size, settings.dropout, settings.pooling, metadata.features
-        )
+        form = (settings.dropout, settings.pooling, settings.head_name)
+        built = build_network(metadata.arch, "none", specs, metadata.size, *form, metadata.features)
         load_weights(path, built.model)
         stats = metadata.stats
         if stats is None:
