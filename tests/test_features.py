@@ -3,11 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+import tomli_w
 
 from pipeline.errors import RequestError
 from pipeline.stages.data import data
+from pipeline.vision.config import ImageModel
 from pipeline.vision.encoding import Features
 from pipeline.vision.features import PREFIX, sorts_in
+from pipeline.vision.table_config import TableModel
 from pipeline.workspace import Workspace
 from tests.conftest import draw_image
 
@@ -178,11 +181,22 @@ def test_the_file_is_checked(load_toml):
             'arch="table:forest"\noptions={tree=3}',
             "options of 'table:forest': unknown option 'tree'; did you mean 'trees'",
         ),
-        ('arch="table:forest"\nsize=64', "size goes with the arch of a network, not with 'table:forest'"),
-        ('arch="resnet18"\noptions={trees=3}', "options goes with arch = 'table:NAME', not with 'resnet18'"),
+        ('arch="table:forest"\nsize=64', "size does not go with arch = 'table:forest'"),
+        ('arch="resnet18"\noptions={trees=3}', "options does not go with arch = 'resnet18'"),
     ]:
         with pytest.raises(RequestError, match=words):
             load_toml(text + more, 'data.features=["x"]')
+
+
+def test_a_resolved_file_says_the_same(load_toml):
+    text = 'slug="a"\nsource.demo=0\ndata.table="t.csv"\n[[targets]]\nname="b"\n[[models]]\nname="m"\n'
+    text += 'arch="table:forest"\n[[models]]\nname="n"\narch="resnet18"\nfeatures=true\n'
+    comp = load_toml(text, 'data.features=["x", {name="y", as="word"}]')
+    again = load_toml(tomli_w.dumps(comp.resolved().model_dump(exclude_none=True, mode="json")))
+    assert again.resolved() == comp.resolved()
+    assert [type(model) for model in again.models] == [TableModel, ImageModel]
+    assert [model.settings(again) for model in again.models] == [model.settings(comp) for model in comp.models]
+    assert again.data.settings(again) == comp.data.settings(comp)
 
 
 ROWS = pd.DataFrame(

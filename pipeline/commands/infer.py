@@ -22,10 +22,11 @@ from pipeline.stages.data import fetch_if_needed
 from pipeline.stages.predict import with_priors
 from pipeline.stages.submit import check_submission
 from pipeline.submission import decided, fill_in, filled_columns, read_sample
-from pipeline.vision.config import ImageCompetition, ImageModel, Member
+from pipeline.vision.config import ImageCompetition, ImageModel
 from pipeline.vision.features import read_test_features, sorts_in
 from pipeline.vision.kind import say_unreadable
 from pipeline.vision.manifest import find_test_rows
+from pipeline.vision.member import Member
 from pipeline.workspace import ENSEMBLE, WEIGHTS, Workspace, read_json, write_text
 
 

@@ -10,7 +10,8 @@ from pipeline.kinds import kind_of
 from pipeline.log import Log
 from pipeline.rows import load_rows
 from pipeline.stages.train import fold_of
-from pipeline.vision.config import ImageCompetition, TableModel
+from pipeline.vision.config import ImageCompetition
+from pipeline.vision.table_config import TableModel
 from pipeline.workspace import WEIGHTS, Workspace
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    ModelWrapValidatorHandler,
     SerializeAsAny,
     ValidationError,
     model_serializer,
@@ -15,14 +14,15 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from pipeline.config import Competition, Data, Folds, Model, Rate
+from pipeline.config import Competition, Data, Folds, Rate
 from pipeline.registry import code_in
-from pipeline.settings import Section, Settings, read_options
+from pipeline.settings import Section, Settings
 from pipeline.targets import label_kinds
 from pipeline.vision.augmentations import OwnAugmentation, settings_of
-from pipeline.vision.estimators import ESTIMATORS
+from pipeline.vision.member import Member
 from pipeline.vision.poolings import POOLINGS
 from pipeline.vision.start import is_path, start_digest
+from pipeline.vision.table_config import TableModel
 
 
 def _both_sides(value: object) -> object:
@@ -41,6 +41,10 @@ class Feature(Section, frozen=True):
 
     name: str
     sort: Annotated[Literal["number", "word"] | None, Field(alias="as")] = None
+
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        return ["name", "as"]
 
     @model_serializer(mode="plain")
     def _as_in_the_file(self) -> str | dict[str, str]:
@@ -174,78 +178,6 @@ def _known_pooling(name: str) -> str:
     return name
 
 
-class Member(Model, frozen=True):
-    """One member of the ensemble; its `arch` says which class it is of: "table:NAME" reads `data.features` alone."""
-
-    arch: str
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _of_its_arch(cls, said: Any, handler: ModelWrapValidatorHandler[Self]) -> Any:
-        if cls is not Member or not isinstance(said, dict):
-            return handler(said)
-        chosen, other = TableModel, ImageModel
-        if not str(said.get("arch", "")).startswith(TABLE):
-            chosen, other = other, chosen
-        for key in other.model_fields:
-            if key in said and key not in chosen.model_fields:
-                of = "the arch of a network" if other is ImageModel else f"arch = '{TABLE}NAME'"
-                raise ValueError(f"{key} goes with {of}, not with {said.get('arch')!r}")
-        return chosen.model_validate(said)
-
-    @classmethod
-    def known_keys(cls) -> list[str]:
-        classes = [ImageModel, TableModel] if cls is Member else [cls]
-        return list(dict.fromkeys(key for one in classes for key in one.model_fields))
-
-    @property
-    def reads_features(self) -> bool:
-        """Whether it is trained from `data.features`."""
-        return False
-
-
-TABLE = "table:"  # before the name of what is fitted to the columns alone
-
-
-class TableModel(Member, frozen=True):
-    """A member that sees `data.features` and no image: what scikit-learn fits to them, by the name behind "table:"."""
-
-    options: dict[str, Any] = Field(default={})
-
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        if self.estimator not in ESTIMATORS:
-            raise ValueError(f"arch {self.arch!r}: {ESTIMATORS.unknown(self.estimator)}")
-        try:
-            _ = self.chosen
-        except ValueError as error:
-            raise ValueError(f"options of {self.arch!r}: {error}") from None
-        return self
-
-    @property
-    def estimator(self) -> str:
-        """The name of what is fitted."""
-        return self.arch.removeprefix(TABLE)
-
-    @property
-    def chosen(self) -> Section:
-        """Its options with every default filled in. Raises ValueError, which says in words what is wrong."""
-        return read_options(ESTIMATORS[self.estimator].options, self.options)
-
-    @property
-    def reads_features(self) -> bool:
-        return True
-
-    def resolved(self, within: Any = None) -> Self:
-        return self.model_copy(update={"options": self.chosen.model_dump(mode="json")})
-
-    def settings(self, within: Any = None, leave_out: Collection[str] = ()) -> Settings:
-        """With every option, and the code of what a plug-in brings."""
-        found = super().settings(within, leave_out)
-        found |= {"options": self.chosen.settings(), **code_in("arch", ESTIMATORS, self.estimator)}
-        return Settings(found, found.defaults, found.from_spelled)
-
-
 # Kinds whose labels a probe knows how to fit a linear layer to, and those alike.
 PROBED = ("category", "binary", "multilabel", "regression")
 
@@ -273,6 +205,10 @@ class ImageModel(Member, frozen=True):
     precision: Literal["auto", "fp32", "fp16"] = "auto"
     tta: Annotated[int, Field(ge=0)] = 4
     features: bool = False  # whether data.features are joined to the pooled features of the image
+
+    @classmethod
+    def serves(cls, arch: str) -> bool:
+        return not TableModel.serves(arch)
 
     @model_validator(mode="before")
     @classmethod

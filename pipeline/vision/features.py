@@ -31,9 +31,10 @@ def read_features(raw: Path, data: ImageData, targets: Sequence[Target], manifes
     table = read_rows(raw, data, name, "data.table", None)
     asked = _asked_of(table, data, targets, name)
     test = (manifest["split"] == "test").to_numpy() & (data.held_back is None)
-    cells = _cells(table, data.id, list(asked), manifest["id"][~test], name)
+    ids = manifest["id"][~test]
+    cells = _cells(table, data.id, list(asked), ids, name)
     sorts = {column: said or sort_of(cells[column]) for column, said in asked.items()}
-    parts = [_typed(cells, sorts, name)]
+    parts = [_typed(cells, sorts, ids, name)]
     if test.any():
         parts.append(read_test_features(raw, data, sorts, manifest["id"][test]))
     found = pd.concat(parts).loc[manifest.index]
@@ -44,7 +45,7 @@ def read_test_features(raw: Path, data: ImageData, sorts: Mapping[str, str], ids
     """Features of test rows alone, each NUMBER or WORD by its column; the index is that of the ids."""
     name = _table_of_test(raw, data, list(sorts))
     table = read_rows(raw, data, name, "data.test_table", None)
-    return _typed(_cells(table, data.id, list(sorts), ids, name), sorts, name)
+    return _typed(_cells(table, data.id, list(sorts), ids, name), sorts, ids, name)
 
 
 def sorts_in(features: pd.DataFrame) -> dict[str, str]:
@@ -100,7 +101,7 @@ def _table_of_test(raw: Path, data: ImageData, columns: Sequence[str]) -> str:
 
 
 def _cells(table: pd.DataFrame, id_column: str, columns: Sequence[str], ids: pd.Series, name: str) -> pd.DataFrame:
-    """Cells as text (ids, columns) without blanks around, by id, with the index of the ids; "id" beside them."""
+    """Cells as text (ids, columns) without blanks around, by id, with the index of the ids."""
     need_column(table, id_column, name, "data.features: data.id")
     lacking = [column for column in columns if column not in table.columns]
     if lacking:
@@ -115,27 +116,24 @@ def _cells(table: pd.DataFrame, id_column: str, columns: Sequence[str], ids: pd.
             f"data.features: {name} has no row for {len(missing)} of {len(ids)} images: {some(missing)}; its column "
             f"{id_column!r} holds {some(known.index[:3])}"
         )
-    found = known.loc[ids, list(columns)].apply(lambda column: column.str.strip()).set_index(ids.index)
-    return found.assign(**{PREFIX: ids})
+    return known.loc[ids, list(columns)].apply(lambda column: column.str.strip()).set_index(ids.index)
 
 
-def _typed(cells: pd.DataFrame, sorts: Mapping[str, str], name: str) -> pd.DataFrame:
+def _typed(cells: pd.DataFrame, sorts: Mapping[str, str], ids: pd.Series, name: str) -> pd.DataFrame:
     columns = {
-        PREFIX + column: _numbers(column, cells, name) if sort == NUMBER else cells[column].astype(str)
+        PREFIX + column: _numbers(cells[column], ids, name) if sort == NUMBER else cells[column].astype(str)
         for column, sort in sorts.items()
     }
     return pd.DataFrame(columns, index=cells.index)
 
 
-def _numbers(column: str, cells: pd.DataFrame, name: str) -> pd.Series:
-    own = cells[column]
-    numbers = pd.to_numeric(own.where(~_blank(own)), errors="coerce").astype(np.float64)
-    bad = (numbers.isna() & ~_blank(own)) | np.isinf(numbers)
+def _numbers(cells: pd.Series, ids: pd.Series, name: str) -> pd.Series:
+    numbers = pd.to_numeric(cells.where(~_blank(cells)), errors="coerce").astype(np.float64)
+    bad = (numbers.isna() & ~_blank(cells)) | np.isinf(numbers)
     if bad.any():
         raise RequestError(
-            f"data.features: column {column!r} holds numbers, but {int(bad.sum())} cells of {name} are none: "
-            f"{some(own[bad])} (ids {some(cells[PREFIX][bad])}); empty them, or say "
-            f"{{ name = '{column}', as = 'word' }}"
+            f"data.features: column {cells.name!r} holds numbers, but {int(bad.sum())} cells of {name} are none: "
+            f"{some(cells[bad])} (ids {some(ids[bad])}); empty them, or say {{ name = '{cells.name}', as = 'word' }}"
         )
     return numbers
 

@@ -23,12 +23,14 @@ from pipeline.machine import cores, device_in_words
 from pipeline.predictions import Predictions
 from pipeline.rows import ALONE, content_digest, has_deep_images, levels_of, reader_codes
 from pipeline.settings import Settings
-from pipeline.vision.config import ImageCompetition, ImageData, ImageModel, Member, Resize, TableModel
+from pipeline.vision.config import ImageCompetition, ImageData, ImageModel, Resize
 from pipeline.vision.features import read_features, tell_features
 from pipeline.vision.groups import table_of
 from pipeline.vision.manifest import build_manifest, empty_class_folders
+from pipeline.vision.member import Member
 from pipeline.vision.splits import split_images
 from pipeline.vision.start import start_file
+from pipeline.vision.table_config import TableModel
 from pipeline.workspace import WEIGHTS, Workspace
 
 if TYPE_CHECKING:

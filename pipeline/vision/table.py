@@ -18,13 +18,13 @@ from pipeline.log import Log
 from pipeline.predictions import NO_FOLD, Predictions, TargetSpec
 from pipeline.settings import Section
 from pipeline.vision.cache import Cache
-from pipeline.vision.config import TableModel
 from pipeline.vision.encoding import Features
 from pipeline.vision.estimators import ESTIMATORS, Answers, Arrays
 from pipeline.vision.header import read_header, sort_header
 from pipeline.vision.heads import Head
 from pipeline.vision.metadata import HeadMetadata, installed_versions
 from pipeline.vision.scored import Scored
+from pipeline.vision.table_config import TableModel
 from pipeline.vision.trained import Predicted
 from pipeline.workspace import HISTORY, WEIGHTS, csv_text, write_text, write_with
 
