@@ -20,7 +20,7 @@ def samples_of(
     columns = [_own_labels(spec, rows[spec.name]) for spec in specs]
     beside = [None] * len(rows) if features is None else features.encode(rows)
     parts = zip(rows["id"], rows["path"], zip(*columns, strict=True), beside, strict=True)
-    return [Sample(id, raw / path, labels, own) for id, path, labels, own in parts]
+    return [Sample(id, raw / path, labels, beside=own) for id, path, labels, own in parts]
 
 
 def features_of(model: ImageModel, train: pd.DataFrame) -> Features | None:

@@ -152,7 +152,7 @@ def train_fold(  # noqa: PLR0913
     if not np.isfinite(rows[-1]["train_loss"]):
         raise WorkFailed(f"{label}: the loss is {rows[-1]['train_loss']}; lower the model's lr ({lr}) and train again")
     network = network_of(learn)
-    described = Metadata.of(model, heads, seed, statistics_of(network), installed_versions(), levels, features)
+    described = Metadata.of(model, heads, seed, statistics_of(network), installed_versions(), levels, features=features)
     save_weights(folder / WEIGHTS, network, described.header())
     write_text(folder / HISTORY, csv_text(_alike(rows)))
     shutil.rmtree(checkpoint.parent, ignore_errors=True)
@@ -202,10 +202,8 @@ def _inputs(
     """Everything that a fold is trained from: a checkpoint of anything else is not taken up. Without the paths: it goes
     on under another root, and on another machine.
     """
-    samples = [
-        [(sample.id, sample.labels, *(() if sample.beside is None else [sample.beside.tolist()])) for sample in part]
-        for part in (train, valid)
-    ]
+    samples: list = [[(sample.id, sample.labels) for sample in part] for part in (train, valid)]
+    samples += [[s.id, s.beside.tolist()] for part in (train, valid) for s in part if s.beside is not None]
     return {
         "samples": hashlib.sha256(repr(samples).encode()).hexdigest(),
         "heads": [_head_inputs(head) for head in heads],
