@@ -4,12 +4,13 @@
 differs. Everything after that works on these objects.
 """
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_serializer, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_serializer, model_validator
 
 from pipeline.forms import Column, check_source
 from pipeline.losses import LOSSES
@@ -18,6 +19,7 @@ from pipeline.metrics.leaderboard import Leaderboard, name_of
 from pipeline.registry import code_in, meant
 from pipeline.settings import Section, Settings
 from pipeline.targets import KINDS, TargetKind, losses_of
+from pipeline.targets.transforms import TRANSFORMS
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 RESERVED_MODEL_NAMES = {"ensemble", "report", "explain", "kernel"}
@@ -69,6 +71,38 @@ def _loss_settings(value: object) -> object:
     return value
 
 
+def targets_of(entry: Any) -> list[Any]:
+    """The targets that an entry of the file stands for: one of each of its `columns`, or itself."""
+    if not isinstance(entry, dict) or "columns" not in entry:
+        return [entry]
+    columns, rest = entry["columns"], {key: value for key, value in entry.items() if key != "columns"}
+    if not isinstance(columns, list) or not columns or not all(isinstance(name, str) for name in columns):
+        raise ValueError(f"targets: columns, found {columns!r}, are a list of names, a target of each")
+    clashing = [key for key in ("name", "column", "regex", "path_regex", "folder") if key in rest]
+    if clashing:
+        raise ValueError(
+            f"targets: {clashing[0]} does not go with columns, which makes a target of each, called as its column"
+        )
+    names = [re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_-") or name for name in columns]
+    return [{"name": name, "column": column, **rest} for name, column in zip(names, columns, strict=True)]
+
+
+def _as_cells(value: object) -> object:
+    """Classes as the cells of a table, which are text: 0 and "0" are one."""
+    if not isinstance(value, list):
+        return value
+    return [str(entry) if isinstance(entry, int) and not isinstance(entry, bool) else entry for entry in value]
+
+
+def _rising(ends: list[float]) -> list[float]:
+    if ends[0] >= ends[1]:
+        raise ValueError(f"{ends} is not [lowest, highest]")
+    return ends
+
+
+Ends = Annotated[list[float], Field(min_length=2, max_length=2), AfterValidator(_rising)]
+
+
 class Target(Section, frozen=True):
     """One thing to predict: where its label is read, and what its head and loss are."""
 
@@ -82,6 +116,9 @@ class Target(Section, frozen=True):
     weight: Annotated[float, Field(gt=0)] = 1.0
     separator: str | None = None  # between the tags of a multilabel cell: blanks unless it is said
     none: str | None = None  # what a submission says where there is no tag: likeliest, a word, or nothing
+    order: Annotated[list[str], BeforeValidator(_as_cells), Field(min_length=2)] | None = None  # classes, or grades
+    transform: str | None = None  # of a number, as its head learns it
+    clip: bool | Ends = False  # numbers are predicted within the labels' range, or this one
 
     @field_validator("regex", "path_regex")
     @classmethod
@@ -110,11 +147,16 @@ class Target(Section, frozen=True):
     def _check_keys(self) -> None:
         """Raise ValueError for a key that the kind does not know, or a value that has no meaning."""
         given = {"columns": self.class_columns, "separator": self.separator, "none": self.none}
+        given |= {"order": self.order, "transform": self.transform, "clip": self.clip or None}
         for key, value in given.items():
             if value is not None and key not in KINDS[self.kind].takes:
                 fitting = ", ".join(name for name, kind in KINDS.items() if key in kind.takes)
                 said = "a list of columns" if key == "columns" else key
-                raise ValueError(f"{said} is for targets of kind {fitting}; this one is {self.kind!r}")
+                hint = "; columns = [...] makes a target of each" if key == "columns" else ""
+                raise ValueError(f"{said} is for targets of kind {fitting}; this one is {self.kind!r}{hint}")
+        if self.transform is not None and self.transform not in TRANSFORMS:
+            raise ValueError(f"transform {self.transform!r} is {TRANSFORMS.unknown(self.transform)}")
+        self._check_order()
         if self.separator is not None and not self.separator.strip() and self.separator != " ":
             raise ValueError(f"separator: found {self.separator!r}; blanks of any kind are separator = ' '")
         for name, count in Counter(self.class_columns or ()).items():
@@ -126,6 +168,20 @@ class Target(Section, frozen=True):
                 or (self.separator not in (None, "[]") and _holds(name, self.separator))
             ):
                 raise ValueError(f"column: {name!r} cannot be a class: it is blank at an end, or holds the separator")
+
+    def _check_order(self) -> None:
+        """Raise ValueError for an order that is none, or that something else contradicts."""
+        repeated = [name for name, count in Counter(self.order or ()).items() if count > 1]
+        if repeated:
+            raise ValueError(f"order names {repeated[0]!r} twice")
+        if self.order is None:
+            return
+        if any(name != name.strip() or not name for name in self.order):
+            raise ValueError("order: a class is blank, or begins or ends with a blank")
+        if self.class_columns is not None:
+            raise ValueError("order: classes are in the order of their columns; take it out")
+        if self.transform is not None:
+            raise ValueError("order numbers the grades 0, 1, 2, ...: they have no transform; take one of both out")
 
     @property
     def _elsewhere(self) -> tuple[bool, ...]:
@@ -171,7 +227,19 @@ class Target(Section, frozen=True):
             separator = next(
                 mark for mark in SEPARATORS if not any(_holds(name, mark) for name in self.class_columns or ())
             )
-        return (("separator", separator),) if separator not in (None, " ") else ()
+        said = {"separator": separator} if separator not in (None, " ") else {}
+        if "transform" in KINDS[self.kind].takes:
+            said |= self._options_of_number
+        return tuple(said.items())
+
+    @property
+    def _options_of_number(self) -> dict[str, str]:
+        said = {} if self.order is None else {"order": json.dumps(self.order, ensure_ascii=False)}
+        if self.transform is not None:
+            said["transform"] = self.transform
+        if isinstance(self.clip, list):
+            said |= {"low": repr(self.clip[0]), "high": repr(self.clip[1])}
+        return said | ({"clip": "labels"} if self.clip is True else {})
 
     @property
     def target_kind(self) -> TargetKind[Any, Any]:
@@ -210,7 +278,10 @@ class Target(Section, frozen=True):
             found |= code_in("loss", LOSSES, self.loss_name)
         if self.class_columns is not None:
             found["classes"] = self.class_columns  # whoever leaves out where labels are read still has their order
-        return Settings(found | code_in("kind", KINDS, self.kind), found.defaults, found.from_spelled)
+        code = code_in("kind", KINDS, self.kind)
+        if self.transform is not None:
+            code |= code_in("transform", TRANSFORMS, self.transform)
+        return Settings(found | code, found.defaults, found.from_spelled)
 
 
 def _separator(value: object) -> object:

@@ -21,6 +21,7 @@ T = TypeVar("T")
 # Where registries are: a module with a registry in it that is not named here is found once it is imported.
 ROOMS = (
     "pipeline.targets",
+    "pipeline.targets.transforms",
     "pipeline.losses",
     "pipeline.metrics",
     "pipeline.forms",

@@ -200,7 +200,8 @@ def test_a_probe_is_fitted_to_columns_beside_what_a_body_says(walked, tmp_path):
 
 
 TARGETS = """targets=[
-    {name="label"}, {name="size", kind="regression"}, {name="tags", kind="multilabel"}, {name="old", kind="binary"}
+    {name="label"}, {name="size", kind="regression", transform="log1p"}, {name="tags", kind="multilabel"},
+    {name="old", kind="binary"}, {name="grade", kind="regression", order=["low", "mid", "high"], clip=true}
 ]"""
 
 
@@ -210,6 +211,7 @@ def test_columns_alone_answer_targets_of_every_kind(tmp_path, estimator):
     for table in ("raw/train.csv", "raw/test.csv"):
         rows = pd.read_csv(tmp_path / table)
         rows["size"] = (3 * rows["age"] + rows["margin1"]).astype(str)
+        rows["grade"] = pd.cut(rows["age"], [0, 40, 60, 99], labels=["low", "mid", "high"])
         rows["old"] = (rows["age"] > 50).map({True: "yes", False: "no"})
         rows["tags"] = rows["site"] + rows["old"].map({"yes": " old", "no": ""})
         rows.loc[rows.index[:5], "size"] = ""  # no answer for this one
@@ -223,6 +225,7 @@ def test_columns_alone_answer_targets_of_every_kind(tmp_path, estimator):
     (row,) = result.json["rows"]
     cv, spread = row["cv"], pd.to_numeric(pd.read_csv(tmp_path / "raw/train.csv")["size"]).std()
     assert cv["size"]["rmse"] < 0.4 * spread
+    assert cv["grade"]["mae"] < 0.4, "the middle one everywhere has about 0.7"
     assert cv["tags"]["label_accuracy"] > 0.85
     assert cv["old"]["accuracy"] > 0.85
     assert len(pd.read_csv(result.json["submission"])) == 6

@@ -57,10 +57,14 @@ def utility_corner(train: pd.DataFrame, users: list[str], items: list[str], titl
     return {"users": users, "items": items, "titles": [str(titles.get(item, item)) for item in items], "ratings": cells}
 
 
-def refuse_outside(manifest: pd.DataFrame, models: Sequence[RatingsModel]) -> None:
-    """Raise RequestError for ratings outside of the range that a model is given."""
+def refuse_ratings(manifest: pd.DataFrame, models: Sequence[RatingsModel]) -> None:
+    """Raise RequestError for ratings outside of the range that a model is given, and more different ones than fit."""
     train = manifest[manifest["split"] == "train"]
     for number, model in enumerate(models):
+        try:
+            model.check_levels(train[RATING].nunique())
+        except ValueError as error:
+            raise RequestError(f"models.{number}.{error}; take it out") from None
         if model.limits is not None:
             outside = train[~train[RATING].between(*model.limits)]
             if len(outside):

@@ -1,6 +1,5 @@
 """Rating competitions: what they do in their own way on the road."""
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -10,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from pipeline.collab.audit import audit_ratings, refuse_outside, say_audit, titles_of
+from pipeline.collab.audit import audit_ratings, refuse_ratings, say_audit, titles_of
 from pipeline.collab.config import RATING, RatingsCompetition, RatingsData, RatingsModel
 from pipeline.collab.manifest import build_manifest, published_folds, random_folds
-from pipeline.collab.ratings import digest_of, find, ids_of, read_pairs
-from pipeline.data.tables import read_table
-from pipeline.errors import RequestError
+from pipeline.collab.naming import in_words, own_sample, with_pairs
+from pipeline.collab.ratings import digest_of
 from pipeline.fold import Fold
 from pipeline.kinds import Audit, Kind
 from pipeline.log import Log
@@ -53,34 +51,17 @@ class RatingsKind:
         test = manifest["id"][manifest["split"] == "test"]
         if not len(test):
             return None
-        own = _own_ids(comp.data, raw)
-        ids = test if own is None or comp.data.id not in own else own[comp.data.id]
-        return pd.DataFrame({comp.data.id: ids.to_numpy(), RATING: ""})
+        return own_sample(comp.data, test, raw)
 
     def with_ids(self, table: pd.DataFrame, data: RatingsData, raw: Path, said: str | None = None) -> pd.DataFrame:
-        """With <user>/<item> in its id column, and no other columns of keys.
-
-        A table may name rows so itself, by a user and an item column, or by an id of the test table's own.
-        """
-        names = [name for name in (data.user, data.item) if name in table.columns]
-        if len(names) == 2:
-            rest = table.drop(columns=[name for name in (*names, data.timestamp, data.id) if name in table.columns])
-            rest.insert(0, data.id, ids_of(table[data.user], table[data.item]))
-            return rest
-        own = _own_ids(data, raw)
-        if own is None or not len(table):
-            return table
-        asked = next(([name] for name in (said, data.id) if name in table.columns), table.columns)
-        for column, name in itertools.product(own.columns[1:], asked):
-            if not table[name].duplicated().any() and table[name].isin(own[column]).all():
-                return table.assign(**{str(name): own.set_index(column)["pair"].loc[table[name]].to_numpy()})
-        return table
+        """With <user>/<item> in its id column, in whatever way it names its rows."""
+        return with_pairs(table, data, raw, said)
 
     def hint_on_ids(self, comp: RatingsCompetition) -> str:
-        return f"ids are <user>/<item>, or columns {comp.data.user} and {comp.data.item}"
+        return in_words(comp.data)
 
     def audit(self, comp: RatingsCompetition, workspace: Workspace, manifest: pd.DataFrame, log: Log) -> Audit:
-        refuse_outside(manifest, comp.models)
+        refuse_ratings(manifest, comp.models)
         facts = manifest[["id", "split"]].assign(readable=True, sha256="", group=ALONE)
         summary = audit_ratings(manifest, titles_of(workspace.raw, comp.data))
         return Audit(facts, summary, partial(say_audit, summary))
@@ -134,31 +115,15 @@ class RatingsKind:
     def predict_fold(
         self, fold: Ratings, test: pd.DataFrame, log: Log
     ) -> Mapping[str, tuple[Predictions, Predictions]]:
-        trained = self.open_trained(fold)
-        parts = []
+        trained, parts = self.open_trained(fold), []
+        timed = fold.comp.data.timestamp is not None and not test["timestamp"].isna().any()
         for rows, number in ((fold.held_out, fold.number), (test, NO_FOLD)):
-            times = rows["timestamp"].to_numpy() if fold.comp.data.timestamp is not None else None
-            values = {RATING: trained.predict(rows["user"].tolist(), rows["item"].tolist(), times)[:, None]}
+            times = rows["timestamp"].to_numpy(dtype=np.int64) if timed else None  # alike, so that CV tells of test
+            guess = trained.predict(rows["user"].tolist(), rows["item"].tolist(), times)[:, None]
+            values = {RATING: fold.specs[0].target_kind.within(guess)}
             ids = rows["id"].to_numpy(dtype=str)
             parts.append(Predictions(ids, np.full(len(ids), number), fold.specs, values))
         return {"": (parts[0], parts[1])}
 
 
 KIND: Kind[RatingsCompetition, RatingsData, RatingsModel] = RatingsKind()
-
-
-def _own_ids(data: RatingsData, raw: Path) -> pd.DataFrame | None:
-    """The test table's <user>/<item> as `pair`, and beside it what may be its own ids: data.id, or where there is no
-    such column all others with a cell of its own in each row. None without any."""
-    if data.test is None or isinstance(data.user, int):
-        return None
-    table = read_table(find(raw, data.test, data.table, "data.test"), "data.test", separator=data.separator)
-    if data.id in table.columns and table[data.id].duplicated().any():
-        raise RequestError(f"data.id: column {data.id!r} of {data.test} repeats ids")
-    keys = {data.user, data.item, data.rating, data.timestamp}
-    names = [data.id] if data.id in table.columns else [name for name in table.columns if name not in keys]
-    names = [name for name in names if not table[name].duplicated().any()]
-    pairs = read_pairs(raw, data, data.test, "data.test")
-    own = table[names]
-    own.insert(0, "pair", ids_of(pairs["user"], pairs["item"]), allow_duplicates=True)
-    return own if names else None

@@ -6,10 +6,24 @@ import numpy as np
 import pandas as pd
 
 from pipeline.collab.config import RATING, RatingsData
-from pipeline.collab.ratings import ids_of, read_pairs, read_ratings, read_side
+from pipeline.collab.naming import own_ids
+from pipeline.collab.oddities import refuse_one_only, refuse_outside, say_oddities
+from pipeline.collab.ratings import (
+    Rows,
+    ids_of,
+    numbered,
+    ratings_in,
+    read_asked,
+    read_rated,
+    read_rows,
+    read_side,
+    refuse_moved,
+)
+from pipeline.collab.times import seconds_of
 from pipeline.errors import RequestError
 from pipeline.log import Log
 
+NO_TIME = float("nan")  # of a test row whose table has no times, beside training rows that have
 FEW = 0.5  # a table of users or items that lacks more than this part is warned of
 COLUMNS = ["id", "split", "user", "item", "timestamp", "copies", "contradicts", RATING]
 
@@ -19,18 +33,21 @@ def build_manifest(raw: Path, data: RatingsData, log: Log | None = None) -> pd.D
     `contradicts` whether they differ. What might not be meant goes to `log`. Raises RequestError for anything that
     cannot be read as ratings.
     """
-    rated = read_ratings(raw, data)
-    for part in ("user", "item"):
-        if rated[part].nunique() < 2:
-            raise RequestError(
-                f"data.{part}: {data.table} has one {part} only ({rated[part].iloc[0]!r}); a rating is predicted "
-                f"from those of other users for other items, so there must be two at least"
-            )
-    train = _latest(rated.assign(id=ids_of(rated["user"], rated["item"]))).assign(split="train")
-    parts = [train]
-    if data.test is not None:
-        parts.append(_test(raw, data, data.test))
+    table = read_rated(raw, data)
+    asked = None if data.test is None else read_asked(raw, data, data.test)
+    if asked is not None:
+        refuse_moved(table, asked, data)
+    rated = ratings_in(table, data)
+    refuse_one_only(rated, data.table)
+    times = _times(data, rated, asked, log)
+    rated = rated.assign(timestamp=times.get(data.table, 0))
+    parts = [_latest(rated.assign(id=ids_of(rated["user"], rated["item"]))).assign(split="train")]
+    if asked is not None:
+        parts.append(_test(asked.pairs, data, raw).assign(timestamp=times.get(str(data.test), NO_TIME if times else 0)))
     manifest = pd.concat(parts, ignore_index=True)[COLUMNS]
+    refuse_outside(manifest[manifest["split"] == "train"], data)
+    if log is not None:
+        say_oddities(manifest, data, log)
     for part, side in (("item", data.items), ("user", data.users)):
         if side is not None:  # what is wrong there is said now, not after training
             _compare(manifest[part], read_side(raw, side, data, f"data.{part}s"), side.table, data.table, part, log)
@@ -60,12 +77,30 @@ def _latest(rated: pd.DataFrame) -> pd.DataFrame:
     return rated.sort_values("timestamp", kind="stable").drop_duplicates("id", keep="last")
 
 
-def _test(raw: Path, data: RatingsData, name: str) -> pd.DataFrame:
-    test = read_pairs(raw, data, name, "data.test")
-    test = test.assign(id=ids_of(test["user"], test["item"]), split="test", copies=1, contradicts=False)
+def _times(data: RatingsData, rated: pd.DataFrame, asked: Rows | None, log: Log | None) -> dict[str, np.ndarray]:
+    """Seconds (n,) of the tables that have times, by their names."""
+    if data.timestamp is None:
+        return {}
+    said = {data.table: rated["time"]}
+    if asked is not None and asked.pairs["time"].notna().all():
+        said[str(data.test)] = asked.pairs["time"]
+    elif asked is not None and log is not None:
+        log.warn(
+            f"data.timestamp: {data.test} has no column {data.asked.timestamp or data.timestamp!r}, so times count in "
+            "training alone: what is predicted, out of fold too, is predicted without them"
+        )
+    return seconds_of(said, data.day_first, log)
+
+
+def _test(pairs: pd.DataFrame, data: RatingsData, raw: Path) -> pd.DataFrame:
+    test = pairs.assign(id=ids_of(pairs["user"], pairs["item"]), split="test", copies=1, contradicts=False)
     repeated = test["id"][test["id"].duplicated()]
-    if len(repeated):
-        raise RequestError(f"data.test: {name} asks {len(repeated)} pairs twice, for example {repeated.iloc[0]}")
+    if len(repeated) and own_ids(data, raw) is None:
+        raise RequestError(
+            f"data.test: {data.test} asks {len(repeated)} pairs twice, for example {repeated.iloc[0]}; take them out, "
+            "or tell them apart by a column of ids (data.id)"
+        )
+    test = test.assign(id=numbered(test["id"].to_numpy()))  # which ids of the table's own tell apart
     return test.assign(**{RATING: np.nan})
 
 
@@ -74,7 +109,7 @@ def published_folds(raw: Path, data: RatingsData, files: str, n: int, ids: pd.Se
     fold_of = pd.Series(-1, index=ids.to_numpy())
     for fold in range(n):
         name = files.format(k=fold + 1)
-        pairs = read_pairs(raw, data, name, "folds.files")
+        pairs = read_rows(raw, data, name, "folds.files", data.keys).pairs
         held_out = ids_of(pairs["user"], pairs["item"])
         unknown = np.setdiff1d(held_out.astype(str), ids.to_numpy(dtype=str))
         if len(unknown):

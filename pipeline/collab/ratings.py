@@ -2,34 +2,86 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from pipeline.collab.config import Column, RatingsData, SideTable
+from pipeline.collab.config import Column, Keys, RatingsData, SideTable
+from pipeline.collab.pairs import apart
 from pipeline.data.tables import each_once, lines_of, need_column, read_table
 from pipeline.errors import RequestError
 from pipeline.freshness import digest
 
 
-def read_ratings(raw: Path, data: RatingsData) -> pd.DataFrame:
-    """All rated rows in the order of the file: user, item (text), rating (float), timestamp (seconds, or 0).
+@dataclass(frozen=True)
+class Rows:
+    """A table that tells of pairs: all of it, and `pairs` with the columns user, item and time, as text.
 
-    Raises RequestError, naming the rows, for ids that are empty and ratings that are missing or no numbers.
+    `time` is missing where the table has no such column.
     """
-    table = _pairs(raw, data, data.table, "data.table")
-    said = _column(table, data.rating, data.table, "data.rating")
-    ratings = _numbers(said, f"data.rating: {data.table}", "rating")
-    keep = {"user": _column(table, data.user, data.table, ""), "item": _column(table, data.item, data.table, "")}
-    return pd.DataFrame({**keep, "rating": ratings, "timestamp": _times(table, data, data.table)})
+
+    table: pd.DataFrame
+    pairs: pd.DataFrame
 
 
-def read_pairs(raw: Path, data: RatingsData, name: str, key: str) -> pd.DataFrame:
-    """The rows of a table without (or regardless of) ratings: user, item, timestamp."""
-    table = _pairs(raw, data, name, key)
-    keep = {"user": _column(table, data.user, name, ""), "item": _column(table, data.item, name, "")}
-    return pd.DataFrame({**keep, "timestamp": _times(table, data, name)})
+def ratings_in(rows: Rows, data: RatingsData) -> pd.DataFrame:
+    """Rows of the table of ratings in the order of the file: user, item, time (text, or missing), rating (float).
+
+    Raises RequestError, naming the rows, for ratings that are missing or no numbers.
+    """
+    said = _column(rows.table, data.rating, data.table, "data.rating")
+    if data.timestamp is not None:
+        _column(rows.table, data.timestamp, data.table, "data.timestamp")  # here it must be there
+    return rows.pairs.assign(rating=_numbers(said, f"data.rating: {data.table}", "rating"))
+
+
+def read_rated(raw: Path, data: RatingsData) -> Rows:
+    """The table of ratings."""
+    return read_rows(raw, data, data.table, "data.table", data.keys)
+
+
+def read_asked(raw: Path, data: RatingsData, name: str) -> Rows:
+    """The test table."""
+    rows, said = read_rows(raw, data, name, "data.test", data.asked), data.test_columns
+    if said is not None and said.timestamp is not None:
+        _column(rows.table, said.timestamp, name, "data.test_columns.timestamp")
+    return rows
+
+
+def refuse_moved(rated: Rows, asked: Rows, data: RatingsData) -> None:
+    """Raise RequestError where columns are numbers that may mean others in a test table without the ratings."""
+    keys, narrower = data.asked, asked.table.shape[1] < rated.table.shape[1]
+    if keys.header or not narrower or data.test_columns is not None or not isinstance(data.rating, int):
+        return
+    named = [keys.pair] if keys.pair is not None else [keys.user, keys.item]
+    spare = asked.table.shape[1] > len(named)  # a column that may be the time
+    behind = [key for key in (*named, keys.timestamp if spare else None) if isinstance(key, int) and key > data.rating]
+    if behind:
+        raise RequestError(
+            f"data.test: {data.test} has {asked.table.shape[1]} columns and {data.table} {rated.table.shape[1]}: "
+            f"without the rating, column {data.rating}, those behind it may have moved up; say which are which, "
+            "such as test_columns = { user = 0, item = 1, timestamp = 2 }"
+        )
+
+
+def read_rows(raw: Path, data: RatingsData, name: str, key: str, keys: Keys) -> Rows:
+    """The rows of a table, whatever else it holds."""
+    table = read_table(find(raw, name, data.table, key), key, keys.header, data.separator)
+    if not len(table):
+        raise RequestError(f"{key}: {name} has no rows")
+    pairs = _pairs(table, data, name, key, keys)
+    for part in ("user", "item"):
+        empty = np.flatnonzero(pairs[part].str.strip() == "")
+        if len(empty):
+            raise RequestError(f"data.{part}: {name} has {len(empty)} rows without {part}, the first is row {empty[0]}")
+    slashed = pairs["user"][pairs["user"].str.contains("/", regex=False)]
+    if len(slashed):
+        raise RequestError(
+            f"data.user: {name} has the user {slashed.iloc[0]!r}; ids of rows are <user>/<item>: no / in users"
+        )
+    return Rows(table, pairs.assign(time=table[keys.timestamp] if keys.timestamp in table.columns else None))
 
 
 def read_side(raw: Path, side: SideTable, data: RatingsData, key: str) -> pd.DataFrame:
@@ -37,7 +89,7 @@ def read_side(raw: Path, side: SideTable, data: RatingsData, key: str) -> pd.Dat
 
     Raises RequestError for ids whose rows differ.
     """
-    header = isinstance(side.id, str) or isinstance(data.user, str)  # one style of tables in a competition
+    header = isinstance(side.id, str) or data.keys.header  # one style of tables in a competition
     path = find(raw, side.table, data.table, key)
     table = read_table(path, key, header, side.separator)
     if isinstance(side.id, int) and not header:
@@ -60,6 +112,14 @@ def read_side(raw: Path, side: SideTable, data: RatingsData, key: str) -> pd.Dat
 def ids_of(users: Iterable[str], items: Iterable[str]) -> np.ndarray:
     """The id of each row: <user>/<item>."""
     return np.array([f"{user}/{item}" for user, item in zip(users, items, strict=True)], dtype=object)
+
+
+def numbered(ids: np.ndarray) -> np.ndarray:
+    """The ids of rows asked for: of a pair that comes again the second row is <user>/<item>/2."""
+    count = pd.Series(ids).groupby(ids).cumcount().to_numpy()
+    if not count.any():
+        return ids
+    return np.array([f"{id}/{n + 1}" if n else id for id, n in zip(ids, count, strict=True)], dtype=object)
 
 
 def find(raw: Path, name: str, table: str, key: str) -> Path:
@@ -85,21 +145,15 @@ def digest_of(raw: Path, name: str, table: str) -> str | None:
     return next(filter(None, map(digest, places_of(raw, name, table))), None)
 
 
-def _pairs(raw: Path, data: RatingsData, name: str, key: str) -> pd.DataFrame:
-    table = read_table(find(raw, name, data.table, key), key, isinstance(data.user, str), data.separator)
-    if not len(table):
-        raise RequestError(f"{key}: {name} has no rows")
-    if isinstance(data.user, int) and isinstance(data.item, int):
-        _refuse_header(table, [data.user, data.item], name, key)
-    for part, column in (("user", data.user), ("item", data.item)):
-        ids = _column(table, column, name, f"data.{part}")
-        empty = np.flatnonzero(ids.str.strip() == "")
-        if len(empty):
-            raise RequestError(f"data.{part}: {name} has {len(empty)} rows without {part}, the first is row {empty[0]}")
-        if part == "user" and ids.str.contains("/", regex=False).any():
-            bad = ids[ids.str.contains("/", regex=False)].iloc[0]
-            raise RequestError(f"data.user: {name} has the user {bad!r}; ids of rows are <user>/<item>: no / in users")
-    return table
+def _pairs(table: pd.DataFrame, data: RatingsData, name: str, key: str, keys: Keys) -> pd.DataFrame:
+    """User and item, from a column each, or where those are not there from the one that holds both."""
+    apart_there = {keys.user, keys.item} <= set(table.columns)
+    if data.pair is not None and keys.pair is not None and not (apart_there and keys.header):
+        return apart(_column(table, keys.pair, name, "data.pair"), data.pair.pattern, name)
+    if isinstance(keys.user, int) and isinstance(keys.item, int):
+        _refuse_header(table, [keys.user, keys.item], name, key)
+    found = {part: _column(table, column, name, f"data.{part}") for part, column in keys.columns.items()}
+    return pd.DataFrame(found)
 
 
 def _refuse_header(table: pd.DataFrame, columns: Sequence[int], name: str, key: str) -> None:
@@ -142,16 +196,3 @@ def _numbers(said: pd.Series, where: str, what: str) -> np.ndarray:
             "correct them or take the rows out"
         )
     return values
-
-
-def _times(table: pd.DataFrame, data: RatingsData, name: str) -> np.ndarray:
-    """Seconds since 1970; dates are understood too; zeros where the file names no timestamp."""
-    if data.timestamp is None:
-        return np.zeros(len(table), dtype=np.int64)
-    said = _column(table, data.timestamp, name, "data.timestamp")
-    numbers = pd.to_numeric(said, errors="coerce")
-    if numbers.isna().all():
-        dates = pd.to_datetime(said, errors="coerce", utc=True)
-        numbers = (dates - pd.Timestamp(0, tz="UTC")).dt.total_seconds()
-    numbers = numbers.astype(object).where(numbers.notna(), said)
-    return _numbers(numbers, f"data.timestamp: {name}", "time").astype(np.int64)

@@ -33,6 +33,9 @@ column = "label"                         # or regex = '^(.+)_\\d+\\.jpg$' on the
 # kind = "category"                      # {kinds}
 # separator = "|"                        # between the tags of a multilabel cell, in place of blanks
 # loss = "cross_entropy"                 # the kind's default; or with options: {{ name = "focal", gamma = 2.0 }}
+# order = ["none", "mild", "severe"]     # of the classes; grades where kind = "regression"
+# transform = "log1p"                    # of a regression: learned so, predicted in the label's unit
+# clip = true                            # a regression kept within the labels' range, or [lowest, highest]
 # weight = 1.0                           # of its term in the summed loss
 
 [folds]

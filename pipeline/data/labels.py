@@ -23,9 +23,11 @@ def specs_of(targets: Sequence[Target], manifest: pd.DataFrame) -> tuple[TargetS
 
 
 def _spec_of(target: Target, labels: pd.Series) -> TargetSpec:
-    found = target.target_kind.vocabulary(target.name, labels)
-    classes = found if target.class_columns is None else tuple(target.class_columns)
-    return TargetSpec(target.name, target.kind, classes, target.options)
+    kind = target.target_kind
+    found = kind.vocabulary(target.name, labels)
+    said = target.class_columns or target.order
+    classes = tuple(said) if said is not None and found else found
+    return TargetSpec(target.name, target.kind, classes, (*target.options, *kind.options_from(labels).items()))
 
 
 NO_CODE = -1

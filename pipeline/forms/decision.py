@@ -34,7 +34,8 @@ class Decision(Form):
             problem = spec.target_kind.problem(spec, cells) if spec.vocab else None
             spec.target_kind.parse_cells("", cells)
         except RequestError:
-            return "are no numbers, and numbers would be written"
+            written = spec.target_kind.written
+            return f"are no {written}, and {written} would be written"
         return None if problem is None else f"are not what would be written: {problem}, which has {some(spec.vocab)}"
 
     def read(self, spec: TargetSpec, columns: Sequence[Column], table: "pd.DataFrame") -> np.ndarray:

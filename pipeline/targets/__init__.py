@@ -66,6 +66,7 @@ class TargetKind(ABC, Generic[Cell, OwnLabel]):
     """
 
     takes: ClassVar[frozenset[str]] = frozenset()  # of the file's keys that not all kinds know
+    written: ClassVar[str] = "numbers"  # what decisions are in a submission, of kinds without classes
     blank_answers: ClassVar[bool] = False  # a blank cell is a label; of other kinds it is no answer
     alike: ClassVar[tuple[str, ...]] = ()  # kinds whose labels have the same form: their losses and metrics serve it
     exclusive: ClassVar[bool] = False  # every row has exactly one class
@@ -112,7 +113,15 @@ class TargetKind(ABC, Generic[Cell, OwnLabel]):
         """How many of the rows have each class, in the order of the classes; None for a kind without any."""
         return None
 
+    def options_from(self, labels: Collection[Cell]) -> dict[str, str]:
+        """Options of its `TargetSpec` that the file leaves to the training labels."""
+        return {}
+
     # Predictions
+
+    def within(self, values: np.ndarray) -> np.ndarray:
+        """Values of what is no head, kept where the kind's predictions keep."""
+        return values
 
     def width(self, spec: TargetSpec) -> int:
         """Columns of its predictions."""

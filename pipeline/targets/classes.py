@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Classes(TargetKind[str, OwnLabel]):
     """A target with classes, a column of predictions for each."""
 
-    takes = frozenset({"columns"})
+    takes = frozenset({"columns", "order"})
 
     def columns(self, spec: TargetSpec) -> list[str]:
         return [f"{spec.name}/{label}" for label in spec.vocab]
@@ -118,6 +118,21 @@ def refuse_empty(target: str, labels: "pd.Series", ids: "pd.Series") -> None:
         raise RequestError(
             f"target {target!r}: {len(empty)} training rows have no label, for example {some(empty)}; "
             "fill them in or take the rows out"
+        )
+
+
+def refuse_unlisted(
+    target: str, labels: "pd.Series", order: Collection[str], ids: "pd.Series", key: str = "order"
+) -> None:
+    """Raise RequestError for rows with a class, of the tuples `labels`, that the file does not list."""
+    known = set(order)
+    bad = ~labels.map(known.issuperset)
+    if bad.any():
+        names = dict.fromkeys(name for label in labels[bad] for name in label if name not in known)
+        listed = ", ".join(list(order)[:12]) + (", ..." if len(order) > 12 else "")
+        raise RequestError(
+            f"target {target!r}: {key} lists {listed}, but {int(bad.sum())} rows have others: {some(names)} "
+            f"(ids {some(ids[bad])})"
         )
 
 

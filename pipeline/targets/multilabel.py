@@ -29,7 +29,7 @@ class Multilabel(Classes[tuple[str, ...]]):
     `separator` lies between the tags of a cell; `none` is what a submission says where no tag is decided for.
     """
 
-    takes = frozenset({"columns", "separator", "none"})
+    takes = frozenset({"columns", "order", "separator", "none"})
     blank_answers = True
     default_loss = "cross_entropy"
     standard_metrics = ("label_accuracy", "micro_f1", "mean_log_loss")

@@ -14,7 +14,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from pipeline.config import Competition, Data, Folds, Rate
+from pipeline.config import Competition, Data, Folds, Rate, targets_of
 from pipeline.registry import code_in
 from pipeline.settings import Section, Settings
 from pipeline.targets import label_kinds
@@ -319,6 +319,14 @@ class ImageCompetition(Competition, frozen=True):
     data: ImageData = ImageData()
     folds: ImageFolds = ImageFolds()
     models: Annotated[list[SerializeAsAny[Member]], Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _target_of_each_column(cls, raw: Any) -> Any:
+        """With `columns = [...]` an entry of [[targets]] stands for one of each."""
+        if not isinstance(raw, dict) or not isinstance(raw.get("targets"), list):
+            return raw
+        return {**raw, "targets": [target for entry in raw["targets"] for target in targets_of(entry)]}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

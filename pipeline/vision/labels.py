@@ -9,7 +9,8 @@ from pipeline.config import Target
 from pipeline.data.tables import need_column
 from pipeline.errors import RequestError
 from pipeline.log import Log
-from pipeline.targets.classes import some
+from pipeline.targets import Label
+from pipeline.targets.classes import refuse_unlisted, some
 from pipeline.vision.config import ImageData
 
 YES, NO = (
@@ -68,7 +69,14 @@ def _parsed(target: Target, cells: pd.DataFrame, ids: pd.Series) -> pd.Series:
         labels = _from_columns(target, cells, ids)
     else:
         kind.check_separator(target.name, labels, target.separator is not None)
-    return kind.parse_labels(target.name, labels, ids)
+    parsed = kind.parse_labels(target.name, labels, ids)
+    if target.order is not None and "columns" in kind.takes:  # a kind with classes
+        refuse_unlisted(target.name, parsed.map(lambda label: _names(kind.sample_label(label))), target.order, ids)
+    return parsed
+
+
+def _names(label: Label) -> tuple[str, ...]:
+    return label if isinstance(label, tuple) else (str(label),)
 
 
 def _from_columns(target: Target, cells: pd.DataFrame, ids: pd.Series) -> pd.Series:

@@ -1,7 +1,7 @@
 """A fold that was trained here as the start of another model: its heads, where they answer the same question."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,10 @@ def take_heads(heads: NamedHeads, specs: Sequence[TargetSpec], path: Path, pooli
     The layers before them come along; where those have another shape or pooling, every head stays new.
     """
     about = json.loads(read_header(path)["metadata"])
-    theirs = {head["name"]: (head["kind"], tuple(head["vocab"])) for head in about["heads"]}
-    wanted = [spec.name for spec in specs if theirs.get(spec.name) == (spec.kind, spec.vocab)]
+    theirs = {
+        head["name"]: (head["kind"], tuple(head["vocab"]), _units(head.get("told", {}))) for head in about["heads"]
+    }
+    wanted = [spec.name for spec in specs if theirs.get(spec.name) == (spec.kind, spec.vocab, _units(spec.options))]
     own = heads.state_dict()
     tensors = _tensors_of(path)
     trunk = {name: tensor for name, tensor in tensors.items() if name.startswith(TRUNK)}
@@ -75,3 +77,9 @@ def _head_of(target: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _pooling_of(about: dict[str, Any]) -> str:
     return about.get("settings", {}).get("pooling", DEFAULT)
+
+
+def _units(options: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[str | None, ...]:
+    """What the numbers of a head stand for."""
+    told = dict(options)
+    return told.get("transform"), told.get("order")

@@ -99,7 +99,9 @@ def _tags(head: Head, x: np.ndarray, labels: Tensor, seed: int, copies: int) -> 
 
 
 def _numbers(head: Head, x: np.ndarray, labels: Tensor, seed: int, copies: int) -> Linear:
-    return fit_numbers(x, ((labels[:, 0].double() - head.center) / head.scale).numpy(), seed, copies)
+    numbers = labels.double()
+    scaled = head.spec.target_kind.scaled(numbers, numbers, head.center, head.scale)
+    return fit_numbers(x, scaled[:, 0].numpy(), seed, copies)
 
 
 # By the kind of the labels' form.

@@ -44,6 +44,8 @@ from pipeline.vision.probe import fit_probe
 from pipeline.vision.scored import Scored, columns_of_line
 from pipeline.workspace import CHECKPOINT, HISTORY, WEIGHTS, csv_text, write_text
 
+OF_NUMBERS = ("transform", "order", "low", "high")  # options of a target's kind that its head is trained and scored by
+
 
 @dataclass(frozen=True)
 class Phase:
@@ -219,4 +221,5 @@ def _head_inputs(head: Head) -> dict[str, Any]:
     spec, options = head.spec, head.options or LOSSES[head.loss].options()
     loss = {"loss": head.loss, "options": options.settings(), **code_in("loss", LOSSES, head.loss)}
     numbers = [repr(number) for number in (head.weight, head.center, head.scale)]
-    return {"name": spec.name, "kind": spec.kind, "vocab": list(spec.vocab), **loss, "numbers": numbers}
+    told = {key: value for key, value in spec.options if key in OF_NUMBERS}
+    return {"name": spec.name, "kind": spec.kind, "vocab": list(spec.vocab), **loss, "numbers": numbers, **told}

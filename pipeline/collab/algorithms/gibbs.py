@@ -7,6 +7,7 @@ from pydantic import model_validator
 from pipeline.collab.algorithms.settings import Entry, Factored, later
 
 BURN_IN = 20  # sweeps before the first that counts
+MOST_LEVELS = 20  # of an ordered probit
 
 
 class GibbsSettings(Factored, frozen=True):
@@ -27,6 +28,10 @@ class GibbsSettings(Factored, frozen=True):
     @property
     def uses_features(self) -> bool:
         return self.side
+
+    def check_levels(self, levels: int) -> None:
+        if self.ordinal and not 2 <= levels <= MOST_LEVELS:
+            raise ValueError(f"ordinal = true needs 2 to {MOST_LEVELS} different ratings; there are {levels:,}")
 
     def check_data(self, times: bool, tables: bool) -> None:
         if self.time and not times:

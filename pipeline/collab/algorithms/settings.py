@@ -94,6 +94,9 @@ class RatingsModel(Model, frozen=True):
         """Whether it is trained from the tables of users and items."""
         return False
 
+    def check_levels(self, levels: int) -> None:
+        """Raise ValueError, which begins with the setting, for so many different ratings as it cannot learn."""
+
     def check_data(self, times: bool, tables: bool) -> None:
         """Raise ValueError, which begins with the setting, for one that needs times or tables that are not there."""
 

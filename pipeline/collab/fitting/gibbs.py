@@ -8,7 +8,7 @@ import torch
 from scipy.sparse import coo_matrix
 
 from pipeline.collab.algorithms.base import Algorithm, Features, Learned, Tell
-from pipeline.collab.algorithms.gibbs import BURN_IN, GibbsSettings
+from pipeline.collab.algorithms.gibbs import BURN_IN, MOST_LEVELS, GibbsSettings
 from pipeline.collab.checkpoint import Keeper
 from pipeline.collab.fitting import sampler
 from pipeline.collab.fitting.factors import product, with_mean
@@ -21,7 +21,6 @@ PERIODS = (86400, 1)  # seconds: a user's mood of a day, and of a moment (films 
 PERIOD_BITS = 40  # a mood's key: the user's inner id above the number of the period
 SAMPLES = 80  # kept of a model
 LOOK_EVERY = 10  # sweeps between two looks at the error on the training rows
-MOST_LEVELS = 20  # of an ordered probit
 
 
 class Gibbs(Algorithm[GibbsSettings]):
