@@ -4,6 +4,7 @@
 differs. Everything after that works on these objects.
 """
 
+import codecs
 import json
 import re
 from collections import Counter
@@ -212,6 +213,11 @@ class Target(Section, frozen=True):
         return self.column if isinstance(self.column, list) else None
 
     @property
+    def columns(self) -> list[str]:
+        """The columns of the table that hold its labels."""
+        return self.class_columns or [str(self.column or self.name)]
+
+    @property
     def known_columns(self) -> dict[str, str]:
         """What a column of the submission holds that is called as one of the labels': the target, or target/class."""
         if self.class_columns is not None:
@@ -293,7 +299,18 @@ def _separator(value: object) -> object:
     return value
 
 
+def _known_encoding(name: str) -> str:
+    """An encoding's usual name."""
+    try:
+        found = codecs.lookup(name).name
+        "a".encode(found)
+    except (LookupError, ValueError):
+        raise ValueError("expected the name of an encoding, such as 'cp1251', 'shift_jis' or 'gbk'") from None
+    return found
+
+
 Separator = Annotated[str, BeforeValidator(_separator)]
+Encoding = Annotated[str, AfterValidator(_known_encoding)]
 
 
 class Data(Section, frozen=True):
@@ -302,6 +319,7 @@ class Data(Section, frozen=True):
     id: str = "id"  # the column of the sample submission that names a row
     test: str | None = None
     separator: Separator | None = None  # of the tables of rows, where it is not the one that is found out
+    encoding: Encoding | None = None  # of tables that are neither UTF-8 nor Latin-1
 
     @property
     def held_back(self) -> float | None:

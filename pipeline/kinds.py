@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -69,6 +69,11 @@ class Kind(Protocol[C_contra, D_contra, M_contra]):
     @property
     def makes_sample(self) -> bool:
         """Whether a competition with a test set and no sample submission gets one of the pipeline's own."""
+        ...
+
+    @property
+    def endings(self) -> Collection[str]:
+        """What ids may end in that a table may leave out; none where they are no names of files."""
         ...
 
     @property

@@ -11,7 +11,7 @@ import pandas as pd
 from pipeline.columns import by_default, classes_left_out, doubts_in, example, spread
 from pipeline.config import Competition
 from pipeline.data.labels import answered, for_metric, specs_of, truth_of, with_gaps
-from pipeline.data.sample import find_sample, id_column_of, missing_in_words
+from pipeline.data.sample import find_sample, id_column_of, missing_in_words, respelled
 from pipeline.data.tables import need_column, read_table
 from pipeline.errors import RequestError
 from pipeline.forms import FORMS, Column
@@ -40,7 +40,7 @@ def read_sample(
     `manifest`, by default the one that is written, tells ids and classes where the file leaves them to the data.
     """
     path = _need_sample(comp, workspace)
-    table, said = read_table(path, "submission.sample"), comp.submission.id
+    table, said = read_table(path, "submission.sample", encoding=comp.data.encoding), comp.submission.id
     if path == workspace.held_back_sample:
         table = _as_asked(comp, workspace, table, manifest)
     elif said is not None:
@@ -57,17 +57,19 @@ def with_ids(
     """The id column's name of a sample, submission or solution, and the table with the pipeline's ids in it."""
     said, usual, ids = comp.submission.id, comp.data.id, pd.Series(dtype=str)
     table = kind_of(comp).with_ids(table, comp.data, workspace.raw, said)
-    if not {said, usual} & set(table.columns):
-        if manifest is None and workspace.manifest.is_file():
-            manifest = pd.read_parquet(workspace.manifest, columns=["id", "split"])
-        ids = ids if manifest is None else manifest["id"][manifest["split"] == "test"]
-    return id_column_of(table, said, usual, set(ids)), table
+    if manifest is None and workspace.manifest.is_file():
+        manifest = pd.read_parquet(workspace.manifest, columns=["id", "split"])
+    ids = ids if manifest is None else manifest["id"][manifest["split"] == "test"]
+    column = id_column_of(table, said, usual, set(ids))
+    asked = table[column]
+    own = respelled(asked, set(ids), kind_of(comp).endings)
+    return column, table if own is asked else table.assign(**{column: own})
 
 
 def as_sent(comp: Competition, workspace: Workspace, table: pd.DataFrame, filled: list[str]) -> pd.DataFrame:
     """A submission in the sample's own columns: what names a row there may be more than one column."""
     path = _need_sample(comp, workspace)
-    sample = read_table(path, "submission.sample")
+    sample = read_table(path, "submission.sample", encoding=comp.data.encoding)
     if path == workspace.held_back_sample:
         sample = sample[[name for name in sample.columns if name in (comp.data.id, *filled)]]
     return sample.assign(**{name: table[name].to_numpy() for name in filled})
@@ -199,10 +201,22 @@ def check_sample(comp: Competition, workspace: Workspace, manifest: pd.DataFrame
     if not ids:
         return []
     id_column, sample = read_sample(comp, workspace, manifest)
-    _refuse_other_ids(comp, _need_sample(comp, workspace), set(sample[id_column]), ids)
+    path = _need_sample(comp, workspace)
+    _refuse_other_ids(comp, path, set(sample[id_column]), ids)
     specs = specs_of(comp.targets, manifest)
     columns = filled_columns(comp, id_column, sample, specs)
-    return [*doubts_in(sample, columns, specs), *classes_left_out(columns, specs)]
+    doubts = [*doubts_in(sample, columns, specs), *classes_left_out(columns, specs)]
+    return [*_other_spelling(comp, path, id_column, ids), *doubts]
+
+
+def _other_spelling(comp: Competition, path: Path, id_column: str, ids: set[str]) -> list[str]:
+    """What to say where the sample writes ids otherwise than they are here: without an ending, or folders."""
+    table = read_table(path, "submission.sample", encoding=comp.data.encoding)
+    asked = table[id_column] if id_column in table.columns else pd.Series(dtype=str)
+    own = respelled(asked, ids, kind_of(comp).endings)
+    if own is asked:
+        return []
+    return [f"submission.sample: {path.name} writes {asked.iloc[0]!r} for {own.iloc[0]!r}, and so will the submission"]
 
 
 def _refuse_other_ids(comp: Competition, path: Path, ids: set[str], test: set[str]) -> None:

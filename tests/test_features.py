@@ -239,3 +239,16 @@ def test_a_fold_knows_its_own_training_rows_alone():
     assert first.numbers[1].mean == 1.5
     assert second.numbers[1].mean == 3.0
     assert first.words[0].words == ("f", "m")
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["joined alone", "beside the test table's own"])
+def test_columns_of_a_table_that_is_joined_are_features_of_both_sides(made, tmp_path, monkeypatch, own):
+    joined = TOML.replace('table = "train.csv"', 'table = "train.csv"\ntables = ["people.csv"]')
+    monkeypatch.setattr(f"{__name__}.TOML", joined)
+    (tmp_path / "raw").mkdir()
+    rows = {"id": [*TRAIN["id"], *TEST["id"]], "height": [str(170 + number) for number in range(8)]}
+    pd.DataFrame(rows).to_csv(tmp_path / "raw" / "people.csv", index=False)
+    test = {"id": TEST["id"], "age": TEST["age"]} if own else None
+    _, workspace = made('["height", "age"]' if own else '["height"]', TRAIN, test)
+    assert kept(workspace).loc[["a", "s"], PREFIX + "height"].tolist() == [170, 177]
+    assert not own or kept(workspace).loc["t", PREFIX + "age"] == 30

@@ -235,6 +235,32 @@ def test_a_table_of_the_test_set_needs_a_place_of_its_images(tiny):
         tiny.load("data={table='train.csv', id='image_id', test_table='test.csv'}")
 
 
+# Ids that it writes otherwise
+
+
+@pytest.mark.parametrize("ids", ["{}", "test_images/{}.png", "test_images/{}", "{}.PNG"])
+def test_ids_without_the_ending_or_with_folders_are_those_of_the_files_and_stay_so(one, log, ids):
+    own = [ids.format(name.removesuffix(".png")) for name in one.test_ids]
+    rows = "".join(f"{name},\n" for name in own[::-1])
+    (one.raw / "sample_submission.csv").write_text(f"Id,disease\n{rows}")
+    table = submitted(one, log, *PROBABLE[1:])
+    assert table["Id"].tolist() == own[::-1]
+    assert table["disease"].tolist() == ["blast"] * 4 + ["normal", "blast"]
+    said = f"submission.sample: sample_submission.csv writes {own[-1]!r} for '905.png', and so will the submission"
+    assert f"warning: {said}" in log.warnings
+    answers = "".join(f"{name},{'normal' if name == own[1] else 'hispa'}\n" for name in own)
+    (one.root / "answers.csv").write_text(f"Id,disease\n{answers}")
+    graded = score(one.load(*PROBABLE[1:]), one.workspace, one.root / "answers.csv")
+    assert graded["score"] == pytest.approx(1 / 6, abs=1e-5)
+
+
+def test_ids_that_name_no_file_or_two_are_refused(one, log):
+    for own in (["900", "901", "902", "903", "904", "9"], ["900", "900.png", "902", "903", "904", "905"]):
+        rows = "".join(f"{name},\n" for name in own)
+        (one.raw / "sample_submission.csv").write_text(f"image_id,disease\n{rows}")
+        assert "are not the test images" in refused(one, log, *PROBABLE[1:])
+
+
 # What goes into its columns
 
 

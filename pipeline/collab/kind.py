@@ -38,6 +38,7 @@ class RatingsKind:
     libraries = ("torch", "scipy")
     makes_sample = True
     travels = False
+    endings = ()
 
     def build_manifest(self, comp: RatingsCompetition, raw: Path, log: Log) -> pd.DataFrame:
         return build_manifest(raw, comp.data, log)

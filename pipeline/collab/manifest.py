@@ -33,8 +33,8 @@ def build_manifest(raw: Path, data: RatingsData, log: Log | None = None) -> pd.D
     `contradicts` whether they differ. What might not be meant goes to `log`. Raises RequestError for anything that
     cannot be read as ratings.
     """
-    table = read_rated(raw, data)
-    asked = None if data.test is None else read_asked(raw, data, data.test)
+    table = read_rated(raw, data, log)
+    asked = None if data.test is None else read_asked(raw, data, data.test, log)
     if asked is not None:
         refuse_moved(table, asked, data)
     rated = ratings_in(table, data)
@@ -50,7 +50,8 @@ def build_manifest(raw: Path, data: RatingsData, log: Log | None = None) -> pd.D
         say_oddities(manifest, data, log)
     for part, side in (("item", data.items), ("user", data.users)):
         if side is not None:  # what is wrong there is said now, not after training
-            _compare(manifest[part], read_side(raw, side, data, f"data.{part}s"), side.table, data.table, part, log)
+            known = read_side(raw, side, data, f"data.{part}s", log)
+            _compare(manifest[part], known, side.table, data.table, part, log)
     return manifest.sort_values(["split", "id"], ascending=[False, True], ignore_index=True)
 
 

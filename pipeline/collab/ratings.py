@@ -13,6 +13,7 @@ from pipeline.collab.pairs import apart
 from pipeline.data.tables import each_once, lines_of, need_column, read_table
 from pipeline.errors import RequestError
 from pipeline.freshness import digest
+from pipeline.log import Log
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,14 @@ def ratings_in(rows: Rows, data: RatingsData) -> pd.DataFrame:
     return rows.pairs.assign(rating=_numbers(said, f"data.rating: {data.table}", "rating"))
 
 
-def read_rated(raw: Path, data: RatingsData) -> Rows:
+def read_rated(raw: Path, data: RatingsData, log: Log | None = None) -> Rows:
     """The table of ratings."""
-    return read_rows(raw, data, data.table, "data.table", data.keys)
+    return read_rows(raw, data, data.table, "data.table", data.keys, log)
 
 
-def read_asked(raw: Path, data: RatingsData, name: str) -> Rows:
+def read_asked(raw: Path, data: RatingsData, name: str, log: Log | None = None) -> Rows:
     """The test table."""
-    rows, said = read_rows(raw, data, name, "data.test", data.asked), data.test_columns
+    rows, said = read_rows(raw, data, name, "data.test", data.asked, log), data.test_columns
     if said is not None and said.timestamp is not None:
         _column(rows.table, said.timestamp, name, "data.test_columns.timestamp")
     return rows
@@ -66,9 +67,9 @@ def refuse_moved(rated: Rows, asked: Rows, data: RatingsData) -> None:
         )
 
 
-def read_rows(raw: Path, data: RatingsData, name: str, key: str, keys: Keys) -> Rows:
+def read_rows(raw: Path, data: RatingsData, name: str, key: str, keys: Keys, log: Log | None = None) -> Rows:
     """The rows of a table, whatever else it holds."""
-    table = read_table(find(raw, name, data.table, key), key, keys.header, data.separator)
+    table = read_table(find(raw, name, data.table, key), key, keys.header, data.separator, data.encoding, log)
     if not len(table):
         raise RequestError(f"{key}: {name} has no rows")
     pairs = _pairs(table, data, name, key, keys)
@@ -84,21 +85,21 @@ def read_rows(raw: Path, data: RatingsData, name: str, key: str, keys: Keys) -> 
     return Rows(table, pairs.assign(time=table[keys.timestamp] if keys.timestamp in table.columns else None))
 
 
-def read_side(raw: Path, side: SideTable, data: RatingsData, key: str) -> pd.DataFrame:
+def read_side(raw: Path, side: SideTable, data: RatingsData, key: str, log: Log | None = None) -> pd.DataFrame:
     """A table of users or items as text, indexed by raw id; rows that are equal in every cell once.
 
     Raises RequestError for ids whose rows differ.
     """
     header = isinstance(side.id, str) or data.keys.header  # one style of tables in a competition
     path = find(raw, side.table, data.table, key)
-    table = read_table(path, key, header, side.separator)
+    table = read_table(path, key, header, side.separator, data.encoding, log)
     if isinstance(side.id, int) and not header:
         _refuse_header(table, [side.id], side.table, key)
     table = each_once(table, _column(table, side.id, side.table, f"{key}.id"))
     ids = _column(table, side.id, side.table, f"{key}.id")
     if ids.duplicated().any():
         first = ids[ids.duplicated()].iloc[0]
-        lines = lines_of(path, ids.index[ids == first][:2].tolist(), header, side.separator)
+        lines = lines_of(path, ids.index[ids == first][:2].tolist(), header, side.separator, data.encoding)
         raise RequestError(
             f"{key}: {side.table} has more than one row of id {first!r}, and they differ: lines "
             f"{' and '.join(map(str, lines))}"

@@ -21,7 +21,7 @@ from pipeline.rows import training_rows
 from pipeline.stages.data import fetch_if_needed
 from pipeline.stages.predict import with_priors
 from pipeline.stages.submit import check_submission
-from pipeline.submission import decided, fill_in, filled_columns, read_sample
+from pipeline.submission import as_sent, decided, fill_in, filled_columns, read_sample
 from pipeline.vision.config import ImageCompetition, ImageModel
 from pipeline.vision.features import read_test_features, sorts_in
 from pipeline.vision.kind import say_unreadable
@@ -52,13 +52,16 @@ def infer(
         test = pd.concat([test, read_test_features(workspace.raw, comp.data, sorts, test["id"])], axis=1)
     members = {model.name: _predict(comp, workspace, model, weights[model.name], test, log) for model in comp.models}
     preds = decided(comp, workspace, _blend(comp, files, workspace, members))
-    id_column, sample = read_sample(comp, workspace)
+    known = pd.read_parquet(workspace.manifest)
+    mounted = pd.concat([known[known["split"] == "train"], test[["id", "path"]].assign(split="test")])
+    id_column, sample = read_sample(comp, workspace, mounted)
     columns = filled_columns(comp, id_column, sample, preds.specs)
     place = workspace.decision(ENSEMBLE).relative_to(workspace.root).as_posix()
     sent = deciding.as_sent(comp, preds, files.get(place, bundle / place))
     table = deciding.whole_numbers(comp, columns, fill_in(id_column, sample, columns, sent))
     check_submission(table, id_column, sample, columns, sent.specs)
-    write_text(target, table.to_csv(index=False, lineterminator="\n"))
+    own = as_sent(comp, workspace, table, [column.name for column in columns])
+    write_text(target, own.to_csv(index=False, lineterminator="\n"))
     log.say(f"infer: {target} ({len(table):,} rows, checked against {comp.submission.sample})")
 
 

@@ -35,7 +35,7 @@ def score(
     id_column, sample = read_sample(comp, workspace)
     columns = filled_columns(comp, id_column, sample, specs)
     answers = read_solution(comp, workspace, solution)
-    _, table = with_ids(comp, workspace, read_table(path, "submission"))
+    _, table = with_ids(comp, workspace, read_table(path, "submission", encoding=comp.data.encoding))
     absent = [name for name in sample.columns if name not in table.columns]
     if absent:
         raise RequestError(f"{path} has no column {absent[0]!r}; it has {', '.join(table.columns)}")
@@ -67,7 +67,7 @@ def read_solution(comp: Competition, workspace: Workspace, solution: Path | None
     path = solution or workspace.solution
     if solution is None and not path.is_file():
         raise RequestError(f"{comp.slug} has no known answers here; give them with --solution FILE")
-    id_column, table = with_ids(comp, workspace, read_table(path, "--solution"))
+    id_column, table = with_ids(comp, workspace, read_table(path, "--solution", encoding=comp.data.encoding))
     if table[id_column].duplicated().any():
         raise RequestError(f"{path} repeats ids in column {id_column!r}")
     return table.set_index(id_column)

@@ -13,10 +13,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from pipeline.commands.bundle import BUNDLED, COMPETITION
 from pipeline.commands.infer import infer
+from pipeline.commands.reopen import need_images
 from pipeline.config import Competition
 from pipeline.data.fetch import kaggle_input, mounted_competition
+from pipeline.data.within import unpack_for
 from pipeline.errors import PipelineError, WorkFailed
 from pipeline.jobs import jobs_of
 from pipeline.kaggle.manifest import Entry, read_manifest, refuse_damage
@@ -99,6 +103,8 @@ def _take_data(comp: Competition, workspace: Workspace, bundle: Path, entries: l
     data.fetch_if_needed(comp, workspace, log)
     shutil.rmtree(workspace.meta, ignore_errors=True)
     place(bundle, (entry for entry in entries if entry.place.startswith("data/")), workspace.root)
+    paths = pd.read_parquet(workspace.manifest, columns=["path"])["path"]
+    unpack_for(workspace.raw, [*need_images(comp).data.named_files, *paths], log)
     found = standings(comp, workspace)
     for name in BUNDLED:
         if found[name].state != "done":

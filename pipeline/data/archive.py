@@ -1,4 +1,4 @@
-"""Archives: zip, tar, tar.gz, tar.bz2 and tar.xz, unpacked as a whole or not at all.
+"""Archives: zip, 7z, tar, tar.gz, tar.bz2 and tar.xz, unpacked as a whole or not at all.
 
 An archive comes from the network, so it is not trusted. Every member is checked before the first byte is
 written, and again while writing: the second pass relies on nothing that the first one saw.
@@ -12,11 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from pipeline.data.member import BUFFER, Chunks, Member, Refused
 from pipeline.data.members import (
-    BUFFER,
-    Chunks,
-    Member,
-    Refused,
     budget_check,
     check_members,
     clean_path,
@@ -26,6 +23,7 @@ from pipeline.data.members import (
 from pipeline.errors import WorkFailed
 from pipeline.workspace import swap_folder
 
+ENDINGS = (".zip", ".7z", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 Progress = Callable[[int, int], None]
 
 

@@ -1,24 +1,21 @@
 """A column of a table by id: what folds are made of beside labels."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
-from pipeline.data.tables import need_column, read_table
+from pipeline.data.tables import need_column
 from pipeline.errors import RequestError
 from pipeline.targets.classes import some
 
 
 def column_of(
-    raw: Path, table: str, id_column: str, column: str, ids: pd.Series, key: str, also: str = ""
+    cells: pd.DataFrame, table: str, id_column: str, column: str, ids: pd.Series, key: str, also: str = ""
 ) -> np.ndarray:
-    """Cells (ids,) of `column` as text without blanks around, in the order of `ids`, by the table's `id_column`.
+    """Cells (ids,) of `column` as text without blanks around, in the order of `ids`, by the `id_column` of `cells`.
 
-    `key` is the setting that names the column, `also` what else it may say. Raises RequestError where there is no
-    such column or a row is missing, or where two rows of one id differ.
+    `table` is where they are from, `key` the setting that names the column, `also` what else it may say. Raises
+    RequestError where there is no such column or a row is missing, or where two rows of one id differ.
     """
-    cells = read_table(raw / table, key)
     need_column(cells, id_column, table, "data.id")
     need_column(cells, column, table, key, f" ({also})" if also else "")
     known = pd.DataFrame({"id": cells[id_column], "cell": cells[column].str.strip()}).drop_duplicates()

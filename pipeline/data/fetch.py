@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import Source
-from pipeline.data.archive import unpack
+from pipeline.data.archive import ENDINGS, unpack
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.log import Log
 from pipeline.workspace import Workspace, atomic_folder, write_json
 
-ARCHIVE_ENDINGS = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 KAGGLE_INPUT = Path("/kaggle/input")
 INPUT_VARIABLE = "PIPELINE_KAGGLE_INPUT"  # where Kaggle's inputs are mounted in a rehearsal
 
@@ -71,7 +70,7 @@ def _from_path(path: Path, key: str, making: Path, log: Log) -> None:
         with log.bar(f"unpack {path.name}") as progress:
             unpack(path, making, progress=progress)
     else:
-        raise RequestError(f"{key}: nothing at {path}; give a folder or an archive ({', '.join(ARCHIVE_ENDINGS)})")
+        raise RequestError(f"{key}: nothing at {path}; give a folder or an archive ({', '.join(ENDINGS)})")
 
 
 def _link(folder: Path, making: Path) -> None:

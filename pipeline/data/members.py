@@ -17,15 +17,15 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
+from pipeline.data.member import BUFFER, DISTRUST, Chunks, Member, Refused
+from pipeline.data.seven import MAGIC, list_7z
 from pipeline.errors import WorkFailed
 
-BUFFER = 1 << 20
 MAX_MEMBERS = 5_000_000
 MAX_DEPTH = 100  # shutil.rmtree recurses: a deeper tree could be written, but not removed again
 MAX_HOPS = 40  # links followed in one path, as in the Linux kernel
@@ -34,7 +34,7 @@ MAX_PADDING = 64 << 20  # zeros after the end mark of a tar; real ones have a fe
 # Small totals may: a folder of empty masks is harmless, and so is a bomb that fills less than 1 GB.
 MAX_RATIO, RATIO_FROM_BYTES = 200, 10**9
 
-FIRST_BYTES = {b"PK": "zip", b"\x1f\x8b": "tar.gz", b"BZh": "tar.bz2", b"\xfd7zXZ\0": "tar.xz"}
+FIRST_BYTES = {MAGIC: "7z", b"PK": "zip", b"\x1f\x8b": "tar.gz", b"BZh": "tar.bz2", b"\xfd7zXZ\0": "tar.xz"}
 
 
 class Stream(Protocol):
@@ -59,28 +59,6 @@ BROKEN += (ValueError, LookupError, ArithmeticError, RuntimeError)  # numbers, o
 END_MARK: type[tarfile.HeaderError] = tarfile.EOFHeaderError  # pyright: ignore[reportAttributeAccessIssue]
 CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f]")
 ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:")
-DISTRUST = "Do not use this archive: download it again, or get it from another source."
-
-Chunks = Callable[[], Iterator[bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """What the archive declares; `size` in bytes, `mtime` in seconds since 1970, `name` still untrusted."""
-
-    name: str
-    kind: str  # file | folder | symlink | hardlink
-    size: int
-    target: str
-    mtime: float
-
-
-class Refused(Exception):
-    """A member is not allowed; the message names it and says why, but not in which archive."""
-
-    def __init__(self, name: str, why: str, advice: str = DISTRUST) -> None:
-        shown = name if len(name) <= 120 else f"{name[:80]}...{name[-30:]}"
-        super().__init__(f"member {shown!r} {why}, so the archive was not unpacked.\n{advice}")
 
 
 @contextmanager
@@ -103,7 +81,7 @@ def reading(archive: Path) -> Iterator[None]:
 
 
 def detect_format(archive: Path, file: BinaryIO) -> str:
-    """Return zip, tar, tar.gz, tar.bz2 or tar.xz, by the contents; WorkFailed when it is none of them."""
+    """Return zip, 7z, tar, tar.gz, tar.bz2 or tar.xz, by the contents; WorkFailed when it is none of them."""
     with reading(archive):
         head = file.read(512)
         try:
@@ -128,13 +106,19 @@ def detect_format(archive: Path, file: BinaryIO) -> str:
 def _list_members(archive: Path, file: BinaryIO, form: str) -> Iterator[tuple[Member, Chunks]]:
     with reading(archive):
         file.seek(0)
-        yield from _list_zip(file) if form == "zip" else _list_tar(UNTAR[form](file))
+        if form in LISTED:
+            yield from LISTED[form](file)
+        else:
+            yield from _list_tar(UNTAR[form](file))
 
 
 def _list_zip(file: BinaryIO) -> Iterator[tuple[Member, Chunks]]:
     with zipfile.ZipFile(file) as zipped:
         for info in zipped.infolist():
             yield _zip_member(info), partial(_read_zip, zipped, info)
+
+
+LISTED = {"zip": _list_zip, "7z": list_7z}
 
 
 def _zip_member(info: zipfile.ZipInfo) -> Member:

@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline.data.tables import neighbours
 
 USUAL = "sample_submission.csv"
-PACKED = (".zip", ".gz")
+PACKED = (".zip", ".gz", ".7z")
 # What such a file is called, without marks between words: sampleSubmission.csv, submission_format.csv, ...
 NAMES = re.compile(
     r"(stage\d|test|public)?((sample|example|gender|template|dummy)sub(mission|mit)?(s|file)?|"
@@ -55,3 +55,30 @@ def id_column_of(table: pd.DataFrame, said: str | None, usual: str, ids: Collect
     held = {str(column): int(table[column].isin(ids).sum()) for column in table.columns}
     best = max(held, key=lambda column: held[column])
     return best if held[best] else str(table.columns[0])
+
+
+def respelled(asked: pd.Series, ids: Collection[str], endings: Collection[str]) -> pd.Series:
+    """Ids of a table (n,) as those of the test set: without the ending of an image, or folders, that only one side has.
+
+    `endings`: of images; none where ids are no files. They stay where some are `ids` already, or not each of `ids` is
+    named once; those that name none stay too.
+    """
+    if not len(asked) or not ids or not endings or asked.isin(ids).any():
+        return asked
+    ends = tuple(sorted(endings, key=len, reverse=True))
+    for short in (_without_ending, _without_folders, lambda name, ends: _without_ending(_without_folders(name), ends)):
+        known = {short(name, ends): name for name in ids}
+        found = asked.map(lambda name, short=short, known=known: known.get(short(name, ends)))
+        named = found.dropna()
+        if len(known) == len(named) == len(ids) and not named.duplicated().any():
+            return found.fillna(asked)
+    return asked
+
+
+def _without_ending(name: str, endings: tuple[str, ...]) -> str:
+    lower = name.lower()
+    return name[: -len(next(end for end in endings if lower.endswith(end)))] if lower.endswith(endings) else name
+
+
+def _without_folders(name: str, _: tuple[str, ...] = ()) -> str:
+    return name.rpartition("/")[2]

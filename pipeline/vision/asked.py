@@ -9,6 +9,7 @@ from pipeline.data.sample import id_column_of
 from pipeline.data.tables import need_column, read_table
 from pipeline.log import Log
 from pipeline.vision.config import ImageData
+from pipeline.vision.tables import TEST, read_one
 
 TRIED = 20  # rows whose files show which column of a sample names them
 
@@ -22,15 +23,15 @@ def test_table_of(raw: Path, data: ImageData, sample: Path | None, id_in_sample:
         return None
     needed = {*fields_of(data.test), data.id}
     if sample is not None and sample.is_file():
-        held = set(read_table(sample, "submission.sample").columns)
+        held = set(read_table(sample, "submission.sample", encoding=data.encoding).columns)
         if needed <= held or needed - {data.id} <= held - {id_in_sample}:
             return None
-    return usual if needed <= set(read_table(raw / usual, "data.test_table").columns) else None
+    return usual if needed <= set(read_one(raw, data, usual, TEST).columns) else None
 
 
 def asked_by(sample: Path, raw: Path, data: ImageData, id_in_sample: str | None) -> pd.DataFrame:
     """The rows of the sample, their ids in the column that train has them in."""
-    table = read_table(sample, "submission.sample")
+    table = read_table(sample, "submission.sample", encoding=data.encoding)
     if id_in_sample is not None:
         need_column(table, id_in_sample, sample.name, "submission.id")
     column = id_in_sample or (data.id if data.id in table.columns else _by_files(table, raw, data))

@@ -14,7 +14,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from pipeline.config import Competition, Data, Folds, Rate, targets_of
+from pipeline.config import Competition, Data, Folds, Rate, refuse_repeats, targets_of
 from pipeline.registry import code_in
 from pipeline.settings import Section, Settings
 from pipeline.targets import label_kinds
@@ -34,6 +34,22 @@ def _both_sides(value: object) -> object:
 
 Side = Annotated[int, Field(ge=8)]
 Size = Annotated[tuple[Side, Side], BeforeValidator(_both_sides)]
+
+
+Names = Annotated[list[str], Field(min_length=1)]
+
+
+class Joined(Section, frozen=True):
+    """A further table: its rows are put beside those of data.table by `on`, which is data.id unless it is said."""
+
+    table: str
+    on: str | Annotated[dict[str, str], Field(min_length=1)] | None = None  # or { column there = "column here" }
+    take: Names | None = None  # its columns; all of them unless they are named
+    columns: Names | None = None  # what its columns are called, where it has no header
+
+
+def _tables_alone(value: object) -> object:
+    return [{"table": each} if isinstance(each, str) else each for each in value] if isinstance(value, list) else value
 
 
 class Feature(Section, frozen=True):
@@ -59,8 +75,11 @@ class ImageData(Data, frozen=True):
     """Where rows, images and ids are found below the raw folder."""
 
     table: str | None = None
+    columns: Names | None = None  # what its columns are called, where it has no header
+    tables: Annotated[list[Joined], BeforeValidator(_tables_alone)] = Field(default=[])
     images: str = "train_images"
     test_table: str | None = None  # with a row a test image, where the sample submission does not name their files
+    test_id: str | None = None  # its column of ids, where that is not data.id
     holdout: Annotated[float, Field(gt=0, lt=1)] | None = None
     # Columns of the table that models may read beside the image: names, or patterns such as "margin*".
     features: list[Annotated[Feature, BeforeValidator(_feature_by_name)]] = Field(default=[])
@@ -73,6 +92,19 @@ class ImageData(Data, frozen=True):
             raise ValueError("test_table goes with test, the folder or pattern of its images")
         if self.features and self.table is None:
             raise ValueError("features are columns of data.table, and there is none")
+        if self.test_id is not None and self.test_table is None:
+            raise ValueError("test_id is a column of test_table, which is not named")
+        return self
+
+    @model_validator(mode="after")
+    def _one_table_first(self) -> Self:
+        for key in ("columns", "tables"):
+            if getattr(self, key) and self.table is None:
+                raise ValueError(f"{key} goes with table, the one that has a row an image")
+        if self.columns is not None and self.id not in self.columns:
+            raise ValueError(f"columns does not name the column of ids, {self.id!r} (data.id)")
+        for names in filter(None, (self.columns, *(joined.columns for joined in self.tables))):
+            refuse_repeats("columns", names)
         return self
 
     @property
@@ -82,6 +114,12 @@ class ImageData(Data, frozen=True):
     @property
     def held_back(self) -> float | None:
         return self.holdout
+
+    @property
+    def named_files(self) -> list[str]:
+        """The tables that it names, by their paths below the raw folder."""
+        tables = (self.table, self.test_table, *(joined.table for joined in self.tables))
+        return [table for table in tables if table is not None]
 
 
 class ImageFolds(Folds, frozen=True):

@@ -14,7 +14,9 @@ from pipeline.log import Log
 from pipeline.targets.classes import some
 from pipeline.vision.asked import as_test
 from pipeline.vision.config import ImageData
-from pipeline.vision.manifest import read_rows
+from pipeline.vision.joined import with_tables
+from pipeline.vision.manifest import tags_of
+from pipeline.vision.tables import TEST, elsewhere, read_one, read_rows
 
 PREFIX = "feature:"  # before a column's name: no target and no column of the pipeline's own is called so
 NUMBER, WORD = "number", "word"
@@ -28,8 +30,9 @@ def read_features(raw: Path, data: ImageData, targets: Sequence[Target], manifes
     the training cells, unless the file says it. Raises RequestError for columns, rows and numbers that are not there.
     """
     name = str(data.table)
-    table = read_rows(raw, data, name, "data.table", None)
-    asked = _asked_of(table, data, targets, name)
+    table = read_rows(raw, data, name, "data.table", None, tags_of(targets))
+    table = with_tables(raw, data, table, name, None)
+    asked = _asked_of(raw, table, data, targets, name)
     test = (manifest["split"] == "test").to_numpy() & (data.held_back is None)
     ids = manifest["id"][~test]
     cells = _cells(table, data.id, list(asked), ids, name)
@@ -43,8 +46,10 @@ def read_features(raw: Path, data: ImageData, targets: Sequence[Target], manifes
 
 def read_test_features(raw: Path, data: ImageData, sorts: Mapping[str, str], ids: pd.Series) -> pd.DataFrame:
     """Features of test rows alone, each NUMBER or WORD by its column; the index is that of the ids."""
-    name = _table_of_test(raw, data, list(sorts))
-    table = read_rows(raw, data, name, "data.test_table", None)
+    name, table = _table_of_test(raw, data, list(sorts), ids)
+    lacking = set(sorts) - set(table.columns)
+    if lacking:
+        table = with_tables(raw, data, table, name, None, lacking)
     return _typed(_cells(table, data.id, list(sorts), ids, name), sorts, ids, name)
 
 
@@ -62,7 +67,9 @@ def sort_of(cells: pd.Series) -> str:
     return NUMBER if len(filled) and pd.to_numeric(filled, errors="coerce").notna().all() else WORD
 
 
-def _asked_of(table: pd.DataFrame, data: ImageData, targets: Sequence[Target], name: str) -> dict[str, str | None]:
+def _asked_of(
+    raw: Path, table: pd.DataFrame, data: ImageData, targets: Sequence[Target], name: str
+) -> dict[str, str | None]:
     """What the file says that each column is, if it does, by column; patterns filled in, in the table's order."""
     answers = {column for target in targets for column in target.known_columns} | {
         target.name for target in targets if target.in_table and target.column is None
@@ -79,7 +86,8 @@ def _asked_of(table: pd.DataFrame, data: ImageData, targets: Sequence[Target], n
                     f"{', '.join(map(str, table.columns))}"
                 )
         for column in columns:
-            need_column(table, column, name, "data.features")
+            if column not in table.columns:
+                need_column(table, column, name, "data.features", elsewhere(raw, data, column))
             if column in answers or column == data.id:
                 what = "the images' ids" if column == data.id else "the answer of a target"
                 raise RequestError(f"data.features: column {column!r} of {name} holds {what}; take it out")
@@ -87,17 +95,22 @@ def _asked_of(table: pd.DataFrame, data: ImageData, targets: Sequence[Target], n
     return found
 
 
-def _table_of_test(raw: Path, data: ImageData, columns: Sequence[str]) -> str:
-    """The table that holds the features of test rows: the one that is said, else that of train's name."""
+def _table_of_test(raw: Path, data: ImageData, columns: Sequence[str], ids: pd.Series) -> tuple[str, pd.DataFrame]:
+    """The table that holds the features of test rows: the one that is said, that of train's name, or the ids alone,
+    where data.tables hold them.
+    """
     name = data.test_table or as_test(str(data.table))
+    if name is not None and (data.test_table is not None or (raw / name).is_file()):
+        return name, read_rows(raw, data, name, TEST, None)
+    held = {column for joined in data.tables for column in read_one(raw, data, joined.table, "data.tables").columns}
+    if held >= set(columns):
+        return "the test set", pd.DataFrame({data.id: ids.to_numpy()}, dtype=str)
     shown = f"{', '.join(columns[:4])}{', ...' if len(columns) > 4 else ''}"
-    if data.test_table is None and (name is None or not (raw / name).is_file()):
-        looked = f" (no {name} beside {data.table})" if name else ""
-        raise RequestError(
-            f"data.features: in no table are {shown} of the test images{looked}; name it by data.test_table = 'FILE', "
-            f"with a row a test image and its id in column {data.id!r}"
-        )
-    return str(name)
+    looked = f" (no {name} beside {data.table})" if name else ""
+    raise RequestError(
+        f"data.features: in no table are {shown} of the test images{looked}; name it by data.test_table = 'FILE', "
+        f"with a row a test image and its id in column {data.id!r}"
+    )
 
 
 def _cells(table: pd.DataFrame, id_column: str, columns: Sequence[str], ids: pd.Series, name: str) -> pd.DataFrame:

@@ -4,14 +4,24 @@ import numpy as np
 import pandas as pd
 
 from pipeline.data.columns import column_of
+from pipeline.data.tables import header_of
 from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.rows import ALONE
 from pipeline.vision.config import ImageCompetition, ImageFolds
-from pipeline.workspace import Workspace
+from pipeline.vision.joined import with_tables
+from pipeline.vision.tables import names_for, read_one, tables_with
+from pipeline.workspace import Workspace, read_json
+
+LARGE = "larger_than_a_fold"  # in audit.json, where a group of near-duplicates is
 
 
-def groups_of(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame) -> np.ndarray:
+def large_group(images: int, fold: int) -> dict[str, int]:
+    """What `check` records of the largest group, for `folds` not to say it again."""
+    return {"images": images, "fold": fold}
+
+
+def groups_of(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame, log: Log | None = None) -> np.ndarray:
     """A group number of each row (rows,). A blank cell of a column groups nothing."""
     alone = np.arange(len(rows))
     if comp.folds.group == "none":
@@ -20,31 +30,67 @@ def groups_of(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame) 
     if not comp.folds.by_column:
         return alike
     also = "or 'near-duplicates', or 'none'" + ("" if comp.folds.table else "; folds.table names another table")
-    cells = cells_of(comp, workspace, rows, comp.folds.group, "folds.group", also)
+    cells = cells_of(comp, workspace, rows, comp.folds.group, "folds.group", also, log)
     codes = pd.factorize(cells)[0]
     return _joined(np.where(cells == "", len(codes) + alone, codes), alike)
 
 
 def cells_of(
-    comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame, column: str, key: str, also: str = ""
+    comp: ImageCompetition,
+    workspace: Workspace,
+    rows: pd.DataFrame,
+    column: str,
+    key: str,
+    also: str = "",
+    log: Log | None = None,
 ) -> np.ndarray:
-    """Cells (rows,) of a column of folds.table or data.table, as text."""
-    table = table_of(comp)
+    """Cells (rows,) as text of a column of folds.table, data.table or data.tables, or of the one table that has it."""
+    table = table_of(comp, workspace, column, key, rows["id"])
     if table is None:
         raise RequestError(f"{key} = {column!r} is a column, but there is no data.table and no folds.table")
-    return column_of(workspace.raw, table, comp.data.id, column, rows["id"], key, also)
+    if log is not None and table not in (comp.folds.table, comp.data.table):
+        log.say(f"folds: column {column!r} is that of {table} (folds.table names another table)")
+    cells = read_one(workspace.raw, comp.data, table, key)
+    if table == comp.data.table and comp.data.tables:
+        cells = with_tables(workspace.raw, comp.data, cells, table, None)
+    return column_of(cells, table, comp.data.id, column, rows["id"], key, also)
 
 
-def table_of(comp: ImageCompetition) -> str | None:
-    """The table that columns for folds are in."""
-    return comp.folds.table or comp.data.table
+def table_of(
+    comp: ImageCompetition, workspace: Workspace, column: str, key: str, ids: pd.Series | None = None
+) -> str | None:
+    """The table that a column for folds is in: the one that is said, else the only one in the raw folder.
+
+    `ids` are those of the training rows, by default as the manifest has them. Raises RequestError where several have
+    the column, and these ids.
+    """
+    said = comp.folds.table or comp.data.table
+    if comp.folds.table is not None or said is None or not (workspace.raw / said).is_file():
+        return said
+    raw, data = workspace.raw, comp.data
+    for own in (said, *(joined.table for joined in data.tables)):
+        names = names_for(data, own, key) or header_of(raw / own, data.separator, data.encoding)
+        if column in (names or read_one(raw, data, own, key).columns):
+            return said
+    found = tables_with(raw, data, {data.id, column}, {said})
+    if len(found) > 1:
+        if ids is None:
+            manifest = pd.read_parquet(workspace.manifest, columns=["id", "split"])
+            ids = manifest["id"][manifest["split"] == "train"]
+        found = [name for name in found if ids.isin(read_one(raw, data, name, key)[data.id]).all()] or found
+    if len(found) > 1:
+        raise RequestError(
+            f"{key}: {said} has no column {column!r}, and {' and '.join(found)} have it; say which of them is meant: "
+            f"folds.table = {found[0]!r}"
+        )
+    return found[0] if found else said
 
 
-def report_large(groups: np.ndarray, folds: ImageFolds, log: Log) -> None:
-    """Warn of groups that hold more images than a fold should."""
+def report_large(groups: np.ndarray, folds: ImageFolds, workspace: Workspace, log: Log) -> None:
+    """Warn of groups that hold more images than a fold should, unless `check` has said the same."""
     sizes, fold = np.sort(np.bincount(pd.factorize(groups)[0]))[::-1], round(folds.part * len(groups))
     large = int((sizes > fold).sum())
-    if not large:
+    if not large or (read_json(workspace.audit) or {}).get(LARGE) == large_group(int(sizes[0]), fold):
         return
     what = f"{folds.group!r} or near-duplicates" if folds.by_column else "near-duplicates"
     more = f" ({large - 1} more such)" if large > 1 else ""

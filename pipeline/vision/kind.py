@@ -25,7 +25,7 @@ from pipeline.rows import ALONE, content_digest, has_deep_images, levels_of, rea
 from pipeline.settings import Settings
 from pipeline.vision.config import ImageCompetition, ImageData, ImageModel, Resize
 from pipeline.vision.features import read_features, tell_features
-from pipeline.vision.groups import table_of
+from pipeline.vision.groups import LARGE, large_group, table_of
 from pipeline.vision.manifest import build_manifest, empty_class_folders
 from pipeline.vision.member import Member
 from pipeline.vision.splits import split_images
@@ -55,6 +55,10 @@ class ImageKind:
     libraries = ("torch", "fastai", "timm", "pillow")
     makes_sample = True
     travels = True
+
+    @property
+    def endings(self) -> frozenset[str]:
+        return image_endings()
 
     def build_manifest(self, comp: ImageCompetition, raw: Path, log: Log) -> pd.DataFrame:
         sample = find_sample(raw, comp.submission.sample)
@@ -96,6 +100,8 @@ class ImageKind:
         groups, chains = alike(facts, counted, fold)
         large = _Large(int(counted.sum()), fold, chains, sorted(int(counted[rows].sum()) for rows in groups)[::-1])
         summary = audit(manifest, facts, groups, [target.name for target in comp.targets])
+        if large.groups and large.groups[0] > fold:
+            summary[LARGE] = large_group(large.groups[0], fold)
         _refuse_hopeless(manifest, facts, workspace)
         kept = pd.concat([manifest[["id", "split"]], facts[KEPT]], axis=1).assign(group=_numbered(groups, len(facts)))
         return Audit(kept, summary, partial(_say_audit, summary, large))
@@ -111,10 +117,14 @@ class ImageKind:
 
     def split_inputs(self, comp: ImageCompetition, workspace: Workspace) -> Settings:
         """The table of the column that folds are made by. Folds from before this was recorded stay as they are."""
-        table = table_of(comp)
-        if table is None or not (comp.folds.by_column or comp.folds.column or comp.folds.time):
+        folds, raw = comp.folds, workspace.raw
+        column = folds.column or folds.time or (folds.group if folds.by_column else None)
+        table = None if column is None else _table_of(comp, workspace, column)
+        if table is None:
             return Settings({}, {})
-        found = {"table": digest(workspace.raw / table)}
+        found: dict[str, Any] = {"table": digest(raw / table)}
+        if table == comp.data.table and comp.data.tables:
+            found["tables"] = [digest(raw / joined.table) for joined in comp.data.tables]
         return Settings(found, found)
 
     def check_models(self, models: Sequence[Member]) -> None:
@@ -202,6 +212,14 @@ class ImageKind:
 
 
 KIND: Kind[ImageCompetition, ImageData, Member] = ImageKind()
+
+
+def _table_of(comp: ImageCompetition, workspace: Workspace, column: str) -> str | None:
+    """The table of a column for folds, as far as it is known before they are made."""
+    try:
+        return table_of(comp, workspace, column, "folds")
+    except (RequestError, OSError):
+        return comp.data.table
 
 
 def _warn_of_leak(fold: Images, model: ImageModel, log: Log) -> None:

@@ -39,7 +39,7 @@ def labels_of(
     elif target.folder:
         labels = _from_folders(target, rows["path"], data.images, log)
     else:
-        columns = target.class_columns or [str(target.column or target.name)]
+        columns = target.columns
         for column in columns:
             need_column(table, column, str(data.table), f"targets {target.name!r}: column")
         cells = table[columns].apply(lambda column: column.str.strip())

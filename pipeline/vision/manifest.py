@@ -1,5 +1,6 @@
 """The manifest: one row an image, with its id, split, file and labels, from table, names and folders."""
 
+import os
 import string
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,16 +9,20 @@ import pandas as pd
 
 from pipeline.config import Target
 from pipeline.data.readers import image_endings
-from pipeline.data.tables import copies_in_words, each_once, lines_of, need_column, neighbours, read_table
+from pipeline.data.readers.foreign import refuse_foreign, refuse_foreign_in
+from pipeline.data.tables import need_column, neighbours
 from pipeline.data.walk import endings_in_words, walk
+from pipeline.data.within import archives_in_words, unpack_for
 from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.targets.classes import some
 from pipeline.vision.apart import fixed_folder, keep_apart, real_folder
-from pipeline.vision.asked import asked_by, tell_test_table, test_table_of
+from pipeline.vision.asked import asked_by, fields_of, tell_test_table, test_table_of
 from pipeline.vision.config import ImageData
 from pipeline.vision.endings import did_you_mean, with_endings
+from pipeline.vision.joined import with_tables
 from pipeline.vision.labels import labels_of, refuse_silent
+from pipeline.vision.tables import TEST, elsewhere, read_rows, refuse_repeats
 
 
 def build_manifest(
@@ -35,7 +40,8 @@ def build_manifest(
     a pattern. What was passed over, and what might not be meant, goes to `log`. Raises RequestError for anything in
     the file that the raw folder contradicts.
     """
-    rows, table = _train_rows(raw, data, log)
+    unpack_for(raw, data.named_files, log)
+    rows, table = _train_rows(raw, data, targets, log)
     test = None if data.test is None else find_test_rows(raw, data, sample, log, id_in_sample)
     if test is not None:
         kept = keep_apart(raw, data, rows, test, log)
@@ -61,29 +67,31 @@ def walk_images(folder: Path) -> list[str]:
     return [name for name in walk(folder).files if name.lower().endswith(endings)]
 
 
-def _train_rows(raw: Path, data: ImageData, log: Log | None) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _train_rows(
+    raw: Path, data: ImageData, targets: Sequence[Target], log: Log | None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Ids and paths, and the table that they are from, row for row; without columns where they are from a folder."""
     if data.table is None:
         other = None if data.test is None else fixed_folder(data.test)
         rows = _walk(raw, data.images, "data.images", other, log)
         return rows, pd.DataFrame(index=rows.index)
-    table = read_rows(raw, data, data.table, "data.table", log)
-    paths = _paths(raw, table, data.id, data.images, data.table, "data.images")
+    table = read_rows(raw, data, data.table, "data.table", log, tags_of(targets))
+    table = with_tables(raw, data, table, data.table, log)
+    for target in targets:
+        for column in target.columns if target.in_table else ():
+            if column not in table.columns:
+                also = elsewhere(raw, data, column)
+                need_column(table, column, data.table, f"targets {target.name!r}: column", also)
+    paths = _paths(raw, table, data, data.images, data.table, "data.images", log)
     return pd.DataFrame({"id": table[data.id], "path": paths}), table
 
 
-def read_rows(raw: Path, data: ImageData, name: str, key: str, log: Log | None) -> pd.DataFrame:
-    """A table with a row an image: of rows that are equal in every cell the first.
-
-    Raises RequestError for ids that are empty, or whose rows differ.
-    """
-    table = read_table(raw / name, key, separator=data.separator)
-    need_column(table, data.id, name, "data.id")
-    once = each_once(table, table[data.id])
-    if log is not None and len(once) < len(table):
-        log.warn(copies_in_words(key, name, len(table), len(once)))
-    _refuse_repeats(once[data.id], name, data.id, raw / name, data.separator)
-    return once.reset_index(drop=True)
+def tags_of(targets: Sequence[Target]) -> list[tuple[str, str | None]]:
+    """The columns of tags, with what stands between them, where tables hold no other labels."""
+    own = [target for target in targets if target.in_table]
+    if not all("separator" in target.target_kind.takes and target.class_columns is None for target in own):
+        return []
+    return [(target.columns[0], target.separator) for target in own]
 
 
 def find_test_rows(
@@ -92,12 +100,13 @@ def find_test_rows(
     """The test images alone: columns id and path. Arguments and errors as in `build_manifest`."""
     if data.test is None:
         raise RequestError("data.test: the file names no test images")
+    unpack_for(raw, [*data.named_files, f"{fixed_folder(data.test).rstrip('/')}/"], log)
     if "{" not in data.test and data.test_table is None:
         return _walk(raw, data.test, "data.test", fixed_folder(data.images), log)
     name = test_table_of(raw, data, sample, id_in_sample)
     if name is not None:
         tell_test_table(name, data, log)
-        table = read_rows(raw, data, name, "data.test_table", log)
+        table = read_rows(raw, data, name, TEST, log)
     elif sample is None or not sample.is_file():
         raise RequestError(
             f"data.test = {data.test!r} takes its ids from the sample submission, which is missing; data.test_table "
@@ -105,17 +114,20 @@ def find_test_rows(
         )
     else:
         name, table = sample.name, asked_by(sample, raw, data, id_in_sample)
-        _refuse_repeats(table[data.id], name, data.id, sample)
-    rows = pd.DataFrame({"id": table[data.id], "path": _paths(raw, table, data.id, data.test, name, "data.test")})
+        refuse_repeats(table[data.id], name, data.id, sample)
+    missing = set(fields_of(data.test)) - set(table.columns)
+    if missing:
+        table = with_tables(raw, data, table, name, log, missing)
+    rows = pd.DataFrame({"id": table[data.id], "path": _paths(raw, table, data, data.test, name, "data.test", log)})
     _tell_unasked(raw, data, rows, name, log)
     return rows
 
 
 def _tell_unasked(raw: Path, data: ImageData, rows: pd.DataFrame, name: str, log: Log | None) -> None:
     """Say both counts where the folder of the test images holds more than the table asks for."""
-    folder = str(data.test).split("{", 1)[0].rpartition("/")[0]
-    shared = (data.images.split("{", 1)[0] + "/").startswith(f"{folder}/")
-    if log is None or not folder or shared or not (raw / folder).is_dir():
+    folder = fixed_folder(str(data.test)).rstrip("/")
+    shared = f"{fixed_folder(data.images).rstrip('/')}/".startswith(f"{folder}/")
+    if log is None or folder in ("", ".") or shared or not (raw / folder).is_dir():
         return
     images = len(walk_images(raw / folder))
     if images > len(rows):
@@ -125,13 +137,15 @@ def _tell_unasked(raw: Path, data: ImageData, rows: pd.DataFrame, name: str, log
 def _walk(raw: Path, folder: str, key: str, other: str | None, log: Log | None) -> pd.DataFrame:
     """The images of a folder, without those of the folder `other` of the other side of the split."""
     place = raw / folder
+    unpack_for(raw, [f"{folder.rstrip('/')}/"], log)
     if not place.is_dir():
-        raise RequestError(f"{key}: no folder {folder!r} in {raw}{neighbours(place)}")
+        raise RequestError(f"{key}: no folder {folder!r} in {raw}{archives_in_words(raw) or neighbours(place)}")
     apart = set() if other is None else {real_folder(raw, other)} - {real_folder(raw, folder)}
     walked, endings = walk(place, apart), tuple(image_endings())
     names = [name for name in walked.files if name.lower().endswith(endings)]
     strange = [name for name in walked.files if not name.lower().endswith(endings)]
     if not names:
+        refuse_foreign(strange, key, f" in {place}")
         said = f"; passed over: {endings_in_words(strange)}" if strange else ""
         raise RequestError(f"{key}: no images in {place} (looked for {', '.join(sorted(endings))}){said}")
     if log is not None:
@@ -144,25 +158,35 @@ def _walk(raw: Path, folder: str, key: str, other: str | None, log: Log | None) 
     return pd.DataFrame({"id": names, "path": [f"{folder.rstrip('/')}/{name}" for name in names]})
 
 
-def _paths(raw: Path, table: pd.DataFrame, id_column: str, pattern: str, table_name: str, key: str) -> list[str]:
+def _paths(
+    raw: Path, table: pd.DataFrame, data: ImageData, pattern: str, table_name: str, key: str, log: Log | None
+) -> list[str]:
     """Fill `train_images/{label}/{image_id}` from each row; a plain folder gets the id put behind it.
 
     An ending that the pattern leaves open is looked up.
     """
-    return with_endings(raw, _filled(table, id_column, pattern, table_name, key), pattern, key)
+    for field in _fields(pattern, key):
+        if field not in table.columns:
+            need_column(table, field, table_name, key, elsewhere(raw, data, field))
+    filled = _filled(table, data.id, pattern, table_name, key)
+    refuse_foreign(filled, key)
+    unpack_for(raw, filled, log)
+    return with_endings(raw, filled, pattern, key)
+
+
+def _fields(pattern: str, key: str) -> list[str]:
+    try:
+        return [field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None]
+    except ValueError as error:
+        raise RequestError(f"{key} = {pattern!r} is not a pattern: {error}") from None
 
 
 def _filled(table: pd.DataFrame, id_column: str, pattern: str, table_name: str, key: str) -> list[str]:
     if "{" not in pattern:
         return [f"{pattern.rstrip('/')}/{name}" for name in table[id_column]]
+    fields = dict.fromkeys(_fields(pattern, key))
     try:
-        fields = [field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None]
-    except ValueError as error:
-        raise RequestError(f"{key} = {pattern!r} is not a pattern: {error}") from None
-    for field in fields:
-        need_column(table, field, table_name, key)
-    try:
-        return [pattern.format_map(row) for row in table.to_dict("records")]
+        return [pattern.format_map(row) for row in table[list(fields)].to_dict("records")]
     except (ValueError, TypeError) as error:  # {image_id:05d}: cells are text
         raise RequestError(f"{key} = {pattern!r} cannot be filled from {table_name}: {error}") from None
 
@@ -176,9 +200,18 @@ def empty_class_folders(raw: Path, data: ImageData) -> list[str]:
     return [entry.name for entry in folders if not walk_images(entry)]
 
 
+def _only_folders(place: Path, folder: str) -> str:
+    """What to say of a folder that holds folders alone, as an archive may that has another one in it."""
+    with os.scandir(place) as entries:
+        found = [(entry.name, entry.is_dir()) for entry in entries if entry.name[0] != "."]
+    names = sorted(name for name, is_dir in found if is_dir)
+    alone = bool(names) and len(names) == len(found)
+    return f"; {folder} holds folders alone: {some(names)}" if alone else ""
+
+
 def _size(raw: Path, path: str) -> int:
     try:
-        return (raw / path).stat().st_size
+        return os.stat(os.path.join(raw, path)).st_size
     except OSError:
         return -1
 
@@ -191,27 +224,14 @@ def _refuse_missing(manifest: pd.DataFrame, raw: Path, data: ImageData) -> None:
         gone = missing["path"][missing["split"] == side].tolist()
         folder = str(Path(gone[0]).parent)
         if (raw / folder).is_dir():
+            refuse_foreign_in(raw / folder, key)
             hint = did_you_mean(raw, key, pattern, data.id, gone, int((manifest["split"] == side).sum()))
+            hint = hint or _only_folders(raw / folder, folder)
         else:
-            hint = f"; there is no folder {folder!r}{neighbours(raw / folder)}"
+            hint = f"; there is no folder {folder!r}{archives_in_words(raw) or neighbours(raw / folder)}"
         raise RequestError(
             f"{key}: {len(gone)} of {len(manifest)} image files are missing below {raw}: {some(gone)}{hint}"
         )
-    escaped = [path for path in manifest["path"] if ".." in Path(path).parts or Path(path).is_absolute()]
+    escaped = [path for path in manifest["path"] if path.startswith("/") or ".." in path.split("/")]
     if escaped:
         raise RequestError(f"data.images = {data.images!r} leads out of {raw}: {some(escaped)}")
-
-
-def _refuse_repeats(ids: pd.Series, where: str, column: str, path: Path, separator: str | None = None) -> None:
-    """`ids` are numbered by their rows in the table at `path`."""
-    repeated = ids[ids.duplicated()]
-    if len(repeated):
-        rows = ids.index[ids == repeated.iloc[0]][:2].tolist()
-        lines = " and ".join(map(str, lines_of(path, rows, separator=separator)))
-        raise RequestError(
-            f"data.id: column {column!r} of {where} repeats {len(repeated)} ids ({some(repeated)}); "
-            f"every image needs its own, and lines {lines} both have {repeated.iloc[0]!r}"
-        )
-    blank = ids[ids.str.strip() == ""]
-    if len(blank):
-        raise RequestError(f"data.id: column {column!r} of {where} is empty in {len(blank)} rows")

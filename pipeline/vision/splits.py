@@ -26,13 +26,13 @@ def split_images(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFram
     """
     specs = specs_of(comp.targets, pd.read_parquet(workspace.manifest))
     if comp.folds.column is not None or comp.folds.valid is not None:
-        numbers, how = _as_said(comp, workspace, rows)
+        numbers, how = _as_said(comp, workspace, rows, log)
         report_torn(numbers, rows, log)
     else:
-        groups = groups_of(comp, workspace, rows)
-        report_large(groups, comp.folds, log)
+        groups = groups_of(comp, workspace, rows, log)
+        report_large(groups, comp.folds, workspace, log)
         by = _by_time if comp.folds.by_time else _stratified
-        numbers, how = by(comp, workspace, rows, specs, groups)
+        numbers, how = by(comp, workspace, rows, specs, groups, log)
         if comp.folds.by_column:
             how += f", whole groups of {comp.folds.group!r} and near-duplicates"
     _refuse_empty(numbers, comp.folds)
@@ -41,7 +41,12 @@ def split_images(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFram
 
 
 def _stratified(
-    comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame, specs: Sequence[TargetSpec], groups: np.ndarray
+    comp: ImageCompetition,
+    workspace: Workspace,
+    rows: pd.DataFrame,
+    specs: Sequence[TargetSpec],
+    groups: np.ndarray,
+    log: Log,
 ) -> tuple[np.ndarray, str]:
     n, share = comp.folds.n, comp.folds.share
     wanted = comp.folds.stratify if comp.folds.stratify is not None else [spec.name for spec in specs]
@@ -55,12 +60,12 @@ def _stratified(
     return numbers, f"stratified by {', '.join(strata) or 'nothing'}"
 
 
-def _as_said(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame) -> tuple[np.ndarray, str]:
+def _as_said(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame, log: Log) -> tuple[np.ndarray, str]:
     """Folds from a column of numbers or names, or the one fold that a value of it, or a folder, is."""
     column, valid, n = comp.folds.column, comp.folds.valid, comp.folds.n
     if column is None:
         return _in_folder(comp, str(valid), rows["path"]), f"held out as folder {valid!r}"
-    cells = pd.Series(cells_of(comp, workspace, rows, column, "folds.column"))
+    cells = pd.Series(cells_of(comp, workspace, rows, column, "folds.column", log=log))
     blank = rows["id"][(cells == "").to_numpy()]
     if len(blank):
         raise RequestError(
@@ -96,14 +101,19 @@ def _in_folder(comp: ImageCompetition, folder: str, paths: pd.Series) -> np.ndar
 
 
 def _by_time(
-    comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame, specs: Sequence[TargetSpec], groups: np.ndarray
+    comp: ImageCompetition,
+    workspace: Workspace,
+    rows: pd.DataFrame,
+    specs: Sequence[TargetSpec],
+    groups: np.ndarray,
+    log: Log,
 ) -> tuple[np.ndarray, str]:
     """The last `share` of the rows; or n parts one after the other, the earliest of n + 1 being held out in none.
 
     Rows of one time are not taken apart, nor are groups: a group is where its last row is.
     """
     column, n, share = str(comp.folds.time), comp.folds.n, comp.folds.share
-    times = _times(pd.Series(cells_of(comp, workspace, rows, column, "folds.time")), rows["id"], column)
+    times = _times(pd.Series(cells_of(comp, workspace, rows, column, "folds.time", log=log)), rows["id"], column)
     last = pd.Series(times).groupby(groups).transform("max").to_numpy()
     _, code, counts = np.unique(last, return_inverse=True, return_counts=True)
     place = (np.cumsum(counts) - counts / 2)[code] / len(rows)  # in time, from 0 to 1: the middle of rows of one time

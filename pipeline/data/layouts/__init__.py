@@ -34,7 +34,7 @@ class Layout(ABC):
         """In which lines of the file, counted from 1, these rows begin."""
 
 
-LAYOUTS: Registry[Layout] = Registry("layout of tables", __name__, ("json_records", "delimited"))
+LAYOUTS: Registry[Layout] = Registry("layout of tables", __name__, ("coco", "json_records", "delimited"))
 
 
 def layout_of(name: str, text: bytes) -> Layout:

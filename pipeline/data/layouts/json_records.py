@@ -10,7 +10,7 @@ from pipeline.data.layouts import Layout
 from pipeline.data.text import Unreadable
 
 ENDINGS = (".json", ".jsonl", ".ndjson")
-PACKED = (".gz", ".zip", ".bz2", ".xz")
+PACKED = (".gz", ".zip", ".bz2", ".xz", ".7z")
 _decoder = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)  # numbers stay as they are written
 
 
