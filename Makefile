@@ -7,7 +7,7 @@ BIN     = $(VENV)/bin
 STAGES  = run data check folds presize train predict ensemble submit score status recommend explain
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-real lint lock bench-road bench-input bench-collab bench-levers kernel new $(STAGES)
+.PHONY: help setup demo test test-shapes test-real lint lock bench-road bench-input bench-collab bench-levers kernel new $(STAGES)
 
 help:  ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -20,7 +20,10 @@ demo: setup  ## draw a small competition and take it to a scored submission
 	$(BIN)/pipeline run demo $(ARGS)
 
 test: setup  ## the tests: offline, on generated data
-	$(BIN)/python -m pytest -m "not realdata" $(ARGS)
+	$(BIN)/python -m pytest -m "not realdata and not shapes" $(ARGS)
+
+test-shapes: setup  ## every shipped competition, drawn small, down the whole road (a few minutes)
+	$(BIN)/python -m pytest -m shapes tests/test_shapes.py $(ARGS)
 
 test-real: setup  ## the tests that need ../shared/data
 	$(BIN)/python -m pytest -m realdata -rs $(ARGS)

@@ -188,10 +188,20 @@ def explain(
 @app.command()
 def new(
     slug: Annotated[str, typer.Argument(help="The competition's slug, as in its address on Kaggle.")],
+    given: Annotated[
+        Path | None, typer.Option("--from", metavar="FOLDER_OR_ARCHIVE", help="A raw download to write the file after.")
+    ] = None,
     root: Root = HERE,
     debug: Debug = False,
 ) -> None:
-    """Write a commented competition file to start from."""
+    """Write a commented competition file to start from; with --from, one that fits a download."""
+    if given is not None:
+        from pipeline.commands.new import new_from
+        from pipeline.log import Log
+
+        path = new_from(slug, given, root, Log())
+        print(f"wrote {path}; look at what is marked with # ?, then `pipeline run {path}`")
+        return
     from pipeline.competitions.new import write_new
 
     path = write_new(slug, root)

@@ -111,7 +111,7 @@ class Kind(Protocol[C_contra, D_contra, M_contra]):
         """Look at every row once. Raises RequestError where nothing could be trained."""
         ...
 
-    def audit_inputs(self, workspace: Workspace) -> dict[str, Any]:
+    def audit_inputs(self, comp: C_contra, workspace: Workspace) -> dict[str, Any]:
         """What the audit depends on besides the manifest."""
         ...
 
@@ -126,7 +126,7 @@ class Kind(Protocol[C_contra, D_contra, M_contra]):
         """
         ...
 
-    def check_models(self, models: Sequence[M_contra]) -> None:
+    def check_models(self, models: Sequence[M_contra], workspace: Workspace) -> None:
         """Raise RequestError for what cannot be trained, before the first hour of training."""
         ...
 

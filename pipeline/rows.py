@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from pipeline.config import Competition
+from pipeline.data.channels import Channels, read_channels
 from pipeline.data.labels import specs_of
 from pipeline.data.levels import Levels, sort_of
 from pipeline.data.readers import codes_for, own_readers
@@ -75,6 +76,16 @@ def levels_of(workspace: Workspace) -> Levels | None:
 def _levels_of(workspace: Workspace, _: str | None) -> Levels | None:
     said = (read_json(workspace.audit) or {}).get("levels")
     return {sort: (float(low), float(high)) for sort, (low, high) in said.items()} if said else None
+
+
+def channels_in(workspace: Workspace) -> Channels:
+    """The channels of all images, as the audit found them; RGB before it."""
+    return _channels_in(workspace, digest(workspace.audit))
+
+
+@functools.lru_cache(maxsize=8)
+def _channels_in(workspace: Workspace, _: str | None) -> Channels:
+    return read_channels((read_json(workspace.audit) or {}).get("channels"))
 
 
 def has_deep_images(workspace: Workspace) -> bool:

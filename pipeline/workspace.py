@@ -20,6 +20,7 @@ PIXELS, INDEX, ABOUT = "pixels.bin", "index.parquet", "manifest.json"  # of a pr
 WEIGHTS, HISTORY, TRAINED = "weights.safetensors", "history.csv", "trained.json"
 CHECKPOINT = "checkpoint/epoch.safetensors"  # after the last epoch, until the fold is trained
 OOF, TEST, PREDICTED = "oof.parquet", "test.parquet", "predicted.json"
+META, ARRAYS = ".pipeline", "arrays"  # what is known of the raw files; images that were cells of a table
 ENSEMBLE = "ensemble"  # the member that is all of them
 SUBMISSION, SESSION = "submission.csv", "session.json"  # of a kernel on Kaggle: what it predicted, what it trained
 
@@ -39,7 +40,7 @@ class Workspace:
     @property
     def meta(self) -> Path:
         """What the pipeline knows about the raw files."""
-        return self.raw / ".pipeline"
+        return self.raw / META
 
     @property
     def manifest(self) -> Path:

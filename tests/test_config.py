@@ -89,7 +89,7 @@ SHIPPED = {
 }
 
 
-@pytest.mark.parametrize("name", competitions.shipped())
+@pytest.mark.parametrize("name", SHIPPED)  # the others: tests/test_shapes.py
 def test_every_shipped_file_loads(name):
     slug, targets, models = SHIPPED[name]
     assert competitions.load(name).has_test == (name != "movielens")  # which has published folds
@@ -148,7 +148,7 @@ def test_new_refuses_what_is_not_a_slug(tmp_path, slug):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", competitions.shipped())
+@pytest.mark.parametrize("name", SHIPPED)
 def test_the_resolved_file_loads_back_to_an_equal_competition(name, tmp_path):
     image = ["models.0.lr=0.5", "models.1.size=[96, 64]", "folds.stratify=[]"]
     comp = competitions.load(name, image if name != "movielens" else ["models.0.lr=0.5", "models.2.factors=7"])

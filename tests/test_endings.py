@@ -46,6 +46,23 @@ def test_a_pattern_may_hold_more_than_the_id(paths):
     assert paths(["1", "2"], ["x1_a.jpg", "x2_a.png"], "train/x{id}_a.*") == ["train/x1_a.jpg", "train/x2_a.png"]
 
 
+@pytest.mark.parametrize("images", ["t*/{id}.jpg", "t*/{id}.*", "t*"])
+def test_the_folder_is_looked_up_among_those_that_are_called_so(paths, tmp_path, images):
+    for name in ("test-more/3.jpg", "other/1.jpg", "test-more/2.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    ids = ["1.jpg", "2.jpg", "3.jpg"] if images == "t*" else ["1", "2", "3"]
+    assert paths(ids, ["1.jpg", "2.jpg"], images) == ["train/1.jpg", "train/2.jpg", "test-more/3.jpg"]
+    (tmp_path / "test-more" / "1.jpg").write_text("y")
+    with pytest.raises(RequestError, match=r"1 files lie in more than one folder, for example test-more/1"):
+        paths(ids, [], images)
+
+
+def test_no_file_in_any_of_the_folders_is_told(paths):
+    with pytest.raises(RequestError, match="1 of 1 image files are missing below .*train/7.jpg"):
+        paths(["7"], ["1.jpg"], "t*/{id}.jpg")
+
+
 def test_ids_may_spell_the_ending_otherwise(paths):
     files = ["1.JPG", "2.jpg", "2.png", "3.png", "4.jpg"]
     assert paths(["1.jpg", "2.jpg", "3.jpg", "4"], files) == [

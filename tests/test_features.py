@@ -1,15 +1,18 @@
 """Columns beside the image: read by id, as numbers or words; refused where the test set has none; told in words."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 import tomli_w
 
+from pipeline.config import Target
 from pipeline.errors import RequestError
 from pipeline.stages.data import data
-from pipeline.vision.config import ImageModel
+from pipeline.vision.config import ImageData, ImageModel
 from pipeline.vision.encoding import Features
-from pipeline.vision.features import PREFIX, sorts_in
+from pipeline.vision.features import PREFIX, read_features, sorts_in
 from pipeline.vision.table_config import TableModel
 from pipeline.workspace import Workspace
 from tests.conftest import draw_image
@@ -197,6 +200,20 @@ def test_a_resolved_file_says_the_same(load_toml):
     assert [type(model) for model in again.models] == [TableModel, ImageModel]
     assert [model.settings(again) for model in again.models] == [model.settings(comp) for model in comp.models]
     assert again.data.settings(again) == comp.data.settings(comp)
+
+
+def test_columns_beside_images_in_the_cells_of_a_table(tmp_path):
+    records = [
+        {"id": f"r{number}", "band": [float(number)] * 4, "angle": angle, "label": "ab"[number % 2]}
+        for number, angle in enumerate(["na", 39.25, 40.5, 41])
+    ]
+    for name, part in (("train.json", records[:3]), ("test.json", records[3:])):
+        (tmp_path / name).write_text(json.dumps(part))
+    data = ImageData(table="train.json", arrays=["band"], test="", features=["angle"])
+    manifest = pd.DataFrame({"id": ["r2", "r0", "r1", "r3"], "split": ["train"] * 3 + ["test"]})
+    found = read_features(tmp_path, data, [Target(name="label")], manifest)
+    assert found[PREFIX + "angle"].fillna(0).tolist() == [40.5, 0, 39.25, 41]
+    assert {path.name for path in tmp_path.iterdir()} == {"train.json", "test.json"}, "no image is written out"
 
 
 ROWS = pd.DataFrame(

@@ -174,6 +174,14 @@ def test_the_level_of_the_folder_may_be_said(raw, log):
         labels(path_regex="x/()")
 
 
+def test_a_path_begins_below_the_raw_folder(raw):
+    for name in ("Cover/1.jpg", "Hidden/1.jpg"):
+        write(raw / "all" / name)
+    by_path = Target(name="label", path_regex="^(Cover|Hidden)/")
+    built = build_manifest(raw / "all", ImageData(images="."), [by_path], None)
+    assert built["label"].tolist() == ["Cover", "Hidden"]
+
+
 def test_the_level_counts_from_the_fixed_part_of_a_pattern(raw):
     (raw / "t.csv").write_text("id,side\n1,a\n3,b\n")
     said = ImageData(table="t.csv", images="train/{side}/{id}.jpg")

@@ -67,7 +67,7 @@ class RatingsKind:
         summary = audit_ratings(manifest, titles_of(workspace.raw, comp.data))
         return Audit(facts, summary, partial(say_audit, summary))
 
-    def audit_inputs(self, workspace: Workspace) -> dict[str, Any]:
+    def audit_inputs(self, comp: RatingsCompetition, workspace: Workspace) -> dict[str, Any]:
         return {}
 
     def split(
@@ -85,7 +85,7 @@ class RatingsKind:
         names = [comp.folds.files.format(k=fold + 1) for fold in range(comp.folds.n)]
         return {"files": [digest_of(workspace.raw, name, comp.data.table) for name in names]}
 
-    def check_models(self, models: Sequence[RatingsModel]) -> None:
+    def check_models(self, models: Sequence[RatingsModel], workspace: Workspace) -> None:
         """Nothing can be wrong here that the file did not show when it was read."""
 
     def device(self, log: Log) -> None:

@@ -11,6 +11,7 @@ from pipeline.blending import combine
 from pipeline.commands.reopen import need_images, open_fold
 from pipeline.config import Competition
 from pipeline.data.audit import inspect_images
+from pipeline.data.channels import RGB, Channels, Said
 from pipeline.data.sample import find_sample
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.jobs import jobs_of
@@ -27,6 +28,7 @@ from pipeline.vision.features import read_test_features, sorts_in
 from pipeline.vision.kind import say_unreadable
 from pipeline.vision.manifest import find_test_rows
 from pipeline.vision.member import Member
+from pipeline.vision.metadata import read_metadata
 from pipeline.workspace import ENSEMBLE, WEIGHTS, Workspace, read_json, write_text
 
 
@@ -46,7 +48,7 @@ def infer(
     kept += [workspace.features] if comp.data.has_features else []
     for path in kept:
         shutil.copyfile(files[path.relative_to(workspace.root).as_posix()], path)
-    test = _test_rows(comp, workspace, log)
+    test = _test_rows(comp, workspace, _channels_of(comp, weights), log)
     if comp.data.has_features:
         sorts = sorts_in(pd.read_parquet(workspace.features))
         test = pd.concat([test, read_test_features(workspace.raw, comp.data, sorts, test["id"])], axis=1)
@@ -80,15 +82,28 @@ def _weights_of(comp: Competition, workspace: Workspace, files: dict[str, Path])
     return found
 
 
-def _test_rows(comp: ImageCompetition, workspace: Workspace, log: Log) -> pd.DataFrame:
-    """The mounted test images with `readable`, sorted by id."""
+def _channels_of(comp: Competition, weights: dict[str, list[Path]]) -> Channels:
+    """Those of the images that the first model was trained on, as its weights say; RGB where they say nothing."""
+    known = read_metadata(weights[comp.models[0].name][0])
+    return RGB if known is None else known.image_channels
+
+
+def _test_rows(comp: ImageCompetition, workspace: Workspace, channels: Channels, log: Log) -> pd.DataFrame:
+    """The mounted test images with `readable`, sorted by id; one of other channels than those trained on is not."""
     if comp.data.test is None:
         raise RequestError("data.test: a kernel predicts a test set, and the file names none")
     sample = find_sample(workspace.raw, comp.submission.sample)
     found = find_test_rows(workspace.raw, comp.data, sample, log, comp.submission.id)
     test = found.sort_values("id", ignore_index=True)
     with log.bar("check test images") as progress:
-        facts = inspect_images([workspace.raw / path for path in test["path"]], workers=4, progress=progress)
+        paths, said = [workspace.raw / path for path in test["path"]], comp.data.said_channels
+        if channels != RGB:
+            said = Said(channels.count, channels.axis)
+        facts = inspect_images(paths, workers=4, progress=progress, said=said)
+    if "channels" in facts:
+        odd = facts["readable"] & (facts["channels"] != channels.count)
+        words = [f"has {count} channels, and the models take {channels.count}" for count in facts["channels"]]
+        facts = facts.assign(readable=facts["readable"] & ~odd, error=facts["error"].where(~odd, pd.Series(words)))
     readable = facts["readable"].to_numpy()
     lost = test[["id", "path"]].assign(error=facts["error"])[~readable]
     say_unreadable(lost.to_dict("records"), "test", "get a row of class priors", log)

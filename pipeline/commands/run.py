@@ -22,7 +22,7 @@ def run(comp: Competition, workspace: Workspace, log: Log, force: bool = False) 
     """
     started = time.monotonic()
     if standings(comp, workspace)["train"].state != "done" or force:
-        kind_of(comp).check_models(comp.models)
+        kind_of(comp).check_models(comp.models, workspace)
     did = []
     for name, stage in stages_of(comp).items():
         before = time.monotonic()

@@ -20,6 +20,7 @@ from pipeline.commands.infer import infer
 from pipeline.commands.reopen import need_images
 from pipeline.config import Competition
 from pipeline.data.fetch import kaggle_input, mounted_competition
+from pipeline.data.several import files_of
 from pipeline.data.within import unpack_for
 from pipeline.errors import PipelineError, WorkFailed
 from pipeline.jobs import jobs_of
@@ -28,6 +29,7 @@ from pipeline.log import Log
 from pipeline.project import Project
 from pipeline.road import standings
 from pipeline.stages import data, train
+from pipeline.vision.cells import read_arrays
 from pipeline.workspace import SESSION, SUBMISSION, Workspace, read_json, write_json
 
 WORKING, SCRATCH = "/kaggle/working", "/kaggle/temp"  # what is kept after the session, and what is not
@@ -103,8 +105,13 @@ def _take_data(comp: Competition, workspace: Workspace, bundle: Path, entries: l
     data.fetch_if_needed(comp, workspace, log)
     shutil.rmtree(workspace.meta, ignore_errors=True)
     place(bundle, (entry for entry in entries if entry.place.startswith("data/")), workspace.root)
+    images = need_images(comp).data
+    if images.arrays is not None:  # the images that the manifest names
+        for key, table in (("data.table", images.table), ("data.test", images.test)):
+            if table is not None:
+                read_arrays(workspace.raw, images, table, key, log)
     paths = pd.read_parquet(workspace.manifest, columns=["path"])["path"]
-    unpack_for(workspace.raw, [*need_images(comp).data.named_files, *paths], log)
+    unpack_for(workspace.raw, [*images.named_files, *(file for path in paths for file in files_of(path))], log)
     found = standings(comp, workspace)
     for name in BUNDLED:
         if found[name].state != "done":

@@ -65,10 +65,16 @@ columns = {{ label = "label" }}            # the sample's column = a target, tar
 
 def write_new(slug: str, folder: Path) -> Path:
     """Write `<slug>.toml` into `folder`. Raises RequestError if it exists or the slug is not one."""
+    path = place_of(slug, folder)
+    write_text(path, TEMPLATE.format(slug=slug, kinds=" | ".join(KINDS)))
+    return path
+
+
+def place_of(slug: str, folder: Path) -> Path:
+    """Where a new file goes. Raises RequestError if it is there already, or the slug is not one."""
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", slug):
         raise RequestError(f"{slug!r} is not a slug: small letters, digits, '-' and '_', as in the address on Kaggle")
     path = folder / f"{slug}.toml"
     if path.exists():
         raise RequestError(f"{path} exists already; edit it, or take another folder with --root")
-    write_text(path, TEMPLATE.format(slug=slug, kinds=" | ".join(KINDS)))
     return path

@@ -10,6 +10,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,10 +20,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from pipeline.data.levels import beyond, extremes, levels_of, sort_of
+from pipeline.data.channels import PICTURE, RGB, UNSAID, Channels, Said
+from pipeline.data.levels import Range, beyond, extremes, found_in, levels_of, sort_of, stretched
 from pipeline.data.orientation import orientation_of, upright
-from pipeline.data.readers import decode, own_reader_of
+from pipeline.data.readers import READERS, decode, is_array, own_reader_of, values_of
 from pipeline.data.readers.pillow import LARGEST
+from pipeline.data.several import digest_of, files_of, first_of, read_content
 from pipeline.errors import RequestError
 
 # Values of a file of which nothing could be learned; also the columns after `path`, in order.
@@ -31,11 +34,16 @@ NOTHING = {
     "bytes": 0, "sha256": "", "phash": np.uint64(0), "thumb": b"", "chroma": b"",
 }  # fmt: skip
 DEEP = ("low", "high")  # further columns, of images of more than 8 bits
+BY_CHANNEL = ("sorts", "lows", "highs")  # and of those among them that are arrays, or several files
+CHANNELS = ("channels", "axis")  # where images are not just pictures in RGB
 SAME_FORMAT = {"MPO": "JPEG"}  # a phone's JPEG with a second picture behind the first
 
 
 def inspect_images(
-    paths: Sequence[Path], workers: int, progress: Callable[[int, int], None] | None = None
+    paths: Sequence[Path],
+    workers: int,
+    progress: Callable[[int, int], None] | None = None,
+    said: Said = UNSAID,
 ) -> pd.DataFrame:
     """Open, decode and fingerprint files: one row per path, in the given order; never raises for a bad file.
 
@@ -44,6 +52,8 @@ def inspect_images(
     (pixels, upright), orientation (EXIF 1..8), bytes, sha256 (hex), phash (uint64), thumb (16x16 grey levels of the
     upright picture), chroma (8x8 Cb, then 8x8 Cr). Unreadable: numbers 0 and bytes empty, save what the header told.
     Where some have more than 8 bits, low and high too: their least and greatest value (NaN for the others).
+    Where some are arrays or several files, or `said` says so: channels, and the axis that they are on in an array; of
+    more than 8 bits also sorts, lows and highs, for each channel (`levels.found_in`).
     `progress(done, total)`. Raises RequestError only for a plug-in's reader that makes something else than an image.
 
     Threads, because Pillow decodes outside the GIL (two take 2.5 s for 2,340 photos, one 4.4 s; two spawned
@@ -51,13 +61,16 @@ def inspect_images(
     """
     rows = []
     with _strict_pillow(), ThreadPool(max(1, workers)) as pool:
-        for row in pool.imap(_inspect, paths, chunksize=8):
+        for row in pool.imap(partial(_inspect, said=said), paths, chunksize=8):
             rows.append(row)
             if progress:
                 progress(len(rows), len(paths))
     types = {name: type(value) for name, value in NOTHING.items() if isinstance(value, int | np.integer)}
-    deep = DEEP if any("low" in row for row in rows) else ()
-    return pd.DataFrame(rows, columns=["path", *NOTHING, *deep]).astype(types)
+    more = [name for names in (DEEP, BY_CHANNEL, CHANNELS) for name in names if any(names[0] in row for row in rows)]
+    facts = pd.DataFrame(rows, columns=["path", *NOTHING, *more]).astype(types)
+    if "channels" in facts:
+        facts = facts.fillna({"channels": RGB.count, "axis": RGB.axis}).astype({"channels": int})
+    return facts
 
 
 @contextmanager
@@ -74,16 +87,24 @@ def _strict_pillow() -> Iterator[None]:
         ImageFile.LOAD_TRUNCATED_IMAGES = lenient
 
 
-def _inspect(path: Path) -> dict:
+def _inspect(path: Path, said: Said) -> dict:
     row = {"path": str(path), **NOTHING}
+    files = files_of(path)
     try:
-        if not path.is_file():  # also keeps the open below from waiting on a pipe
-            return row | {"error": "is not a regular file" if path.exists() else "file is missing"}
-        with path.open("rb") as file:
-            row["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
-            row["bytes"] = file.tell()
-            file.seek(0)
-            picture = _decode(file, row)
+        for file in map(Path, files):
+            if not file.is_file():  # also keeps the open below from waiting on a pipe
+                return row | {"error": "is not a regular file" if file.exists() else "file is missing"}
+        own = own_reader_of(path)
+        if len(files) > 1 or is_array(path) or (own is not None and READERS[own].channels != RGB.count):
+            picture = _look_at_channels(path, row, said)
+        else:
+            if said.count in PICTURE:
+                row.update(channels=said.count, axis="")
+            with path.open("rb") as file:
+                row["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+                row["bytes"] = file.tell()
+                file.seek(0)
+                picture = _decode(file, row)
     except RequestError:  # no fault of the file
         raise
     except Exception as error:  # noqa: BLE001 - Pillow's 40 readers raise anything on broken bytes
@@ -96,6 +117,23 @@ def _inspect(path: Path) -> dict:
         "thumb": small.convert("L").tobytes(),
         "chroma": b"".join(channel.tobytes() for channel in chroma),
     }
+
+
+def _look_at_channels(path: Path, row: dict, said: Said) -> Image.Image:
+    """An array, or several files, as a picture to compare by: three channels as RGB, others by their mean."""
+    content = read_content(path)
+    size = len(content) if isinstance(content, bytes) else sum(map(len, content))
+    row.update(sha256=digest_of(content), bytes=size)
+    read = values_of(content, path, said)
+    height, width = read.parts[0].shape[:2]
+    count = sum(part.shape[2] for part in read.parts)
+    taken = RGB.count if count == 1 and said.count == RGB.count and len(read.parts) == 1 else count
+    row.update(format=read.format, width=width, height=height, channels=taken, axis=read.axis, **found_in(read.parts))
+    deepest = next((sort for sort in "FI" if sort in row.get("sorts", "")), None)
+    row["mode"] = f"{deepest}{count}" if deepest else {1: "L", 3: "RGB"}.get(count, f"{count} channels")
+    pixels = stretched(read.parts)
+    grey = pixels if count == RGB.count else pixels.mean(axis=2).round().astype(np.uint8)
+    return Image.fromarray(grey).convert("RGB")
 
 
 def _decode(file: BinaryIO, row: dict) -> Image.Image:
@@ -138,11 +176,19 @@ def _why(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0][:120] or type(error).__name__
 
 
-def audit(manifest: pd.DataFrame, facts: pd.DataFrame, groups: list[list[int]], target_names: list[str]) -> dict:
+def audit(
+    manifest: pd.DataFrame,
+    facts: pd.DataFrame,
+    groups: list[list[int]],
+    target_names: list[str],
+    channels: Channels = RGB,
+    said: Range | None = None,
+) -> dict:
     """Summarise what was found, for people and for JSON; lists are sorted by id.
 
     `manifest`: id, split ('train' or 'test'), path and one column per target, row for row with `facts`;
-    `groups`: from `near_duplicate_groups`. Raises ValueError when the two tables differ in length.
+    `groups`: from `near_duplicate_groups`; `channels`: from `channels_of`; `said`: the range of more than 8
+    bits, where it is not to be found. Raises ValueError when the two tables differ in length.
     """
     if len(manifest) != len(facts):
         raise ValueError(f"manifest has {len(manifest)} rows, facts {len(facts)}: they must match row for row")
@@ -166,7 +212,8 @@ def audit(manifest: pd.DataFrame, facts: pd.DataFrame, groups: list[list[int]], 
         },
         "unreadable": _rows(table[~readable], ["id", "split", "path", "error"]),
         "mislabelled": _rows(table[_is_mislabelled(table)], ["id", "path", "format"]),
-        **(_ranges(deep) if len(deep) else {}),
+        **(_ranges(deep, said) if len(deep) else {}),
+        **({"channels": channels.settings()} if channels.settings() else {}),
         "modes": _rows(good[good["mode"] != "RGB"], ["id", "path", "mode"]),
         "rotated": _rows(good[good["orientation"] != 1], ["id", "path", "orientation"]),
         "sizes": _sizes(good),
@@ -181,9 +228,11 @@ def audit(manifest: pd.DataFrame, facts: pd.DataFrame, groups: list[list[int]], 
     }
 
 
-def _ranges(deep: pd.DataFrame) -> dict:
+def _ranges(deep: pd.DataFrame, said: Range | None) -> dict:
     """By which ranges images of more than 8 bits are read, and those with values beyond them."""
     levels = levels_of(deep, (deep["split"] == "train").to_numpy())
+    if said is not None:
+        levels = {key.partition(":")[0]: said for key in levels}
     return {
         "levels": {sort: list(pair) for sort, pair in levels.items()},
         "beyond_levels": _rows(deep[beyond(deep, levels)], ["id", "split", "path", *DEEP]),
@@ -216,7 +265,8 @@ def _is_mislabelled(table: pd.DataFrame) -> np.ndarray:
     by_extension = Image.registered_extensions()
 
     def promise(path: Any) -> str:
-        return "" if own_reader_of(path) else by_extension.get(Path(path).suffix.lower(), "")
+        file = first_of(path)  # whose format is noted, of several
+        return "" if own_reader_of(file) else by_extension.get(Path(file).suffix.lower(), "")
 
     promised = table["path"].map(promise)
     differs = table["format"].replace(SAME_FORMAT) != promised.replace(SAME_FORMAT)

@@ -11,10 +11,33 @@ from pipeline.config import Source
 from pipeline.data.archive import ENDINGS, unpack
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.log import Log
-from pipeline.workspace import Workspace, atomic_folder, write_json
+from pipeline.workspace import Workspace, atomic_folder, read_json, write_json
 
 KAGGLE_INPUT = Path("/kaggle/input")
 INPUT_VARIABLE = "PIPELINE_KAGGLE_INPUT"  # where Kaggle's inputs are mounted in a rehearsal
+
+
+def ensure_raw(source: Source, workspace: Workspace, log: Log, force: bool = False) -> bool:
+    """Get the raw files unless they are here. Returns whether it did. Raises RequestError for files of others."""
+    stamp = {"source": identity(source)}
+    known = read_json(workspace.fetched) or {}
+    same = known.get("source") == stamp["source"]
+    there = workspace.raw.is_dir() and any(not entry.name.startswith(".") for entry in workspace.raw.iterdir())
+    if there and same and not force:
+        return False
+    if there and not known and source.kind == "kaggle":
+        log.say(f"data: using the files that are already in {workspace.raw}")
+        write_json(workspace.fetched, {**stamp, "adopted": True})
+        return False
+    if there and same and source.kind == "kaggle":
+        return False
+    if there and (not known or known.get("adopted")):
+        raise RequestError(
+            f"{workspace.raw} holds files that the pipeline did not put there; move them away, "
+            "or to a folder of their own and use them with --set source.path=FOLDER"
+        )
+    fetch(source, workspace, stamp, log)
+    return True
 
 
 def fetch(source: Source, workspace: Workspace, stamp: dict[str, Any], log: Log) -> None:

@@ -25,7 +25,7 @@ def check(comp: Competition, workspace: Workspace, log: Log, force: bool = False
 
 
 def step(comp: Competition, workspace: Workspace) -> Step:
-    inputs = {"version": VERSION, "manifest": digest(workspace.manifest), **kind_of(comp).audit_inputs(workspace)}
+    inputs = {"version": VERSION, "manifest": digest(workspace.manifest), **kind_of(comp).audit_inputs(comp, workspace)}
     return Step(workspace.stamp("check"), inputs, (workspace.facts, workspace.audit))
 
 

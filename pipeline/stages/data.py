@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline.config import Competition
 from pipeline.data.classes import classes_in_words, doubts_about
-from pipeline.data.fetch import fetch, identity
+from pipeline.data.fetch import ensure_raw, identity
 from pipeline.data.labels import specs_of, strata_of
 from pipeline.data.layouts import own_layouts
 from pipeline.data.sample import USUAL, called_alike, find_sample, missing_in_words
@@ -24,7 +24,7 @@ from pipeline.kinds import kind_of
 from pipeline.log import Log
 from pipeline.stage import Stage
 from pipeline.submission import check_sample, sample_path
-from pipeline.workspace import Workspace, read_json, write_json, write_text, write_with
+from pipeline.workspace import Workspace, write_text, write_with
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -103,25 +103,7 @@ STAGE = Stage(data, lambda comp, workspace: [("", step(comp, workspace))])
 
 def fetch_if_needed(comp: Competition, workspace: Workspace, log: Log, force: bool = False) -> bool:
     """Get the raw files unless they are here. Returns whether it did. Raises RequestError for files of others."""
-    stamp = {"source": identity(comp.source)}
-    known = read_json(workspace.fetched) or {}
-    same = known.get("source") == stamp["source"]
-    there = workspace.raw.is_dir() and any(not entry.name.startswith(".") for entry in workspace.raw.iterdir())
-    if there and same and not force:
-        return False
-    if there and not known and comp.source.kind == "kaggle":
-        log.say(f"data: using the files that are already in {workspace.raw}")
-        write_json(workspace.fetched, {**stamp, "adopted": True})
-        return False
-    if there and same and comp.source.kind == "kaggle":
-        return False
-    if there and (not known or known.get("adopted")):
-        raise RequestError(
-            f"{workspace.raw} holds files that the pipeline did not put there; move them away, "
-            "or to a folder of their own and use them with --set source.path=FOLDER"
-        )
-    fetch(comp.source, workspace, stamp, log)
-    return True
+    return ensure_raw(comp.source, workspace, log, force)
 
 
 def _listing(raw: Path) -> str | None:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline.config import Competition, Model
+from pipeline.data.channels import Channels
 from pipeline.data.levels import Levels, in_words
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.freshness import Step
 from pipeline.kinds import kind_of
 from pipeline.log import Log
 from pipeline.machine import cores
-from pipeline.rows import levels_of, readable_images, reader_codes
+from pipeline.rows import channels_in, levels_of, readable_images, reader_codes
 from pipeline.stage import Stage
 from pipeline.vision import CACHE_VERSION
 from pipeline.vision.config import Resize
@@ -106,8 +107,8 @@ def presizes_of(comp: Competition) -> list[Resize]:
 
 
 def wanted_caches(comp: Competition, workspace: Workspace) -> list[Wanted]:
-    """One for each different presize, keyed by it, by the bytes of every image and by how those of more than 8 bits are
-    read; none before the audit."""
+    """One for each different presize, keyed by it, by the bytes of every image, by how those of more than 8 bits are
+    read and by other channels than RGB; none before the audit."""
     resizes = presizes_of(comp)
     if not resizes or not (workspace.facts.is_file() and workspace.manifest.is_file()):
         return []
@@ -116,6 +117,8 @@ def wanted_caches(comp: Competition, workspace: Workspace) -> list[Wanted]:
     lines += [json.dumps(codes) for codes in reader_codes(workspace).values()]
     deep = in_words(levels_of(workspace) or {})
     lines += [json.dumps(deep)] if deep else []
+    channels = channels_in(workspace).settings()
+    lines += [json.dumps(channels)] if channels else []
     content = hashlib.sha256("".join(lines).encode()).hexdigest()
     return [Wanted(resize, workspace.presized / _key_of(resize, content)) for resize in resizes]
 
@@ -150,7 +153,7 @@ def _forms(
     left = (free + sum(held.values())) / 2 if cache_gb is None else cache_gb * 1e9
     forms: list[tuple[Wanted, Form]] = []
     for cache in wanted:
-        raw = raw_bytes(_sources(images), cache.resize)
+        raw = raw_bytes(_sources(images, channels_in(workspace)), cache.resize)
         fits = raw <= left
         needed = raw if fits else int(raw * JPEG_SHARE)
         if needed - held[cache.folder] > free:
@@ -182,15 +185,15 @@ def _build(wanted: Wanted, form: "Form", images: pd.DataFrame, workspace: Worksp
     if form == "jpeg":
         log.say(f"presize {wanted.title}: raw pixels would not fit the budget (--cache-gb); JPEGs are kept instead")
     with log.bar(f"presize {wanted.title}") as progress:
-        sources = _sources(images, levels_of(workspace))
+        sources = _sources(images, channels_in(workspace), levels_of(workspace))
         build_cache(wanted.folder, workspace.raw, sources, wanted.resize, form, cores(), progress)
     log.say(f"presize {wanted.title}: {len(images):,} images, {_gb(_size_of(wanted.folder))}")
 
 
-def _sources(images: pd.DataFrame, levels: Levels | None = None) -> "list[Source]":
+def _sources(images: pd.DataFrame, channels: Channels, levels: Levels | None = None) -> "list[Source]":
     from pipeline.vision.build import Source
 
-    return [Source(*row, levels=levels) for row in images.itertuples(index=False, name=None)]
+    return [Source(*row, levels=levels, channels=channels) for row in images.itertuples(index=False, name=None)]
 
 
 def _verify(wanted: Sequence[Wanted], workspace: Workspace, log: Log) -> None:

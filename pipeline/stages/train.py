@@ -49,7 +49,7 @@ def train(
     if not todo:
         return False
     kind = kind_of(comp)
-    kind.check_models(list({job.model.name: job.model for job in todo}.values()))
+    kind.check_models(list({job.model.name: job.model for job in todo}.values()), workspace)
     device = kind.device(log)
     if device is not None:
         log.say(f"train: {len(todo)} fold(s) on {device}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipeline.data.several import files_of
 from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.targets.classes import some
@@ -50,17 +51,18 @@ def _same_files(raw: Path, train: Sequence[str] | pd.Series, test: Sequence[str]
     return {
         path
         for inode in ours.keys() & theirs.keys()
-        for path in ours[inode]
-        if os.path.realpath(raw / path) in {os.path.realpath(raw / other) for other in theirs[inode]}
+        for path, file in ours[inode]
+        if os.path.realpath(file) in {os.path.realpath(other) for _, other in theirs[inode]}
     }
 
 
-def _by_inode(raw: Path, paths: Iterable[str]) -> dict[tuple[int, int], list[str]]:
-    found: dict[tuple[int, int], list[str]] = {}
-    for path in paths:
+def _by_inode(raw: Path, paths: Iterable[str]) -> dict[tuple[int, int], list[tuple[str, str]]]:
+    """Paths of images with each of their files."""
+    found: dict[tuple[int, int], list[tuple[str, str]]] = {}
+    for path, file in ((image, file) for image in paths for file in files_of(raw / image)):
         try:
-            stat = os.stat(raw / path)
+            stat = os.stat(file)
         except OSError:  # a file that is missing is told later
             continue
-        found.setdefault((stat.st_dev, stat.st_ino), []).append(path)
+        found.setdefault((stat.st_dev, stat.st_ino), []).append((path, file))
     return found

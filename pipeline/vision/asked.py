@@ -1,11 +1,13 @@
 """Which test images are asked for: by a table of the test set, or by the sample submission."""
 
+import re
 import string
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline.data.sample import id_column_of
+from pipeline.data.several import parts_of
 from pipeline.data.tables import need_column, read_table
 from pipeline.log import Log
 from pipeline.vision.config import ImageData
@@ -47,7 +49,8 @@ def tell_test_table(name: str, data: ImageData, log: Log | None) -> None:
 def fields_of(pattern: str) -> list[str]:
     """Columns that a pattern takes from a row; none for what is no pattern."""
     try:
-        return [field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None]
+        fields = [field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None]
+        return [re.split(r"[.\[]", field)[0] for field in fields]
     except ValueError:
         return []
 
@@ -63,15 +66,13 @@ def as_test(table: str) -> str | None:
 
 def _by_files(table: pd.DataFrame, raw: Path, data: ImageData) -> str:
     """The column whose cells are names of test images."""
-    rows = table.head(TRIED)
+    rows, pattern = table.head(TRIED), parts_of(str(data.test))[0]
     found: dict[str, int] = {}
     for column in table.columns:
         if table[column].duplicated().any():
             continue
         try:
-            paths = [
-                str(data.test).format_map(row) for row in rows.assign(**{data.id: rows[column]}).to_dict("records")
-            ]
+            paths = [pattern.format_map(row) for row in rows.assign(**{data.id: rows[column]}).to_dict("records")]
         except (KeyError, ValueError, IndexError):
             continue
         found[str(column)] = sum(_is_there(raw, path) for path in paths)

@@ -67,7 +67,7 @@ def stock_augmentations(augment: Augment, size: Size) -> list[Transform]:
 
 
 class FusedAugment(RandTransform):
-    """uint8 images (n, 3, height, width) to float ones of the final size, augmented in training, normalised.
+    """uint8 images (n, channels, height, width) to float ones of the final size, augmented in training, normalised.
 
     Stands for IntToFloatTensor, aug_transforms and Normalize. On valid it samples as fastai does there.
     """
@@ -112,8 +112,11 @@ class FusedAugment(RandTransform):
         return TensorImage(out)
 
     def decodes(self, x: TensorImage) -> TensorImage:
+        """As it is shown: of other numbers of channels than one and three the first three, or the first."""
         mean, std = self._stats_on(x.device)
-        return cast(TensorImage, (x * std + mean).clamp(0.0, 1.0))
+        plain = (x * std + mean).clamp(0.0, 1.0)
+        shown = 3 if plain.shape[-3] >= 3 else 1
+        return cast(TensorImage, plain if plain.shape[-3] == shown else plain.narrow(-3, 0, shown))
 
     def normalized(self, images: Tensor) -> Tensor:
         """Images of 0 to 1 by the mean and standard deviation of each channel."""
@@ -140,7 +143,7 @@ class FusedAugment(RandTransform):
 
     def products(self, source: Size) -> "tuple[list[Block], list[Block], Tensor]":
         """The resize on valid of `source` pixels: its blocks down and across, the latter normalising too, and what
-        that adds to a row (3 width,).
+        that adds to a row (channels width,).
         """
         if source not in self._products:
             mean, std = (stat.flatten().cpu() for stat in (self.normalize.mean, self.normalize.std))
@@ -218,9 +221,10 @@ def _warp_by_opencv(augment: FusedAugment, images: Tensor, sources: Tensor) -> T
     """The fused step on the CPU: a warp of uint8, then brightness, contrast and normalisation by one look-up."""
     pixels = images.permute(0, 2, 3, 1).contiguous().numpy()
     ramp = (torch.arange(256.0) / 255).view(1, 1, 1, 256).repeat(len(pixels), 1, 1, 1)
-    tables = augment.normalized(augment.lit(ramp).expand(-1, 3, 1, 256)).permute(0, 2, 3, 1).contiguous().numpy()
+    count = pixels.shape[3]
+    tables = augment.normalized(augment.lit(ramp).expand(-1, count, 1, 256)).permute(0, 2, 3, 1).contiguous().numpy()
     height, width = augment.size
-    out = augment._buffers.take((len(pixels), height, width, 3), torch.float32)
+    out = augment._buffers.take((len(pixels), height, width, count), torch.float32)
     halvings = augment.halvings(images.shape[-2:])
     into, matrices = out.numpy(), (torch.linalg.matrix_power(HALVED, halvings) @ sources.double()).numpy()
 
@@ -228,12 +232,33 @@ def _warp_by_opencv(augment: FusedAugment, images: Tensor, sources: Tensor) -> T
         image = pixels[number]
         for _ in range(halvings):
             image = _half(image)
-        matrix, flags = matrices[number], cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        warped = cv2.warpPerspective(image, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+        warped = _warp(image.reshape(*image.shape[:2], count), matrices[number], (width, height))
         cv2.LUT(warped, tables[number], into[number])
 
     _for_each(one, len(pixels))
     return out.permute(0, 3, 1, 2)
+
+
+EXACT = (1, 3, 4)  # channels that OpenCV warps to the rounding; others by fractions of 32 parts, 4 of 255 off
+
+
+def _warp(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """An image (height, width, channels) sampled at `size` (width, height), reflected beyond its edges."""
+    if image.shape[2] not in EXACT:
+        parts = [np.ascontiguousarray(image[:, :, begin:end]) for begin, end in _groups(image.shape[2])]
+        return np.concatenate([_warp(part, matrix, size) for part in parts], axis=2)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    warped = cv2.warpPerspective(image, matrix, size, flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+    return warped if warped.ndim == 3 else warped[:, :, None]
+
+
+def _groups(channels: int) -> Iterator[tuple[int, int]]:
+    """Where groups of exact sizes begin and end."""
+    begin = 0
+    while begin < channels:
+        size = next(size for size in reversed(EXACT) if size <= channels - begin)
+        yield begin, begin + size
+        begin += size
 
 
 def _half(image: np.ndarray) -> np.ndarray:
@@ -278,14 +303,14 @@ OUTPUTS, IMAGES = 8, 8  # of a block, and of a product: what was quickest at 460
 def _resize_by_blocks(augment: FusedAugment, images: Tensor) -> Tensor:
     """`resize_as_fastai` and the normalisation on the CPU: small matrix products down, then across."""
     pixels = images.permute(0, 2, 3, 1)
-    n, source_height, source_width, _ = pixels.shape
+    n, source_height, source_width, channels = pixels.shape
     height, width = augment.size
     down, across, offset = augment.products((source_height, source_width))
-    out = augment._buffers.take((n, height, width, 3), torch.float32)
-    narrow = torch.empty(IMAGES, height, source_width * 3)
+    out = augment._buffers.take((n, height, width, channels), torch.float32)
+    narrow = torch.empty(IMAGES, height, source_width * channels)
     for some, into in zip(pixels.split(IMAGES), out.split(IMAGES), strict=True):
         count = len(some)
-        whole = some.reshape(count, source_height, source_width * 3).float()
+        whole = some.reshape(count, source_height, source_width * channels).float()
         for block in down:
             narrow[:count, block.outputs] = block.weights @ whole[:, block.inputs]
         rows, into_rows = narrow[:count].view(count * height, -1), into.view(count * height, -1)
@@ -304,8 +329,9 @@ def _blocks(source: int, out: int, shrink: float) -> Iterator[Block]:
 
 
 def _of_channels(block: Block, scale: Tensor) -> Block:
-    """A block for pixels of three channels side by side, each by its own factor: weights (inputs, outputs)."""
-    outputs, inputs = (slice(3 * part.start, 3 * part.stop) for part in (block.outputs, block.inputs))
+    """A block for pixels of some channels side by side, each by its own factor: weights (inputs, outputs)."""
+    count = len(scale)
+    outputs, inputs = (slice(count * part.start, count * part.stop) for part in (block.outputs, block.inputs))
     return Block(outputs, inputs, torch.kron(block.weights.T.contiguous(), torch.diag(scale)))
 
 

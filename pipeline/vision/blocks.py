@@ -16,6 +16,10 @@ from fastai.vision.augment import Resize as ResizeTransform
 from fastai.vision.core import PILImage, TensorImage
 from fastai.vision.data import get_grid
 
+from pipeline.data.channels import RGB, UNSAID, Said
+from pipeline.data.levels import stretched
+from pipeline.data.readers import is_array, values_of
+from pipeline.data.several import is_several, read_content
 from pipeline.targets import Label
 from pipeline.vision.augment import FusedAugment
 from pipeline.vision.config import Augment
@@ -43,7 +47,20 @@ class UprightImage(PILImage):
     def create(cls, source: object) -> "UprightImage":
         if not isinstance(source, (str, Path)):
             return super().create(cast(Any, source))
+        if is_several(str(source)) or is_array(source):
+            return super().create(_as_picture(source))
         return super().create(read_pixels(read_bytes(source), source))
+
+
+def _as_picture(source: Path | str) -> Any:
+    """Of an image of other channels what fastai can show: the first three, or the first."""
+    content = read_content(source)
+    try:
+        parts = values_of(content, source, UNSAID).parts
+    except ValueError:  # an array that does not tell its channels: the file says where they are
+        parts = values_of(content, source, Said(None, "first")).parts
+    pixels = stretched(parts)
+    return pixels[:, :, : RGB.count] if pixels.shape[2] >= RGB.count else pixels[:, :, 0]
 
 
 class TensorLabels(TensorBase):
@@ -185,7 +202,7 @@ def build_loaders(
 ) -> DataLoaders:
     """fastai DataLoaders: presized images from `pixels`, augmented and normalised by batch on the device.
 
-    `stats` are the mean and standard deviation (3,) (3,) of the architecture. A training set smaller than a
+    `stats` are the mean and standard deviation (channels,) (channels,) of the network. A training set smaller than a
     batch makes one batch: fastai would drop it and train on nothing.
     """
     joint = JointLabels(heads)

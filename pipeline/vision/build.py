@@ -19,7 +19,9 @@ import pyarrow as pa
 import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
+from pipeline.data.channels import RGB, Channels
 from pipeline.data.levels import Levels
+from pipeline.data.several import digest_of, read_content, state_of
 from pipeline.errors import WorkFailed
 from pipeline.machine import lock_or_wait, reserve
 from pipeline.vision import CACHE_VERSION
@@ -36,7 +38,7 @@ JPEG_SIDE = 65_500  # pixels, of libjpeg
 @dataclass(frozen=True)
 class Source:
     """An image to presize: its path below the raw folder, and what its audit found (upright pixels); `levels` are those
-    by which the images of its set are read that have more than 8 bits.
+    by which the images of its set are read that have more than 8 bits, `channels` those of all of them.
     """
 
     path: str
@@ -44,6 +46,7 @@ class Source:
     width: int
     height: int
     levels: Levels | None = None
+    channels: Channels = RGB
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,8 @@ ROW_FIELDS = [field.name for field in fields(Row)]
 
 def raw_bytes(sources: Sequence[Source], resize: Resize) -> int:
     """What the pixels of all images take on the disk."""
-    shapes = (frame_of(source.width, source.height, resize).shape for source in sources)
-    return sum(height * width * 3 for height, width in shapes)
+    shapes = ((frame_of(one.width, one.height, resize).shape, one.channels.count) for one in sources)
+    return sum(height * width * channels for (height, width), channels in shapes)
 
 
 def begun(folder: Path) -> list[Path]:
@@ -125,7 +128,9 @@ def build_cache(
                 progress(done, len(sources))
             file.truncate(end)
             os.fsync(file.fileno())
-        levels = {"levels": sources[0].levels} if sources and sources[0].levels else {}
+        levels: dict[str, Any] = {"levels": sources[0].levels} if sources and sources[0].levels else {}
+        if sources and sources[0].channels.settings():
+            levels["channels"] = sources[0].channels.settings()
         about = {"form": form, "resize": resize.model_dump(), "images": done, "bytes": end}
         _finish(partial, folder, about | levels)
     return True
@@ -171,16 +176,17 @@ def _make(raw: Path, source: Source, resize: Resize, form: Form) -> Made:
     """One image's bytes in the cache, and its row but for the offset."""
     path = raw / source.path
     try:
-        stat, data = os.stat(path), path.read_bytes()
+        state, data = state_of(path), read_content(path)
     except OSError as error:
         raise WorkFailed(f"cannot read the image {path} ({error.strerror}); run `pipeline data --force`") from error
-    if hashlib.sha256(data).hexdigest() != source.sha256:
+    if digest_of(data) != source.sha256:
         raise WorkFailed(f"the image {path} was changed after the audit; run `pipeline check --force`")
-    pixels = read_pixels(data, path, source.levels)
+    pixels = read_pixels(data, path, source.levels, source.channels)
     if pixels.shape[:2] != (source.height, source.width):
         raise WorkFailed(f"the image {path} has not the size that the audit found; run `pipeline check --force`")
     geometry = _geometry(source, resize)
-    if form == "jpeg" and max(geometry["height"], geometry["width"]) > JPEG_SIDE:
+    planes = 1 if source.channels.count == RGB.count else source.channels.count  # one below the other
+    if form == "jpeg" and max(planes * geometry["height"], geometry["width"]) > JPEG_SIDE:
         raise WorkFailed(
             f"the image {path} is {geometry['width']:,} by {geometry['height']:,} pixels once presized, more than a "
             "JPEG holds; give raw pixels the room (--cache-gb), or take the image out of the data"
@@ -191,9 +197,9 @@ def _make(raw: Path, source: Source, resize: Resize, form: Form) -> Made:
         offset=0,
         length=len(packed),
         crc32=zlib.crc32(packed.data),
-        source_bytes=stat.st_size,
-        source_mtime=stat.st_mtime_ns,
-        source_ctime=stat.st_ctime_ns,
+        source_bytes=state.size,
+        source_mtime=state.mtime,
+        source_ctime=state.ctime,
         sha256=source.sha256,
         **geometry,
     )
@@ -205,7 +211,7 @@ def _places(sources: Sequence[Source], resize: Resize, start: int) -> Iterator[i
     for source in sources:
         yield start
         height, width = frame_of(source.width, source.height, resize).shape
-        start += height * width * 3
+        start += height * width * source.channels.count
 
 
 def _stream(work: Callable[..., T], tasks: Iterable[tuple], threads: int) -> Iterator[T]:

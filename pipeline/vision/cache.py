@@ -11,7 +11,9 @@ from typing import get_args
 import numpy as np
 import pyarrow.parquet as pq
 
+from pipeline.data.channels import read_channels
 from pipeline.data.levels import Levels
+from pipeline.data.several import digest_of, read_content, state_of
 from pipeline.errors import WorkFailed
 from pipeline.log import Log
 from pipeline.machine import is_in_memory, read_into
@@ -52,6 +54,7 @@ class Cache:
             self.resize = Resize(**about["resize"])
             self.bytes, index = about["bytes"], about["index_sha256"]
             self.levels: Levels | None = _ranges(about.get("levels"))
+            self.channels = read_channels(about.get("channels"))
             whole = about["version"] == CACHE_VERSION and self.form in get_args(Form) and isinstance(self.bytes, int)
         except (KeyError, TypeError, ValueError, AttributeError):  # none, or not as the pipeline wrote it
             whole = False
@@ -114,7 +117,7 @@ class Cache:
             window.mend(out)
         else:
             place = corner(self._shape[row], self._centre[row], self.resize.size, at)
-            np.copyto(out, window_of_jpeg(data, self.resize.size, place))
+            np.copyto(out, window_of_jpeg(data, self.resize.size, place, self.channels.count))
 
     def can_view(self, rows: Sequence[int]) -> bool:
         """Whether these images are stored as raw pixels, and were checked."""
@@ -126,7 +129,7 @@ class Cache:
 
     def _cut(self, row: int, stored: Buffer, begin: int, at: Fractions) -> Cut:
         shape, centre, size = self._shape[row], self._centre[row], self.resize.size
-        return cut(stored, begin, shape, centre[1], size, corner(shape, centre, size, at))
+        return cut(stored, begin, shape, centre[1], size, corner(shape, centre, size, at), self.channels.count)
 
     def is_whole(self) -> bool:
         """Whether the file still has its length; a mapping must not be read beyond the end."""
@@ -168,7 +171,7 @@ class Cache:
                     "run `pipeline presize --force`"
                 )
             self.warn(f"the presize cache is damaged at {path.name}: decoded anew; `pipeline presize --force` mends it")
-            pixels = presize(read_pixels(path.read_bytes(), path, self.levels), self.resize)
+            pixels = presize(read_pixels(read_content(path), path, self.levels, self.channels), self.resize)
             data = pack(pixels, self.form, self._centre[row][1], self.resize.size[1])
             self._rebuilt[row] = data
             return data
@@ -179,10 +182,9 @@ class Cache:
         """Raise WorkFailed if an image's file is not the one that was presized."""
         path = self.raw / self._names[row].as_py()
         try:
-            stat = os.stat(path)
-            if (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) == tuple(self._source[row]):
+            if state_of(path) == tuple(self._source[row]):
                 return
-            same = hashlib.sha256(path.read_bytes()).hexdigest() == self._sha256[row].as_py()
+            same = digest_of(read_content(path)) == self._sha256[row].as_py()
         except OSError as error:
             raise WorkFailed(f"the image {path} is gone ({error.strerror}); run `pipeline data --force`") from error
         if not same:
@@ -194,7 +196,7 @@ class Cache:
         for row in range(len(self)):
             path = self.raw / self._names[row].as_py()
             try:
-                same = hashlib.sha256(path.read_bytes()).hexdigest() == self._sha256[row].as_py()
+                same = digest_of(read_content(path)) == self._sha256[row].as_py()
             except OSError:
                 same = False
             if not same or zlib.crc32(self._stored(row).data) != self._crc[row]:

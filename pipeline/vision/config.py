@@ -15,6 +15,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from pipeline.config import Competition, Data, Folds, Rate, refuse_repeats, targets_of
+from pipeline.data.channels import MOST, Said
+from pipeline.data.several import BETWEEN, is_several, parts_of
 from pipeline.registry import code_in
 from pipeline.settings import Section, Settings
 from pipeline.targets import label_kinds
@@ -34,6 +36,20 @@ def _both_sides(value: object) -> object:
 
 Side = Annotated[int, Field(ge=8)]
 Size = Annotated[tuple[Side, Side], BeforeValidator(_both_sides)]
+Length = Annotated[int, Field(ge=1)]
+Shape = Annotated[tuple[Length, Length], BeforeValidator(_both_sides)]
+
+
+def _one_of_several(value: object) -> object:
+    """Several patterns, one for each file of an image, as one."""
+    if not isinstance(value, list):
+        return value
+    if not value or not all(isinstance(pattern, str) and pattern and BETWEEN not in pattern for pattern in value):
+        raise ValueError(f"expected patterns of files, each without {BETWEEN!r}, such as ['{{id}}_red.png', ...]")
+    return BETWEEN.join(value)
+
+
+Files = Annotated[str, BeforeValidator(_one_of_several)]
 
 
 Names = Annotated[list[str], Field(min_length=1)]
@@ -72,12 +88,19 @@ def _feature_by_name(value: object) -> object:
 
 
 class ImageData(Data, frozen=True):
-    """Where rows, images and ids are found below the raw folder."""
+    """Where rows, images and ids are found below the raw folder; several `images` are the files of one, whose channels
+    lie in their order. `channels` and `channel_axis` say what is seen in the files unless it is said."""
 
     table: str | None = None
     columns: Names | None = None  # what its columns are called, where it has no header
     tables: Annotated[list[Joined], BeforeValidator(_tables_alone)] = Field(default=[])
-    images: str = "train_images"
+    images: Files = "train_images"
+    test: Annotated[str | None, BeforeValidator(_one_of_several)] = None
+    channels: Annotated[int, Field(ge=1, lt=MOST)] | None = None
+    channel_axis: Literal["", "first", "last"] = ""  # of arrays: "" is the smaller one
+    levels: Annotated[tuple[float, float], BeforeValidator(_both_sides)] | None = None  # of more than 8 bits: to 0, 255
+    arrays: Names | None = None  # columns of table and test (another one)
+    array_shape: Shape | None = None  # height and width, where they are not the same
     test_table: str | None = None  # with a row a test image, where the sample submission does not name their files
     test_id: str | None = None  # its column of ids, where that is not data.id
     holdout: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -97,6 +120,21 @@ class ImageData(Data, frozen=True):
         return self
 
     @model_validator(mode="after")
+    def _pixels(self) -> Self:
+        if self.arrays is not None and (self.table is None or self.test_table is not None or "{" in str(self.test)):
+            raise ValueError("arrays are columns of table, and of the table that test names")
+        if self.arrays is None and self.array_shape is not None:
+            raise ValueError("array_shape goes with arrays")
+        if self.levels is not None and self.levels[0] >= self.levels[1]:
+            raise ValueError(f"levels {list(self.levels)}: the first is what becomes 0, and less than the second")
+        several = [key for key in ("images", "test") if is_several(getattr(self, key))]
+        if several and self.table is None:
+            raise ValueError(f"{several[0]} of several files goes with table, whose rows name them")
+        if several and self.test is not None and len(parts_of(self.images)) != len(parts_of(self.test)):
+            raise ValueError("images and test need the same number of files for an image")
+        return self
+
+    @model_validator(mode="after")
     def _one_table_first(self) -> Self:
         for key in ("columns", "tables"):
             if getattr(self, key) and self.table is None:
@@ -112,13 +150,19 @@ class ImageData(Data, frozen=True):
         return bool(self.features)
 
     @property
+    def said_channels(self) -> Said:
+        """What the file says of channels."""
+        return Said(self.channels, "first" if self.arrays and len(self.arrays) > 1 else self.channel_axis)
+
+    @property
     def held_back(self) -> float | None:
         return self.holdout
 
     @property
     def named_files(self) -> list[str]:
         """The tables that it names, by their paths below the raw folder."""
-        tables = (self.table, self.test_table, *(joined.table for joined in self.tables))
+        test = self.test if self.arrays is not None else None
+        tables = (self.table, self.test_table, test, *(joined.table for joined in self.tables))
         return [table for table in tables if table is not None]
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from pipeline.data.readers import image_endings
+from pipeline.data.readers import all_endings, images_among
 from pipeline.errors import RequestError
+from pipeline.vision.folders import with_folders
 
 ANY = ".*"  # what a pattern such as 'train/{id}.*' ends in
 
@@ -16,7 +17,7 @@ class Endings:
     """What the name of an image ends in, for many names."""
 
     def __init__(self) -> None:
-        known = image_endings()
+        known = all_endings()
         self._plain = frozenset(ending for ending in known if ending.count(".") == 1)
         self._longest_first = sorted((ending for ending in known if ending.count(".") > 1), key=len, reverse=True)
 
@@ -47,10 +48,10 @@ class Listing:
         """
         stem, ending = self._split(name)
         for table, form in ((self._stems, str), (self._forms, _form)):
-            whole = table.get(form(name), [])
+            whole = images_among(table.get(form(name), []))
             if whole:
                 return whole
-            others = table.get(form(stem), []) if ending else []
+            others = images_among(table.get(form(stem), [])) if ending else []
             same = [other for other in others if self._split(other)[1].lower() == ending.lower()]
             if others:
                 return [name] if name in others else same or others
@@ -108,9 +109,15 @@ def with_endings(raw: Path, paths: Sequence[str], pattern: str, key: str) -> lis
     A pattern that ends in `.*`, or a plain folder with ids without ending, leaves the ending to the folder. Raises
     RequestError for an id with more than one file; a path without any stays as it is.
     """
-    if not (pattern.endswith(ANY) or "{" not in pattern):
+    listings, is_open = Listings(raw), pattern.endswith(ANY) or "{" not in pattern
+
+    def is_there(path: str) -> bool:
+        return _last(path) in listings.of(path).names or (is_open and bool(listings.find(path.removesuffix(ANY))))
+
+    paths = with_folders(raw, paths, pattern, key, is_there)
+    if not is_open:
         return list(paths)
-    listings, found, several = Listings(raw), list[str](), list[list[str]]()
+    found, several = list[str](), list[list[str]]()
     for path in paths:
         name = path.removesuffix(ANY)
         files = [path]

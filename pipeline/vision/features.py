@@ -13,6 +13,7 @@ from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.targets.classes import some
 from pipeline.vision.asked import as_test
+from pipeline.vision.cells import columns_beside
 from pipeline.vision.config import ImageData
 from pipeline.vision.joined import with_tables
 from pipeline.vision.manifest import tags_of
@@ -30,7 +31,7 @@ def read_features(raw: Path, data: ImageData, targets: Sequence[Target], manifes
     the training cells, unless the file says it. Raises RequestError for columns, rows and numbers that are not there.
     """
     name = str(data.table)
-    table = read_rows(raw, data, name, "data.table", None, tags_of(targets))
+    table = _rows(raw, data, name, "data.table", tags_of(targets))
     table = with_tables(raw, data, table, name, None)
     asked = _asked_of(raw, table, data, targets, name)
     test = (manifest["split"] == "test").to_numpy() & (data.held_back is None)
@@ -51,6 +52,13 @@ def read_test_features(raw: Path, data: ImageData, sorts: Mapping[str, str], ids
     if lacking:
         table = with_tables(raw, data, table, name, None, lacking)
     return _typed(_cells(table, data.id, list(sorts), ids, name), sorts, ids, name)
+
+
+def _rows(raw: Path, data: ImageData, name: str, key: str, tags: Sequence[tuple[str, str | None]] = ()) -> pd.DataFrame:
+    """A table with a row an image, without the images that its cells hold."""
+    if data.arrays is not None:
+        return columns_beside(raw, data, name, key)
+    return read_rows(raw, data, name, key, None, tags)
 
 
 def sorts_in(features: pd.DataFrame) -> dict[str, str]:
@@ -101,7 +109,7 @@ def _table_of_test(raw: Path, data: ImageData, columns: Sequence[str], ids: pd.S
     """
     name = data.test_table or as_test(str(data.table))
     if name is not None and (data.test_table is not None or (raw / name).is_file()):
-        return name, read_rows(raw, data, name, TEST, None)
+        return name, _rows(raw, data, name, TEST)
     held = {column for joined in data.tables for column in read_one(raw, data, joined.table, "data.tables").columns}
     if held >= set(columns):
         return "the test set", pd.DataFrame({data.id: ids.to_numpy()}, dtype=str)

@@ -17,6 +17,7 @@ from typing import cast
 import timm
 from torch import Tensor, nn
 
+from pipeline.data.channels import RGB
 from pipeline.errors import RequestError
 from pipeline.vision.callbacks import seeded
 from pipeline.vision.naming import counted, from_original_efficientnet, is_original_efficientnet, prefix_of, shown
@@ -24,6 +25,8 @@ from pipeline.vision.own_start import HEADS, is_own
 from pipeline.vision.tensors import Held, read_shapes, read_tensors
 
 LEAST = 0.9  # of the body's tensors: a file with fewer is one of another network
+IMAGE_KERNEL = 4  # dimensions of a convolution's weights
+Shape = tuple[int, int, int]  # height, width and channels of images
 ORIGINAL = "tf_efficientnet"  # timm's bodies with the paddings and batch norms of the original
 
 
@@ -41,11 +44,12 @@ class Fit:
     left: Sequence[str]
     direct: bool
     found_in: str
+    adapted: str = ""
 
     def told(self) -> str:
         """In words, for the log."""
         total = len(self.loaded) + len(self.missing)
-        text = f"weights: {len(self.loaded)} of {total} tensors of {self.path.name} loaded{self.found_in}"
+        text = f"weights: {len(self.loaded)} of {total} tensors of {self.path.name} loaded{self.found_in}{self.adapted}"
         if self.classifier:
             text += f", the classifier left out ({shown(self.classifier)})"
         if self.left:
@@ -55,8 +59,8 @@ class Fit:
         return text
 
 
-def fit_of(arch: str, path: Path, size: tuple[int, int]) -> Fit:
-    """How a file fits an architecture at a size, from the shapes alone.
+def fit_of(arch: str, path: Path, size: tuple[int, int], channels: int = RGB.count) -> Fit:
+    """How a file fits an architecture at a size, for images of some channels, from the shapes alone.
 
     Raises RequestError, with names, where under nine of ten of the body's tensors are there, WorkFailed for a file
     that cannot be read.
@@ -64,18 +68,18 @@ def fit_of(arch: str, path: Path, size: tuple[int, int]) -> Fit:
     stat = path.stat() if path.is_file() else None
     state = (stat.st_ino, stat.st_mtime_ns, stat.st_size) if stat else ()
     with seeded("fit"):  # whoever builds a network next draws the same, whether or not this was known already
-        return _fit_of(arch, path, tuple(size), *state)
+        return _fit_of(arch, path, (*size, channels), *state)
 
 
-def body_from(fit: Fit, arch: str, size: tuple[int, int]) -> nn.Module:
+def body_from(fit: Fit, arch: str, size: tuple[int, int], channels: int = RGB.count) -> nn.Module:
     """The timm model with the file's tensors, and no classifier. It draws as many random numbers as without them."""
     found = read_tensors(fit.path).tensors
-    return _create(arch, size, {own: found[name] for name, own in fit.names.items()}, fit.direct)
+    return _create(arch, (*size, channels), {own: found[name] for name, own in fit.names.items()}, fit.direct)
 
 
-def options_of(arch: str, size: tuple[int, int]) -> dict:
+def options_of(arch: str, size: tuple[int, int], channels: int = RGB.count) -> dict:
     """What timm is asked for besides the architecture."""
-    options: dict = {"num_classes": 0}
+    options: dict = {"num_classes": 0} if channels == RGB.count else {"num_classes": 0, "in_chans": channels}
     config = timm.get_pretrained_cfg(arch)
     if config is not None and config.fixed_input_size and tuple(config.input_size[1:]) != tuple(size):
         options["img_size"] = size
@@ -83,18 +87,18 @@ def options_of(arch: str, size: tuple[int, int]) -> dict:
 
 
 @functools.lru_cache(maxsize=32)
-def _fit_of(arch: str, path: Path, size: tuple[int, int], *_: int) -> Fit:
+def _fit_of(arch: str, path: Path, shape: Shape, *_: int) -> Fit:
     held = read_shapes(path)
-    wanted = _weights_of(_create(arch, size))
+    wanted = _weights_of(_create(arch, shape))
     prefix, also = prefix_of(held.tensors, wanted)
     names = {name: name.removeprefix(prefix) for name in held.tensors if name.startswith(prefix)}
     where = [f"in its {held.wrapper}"] if held.wrapper else []
     where += [f"under {prefix!r}{', as under ' + repr(also[0]) if also else ''}"] if prefix or also else []
-    loaded, direct = _loaded(arch, size, names, held.tensors, wanted)
+    loaded, direct = _loaded(arch, shape, names, held.tensors, wanted)
     if not _enough(loaded, wanted) and is_original_efficientnet(names):
         names = from_original_efficientnet(list(names), wanted)
         where.append("by the names of the original EfficientNet")
-        loaded, direct = _loaded(arch, size, names, held.tensors, wanted)
+        loaded, direct = _loaded(arch, shape, names, held.tensors, wanted)
         if _enough(loaded, wanted) and not arch.startswith(ORIGINAL):
             raise RequestError(_other_padding(arch, path, names))
     if not _enough(loaded, wanted):
@@ -107,12 +111,26 @@ def _fit_of(arch: str, path: Path, size: tuple[int, int], *_: int) -> Fit:
     left = [name for name in unused if name not in classifier and names.get(name) not in missing]
     left = [name for name in left if heads is None or not name.startswith(heads)]
     found_in = f" ({', '.join(where)})" if where else ""
-    return Fit(path, names, sorted(loaded), missing, classifier, left, direct, found_in)
+    return Fit(path, names, sorted(loaded), missing, classifier, left, direct, found_in, _adapted(names, held, wanted))
+
+
+def _adapted(names: Mapping[str, str], held: Held, wanted: Mapping[str, Tensor]) -> str:
+    """In words, the layers on the pixels that timm makes fit other channels."""
+    own = {mine: held.tensors[name] for name, mine in names.items() if mine in wanted}
+    for name, tensor in own.items():
+        there, here = tuple(tensor.shape), tuple(wanted[name].shape)
+        if (
+            len(there) == len(here) == IMAGE_KERNEL
+            and there[1] != here[1]
+            and there[:1] + there[2:] == here[:1] + here[2:]
+        ):
+            return f", {name} from {there[1]} channels to {here[1]} as timm does it"
+    return ""
 
 
 def _loaded(
     arch: str,
-    size: tuple[int, int],
+    shape: Shape,
     names: Mapping[str, str],
     found: Mapping[str, Tensor],
     wanted: Mapping[str, Tensor],
@@ -121,18 +139,18 @@ def _loaded(
     given = {own: found[name] for name, own in names.items()}
     if not given:
         return set(), True
+    fitting = {own for own, tensor in given.items() if own in wanted and tensor.shape == wanted[own].shape}
+    if shape[2] != RGB.count and fitting == set(wanted):
+        return fitting, True  # timm would take the weights of such images for those of others
     try:
-        body = _create(arch, size, given)
+        body = _create(arch, shape, given)
     except Exception:  # noqa: BLE001 - a shape that does not fit, or names that a conversion did not expect
-        fitting = {own for own, tensor in given.items() if own in wanted and tensor.shape == wanted[own].shape}
         return fitting, True
     return {name for name, tensor in _weights_of(body).items() if tensor.isnan().all()}, False
 
 
-def _create(
-    arch: str, size: tuple[int, int], tensors: Mapping[str, Tensor] | None = None, direct: bool = False
-) -> nn.Module:
-    options = options_of(arch, size)
+def _create(arch: str, shape: Shape, tensors: Mapping[str, Tensor] | None = None, direct: bool = False) -> nn.Module:
+    options = options_of(arch, shape[:2], shape[2])
     with _quiet():
         if not tensors or direct:
             body = timm.create_model(arch, pretrained=False, **options)

@@ -15,7 +15,9 @@ import cv2
 import numpy as np
 import torch
 
+from pipeline.data.channels import RGB, Channels
 from pipeline.data.levels import Levels
+from pipeline.data.several import Content, read_content
 from pipeline.machine import cores
 from pipeline.vision.augmentations import Augmentation
 from pipeline.vision.cache import Cache, DamagedCache
@@ -64,7 +66,7 @@ class Pending:
     parts: Sequence[Future]
 
     def result(self) -> torch.Tensor:
-        """uint8 (n, height, width, 3), once it is complete. Raises what a thread met."""
+        """uint8 (n, height, width, channels), once it is complete. Raises what a thread met."""
         for part in self.parts:
             part.result()
         return self.batch
@@ -73,10 +75,11 @@ class Pending:
 class PixelSource:
     """Windows of images: from the cache where it holds them, else from their files.
 
-    `cache` must be of the same `resize`. An image is a path, or pixels (height, width, 3) that somebody decoded.
+    `cache` must be of the same `resize`. An image is a path, or pixels (height, width, channels) that somebody decoded.
     `exact` makes an image that is not cached into the very pixels that a raw cache would hold, in twice the time.
     `augmentations` change the windows of a batch that is begun with seeds, in the threads that fill it. `levels` are
-    those by which files of more than 8 bits are read, by default the cache's.
+    those by which files of more than 8 bits are read, and `channels` those of all images, by default the cache's, or
+    RGB.
     """
 
     def __init__(
@@ -87,12 +90,14 @@ class PixelSource:
         exact: bool = False,
         augmentations: Sequence[Augmentation] = (),
         levels: Levels | None = None,
+        channels: Channels | None = None,
     ) -> None:
         if cache is not None and cache.resize != resize:
             raise ValueError(f"the cache holds {cache.resize}, not {resize}")
         keep_freed_memory()  # what an image is decoded into would be mapped anew each time
         self.resize, self.cache, self.augmentations = resize, cache, tuple(augmentations)
         self.levels = levels if levels is not None or cache is None else cache.levels
+        self.channels = channels or (RGB if cache is None else cache.channels)
         self._cut = cut_window if exact else presize_window
         self.threads = threads or cores()
         # No more threads than cores where they compute: three batches on their way would crowd each other.
@@ -104,7 +109,7 @@ class PixelSource:
     def __reduce__(self) -> tuple:
         """Pickled for `Learner.export`: without the cache, so that files are decoded, to the pixels of a raw one; and
         without augmentations, whose code may not be where it is opened."""
-        return PixelSource, (self.resize, None, None, True, (), self.levels)
+        return PixelSource, (self.resize, None, None, True, (), self.levels, self.channels)
 
     @property
     def form(self) -> str:
@@ -122,7 +127,7 @@ class PixelSource:
 
         With a seed for each image it is augmented.
         """
-        shape = (len(images), *self.resize.size, 3)
+        shape = (len(images), *self.resize.size, self.channels.count)
         batch = torch.empty(shape, dtype=torch.uint8, pin_memory=True) if pinned else self._buffers.take(shape)
         out = batch.numpy()
         rows = [self.cache.row(image) if self.cache is not None else -1 for image in images]
@@ -169,8 +174,11 @@ class PixelSource:
             if cache is not None and row >= 0:
                 cache.read(row, place, window, scratch)
             else:
-                pixels = image if isinstance(image, np.ndarray) else read_pixels(read_bytes(image), image, self.levels)
+                pixels = image if isinstance(image, np.ndarray) else self._read(image)
                 self._cut(pixels, self.resize, place, window)
+
+    def _read(self, image: Path | str) -> Pixels:
+        return read_pixels(read_bytes(image), image, self.levels, self.channels)
 
     def _augment(self, windows: Pixels, seeds: Sequence[int]) -> None:
         """Each window by a generator of its own: neither threads nor the others in the batch change what it gets."""
@@ -195,10 +203,10 @@ def _copy(cuts: Sequence[Cut], out: Pixels) -> None:
         cut.mend(window)
 
 
-def read_bytes(path: Path | str) -> bytes:
-    """A file's bytes; a file that is not there is for `read_pixels` to explain."""
+def read_bytes(path: Path | str) -> Content:
+    """An image's bytes; a file that is not there is for `read_pixels` to explain."""
     try:
-        return Path(path).read_bytes()
+        return read_content(path)
     except OSError:
         return b""
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.data.audit import audit, inspect_images
+from pipeline.data.channels import UNSAID, channels_in_words, channels_of
 from pipeline.data.duplicates import alike
 from pipeline.data.levels import in_words, said_of, sort_of
 from pipeline.data.readers import image_endings
@@ -21,7 +23,7 @@ from pipeline.kinds import Audit, Kind
 from pipeline.log import Log
 from pipeline.machine import cores, device_in_words
 from pipeline.predictions import Predictions
-from pipeline.rows import ALONE, content_digest, has_deep_images, levels_of, reader_codes
+from pipeline.rows import ALONE, channels_in, content_digest, has_deep_images, levels_of, reader_codes
 from pipeline.settings import Settings
 from pipeline.vision.config import ImageCompetition, ImageData, ImageModel, Resize
 from pipeline.vision.features import read_features, tell_features
@@ -94,21 +96,27 @@ class ImageKind:
     def audit(self, comp: ImageCompetition, workspace: Workspace, manifest: pd.DataFrame, log: Log) -> Audit:
         paths = [workspace.raw / path for path in manifest["path"]]
         with log.bar("check images") as progress:
-            facts = inspect_images(paths, workers=cores(), progress=progress)
+            facts = inspect_images(paths, workers=cores(), progress=progress, said=comp.data.said_channels)
+        _refuse_hopeless(manifest, facts, workspace)
+        relative = facts.assign(path=manifest["path"])
+        channels = channels_of(relative, comp.data.said_channels)
         counted = ((manifest["split"] == "train") & facts["readable"]).to_numpy(bool)
         fold = max(1, round(comp.folds.part * counted.sum()))
         groups, chains = alike(facts, counted, fold)
         large = _Large(int(counted.sum()), fold, chains, sorted(int(counted[rows].sum()) for rows in groups)[::-1])
-        summary = audit(manifest, facts, groups, [target.name for target in comp.targets])
+        names = [target.name for target in comp.targets]
+        summary = audit(manifest, facts, groups, names, channels, comp.data.levels)
         if large.groups and large.groups[0] > fold:
             summary[LARGE] = large_group(large.groups[0], fold)
-        _refuse_hopeless(manifest, facts, workspace)
         kept = pd.concat([manifest[["id", "split"]], facts[KEPT]], axis=1).assign(group=_numbered(groups, len(facts)))
-        return Audit(kept, summary, partial(_say_audit, summary, large))
+        words = channels_in_words(channels, relative, comp.data.said_channels) if channels.settings() else ""
+        return Audit(kept, summary, partial(_say_audit, summary, large, words))
 
-    def audit_inputs(self, workspace: Workspace) -> dict[str, Any]:
+    def audit_inputs(self, comp: ImageCompetition, workspace: Workspace) -> dict[str, Any]:
         deep = {DEEP: "the set's range becomes 0 to 255"} if has_deep_images(workspace) else {}
-        return {**reader_codes(workspace), **deep}
+        said = {"channels": asdict(comp.data.said_channels)} if comp.data.said_channels != UNSAID else {}
+        said |= {"levels": comp.data.levels} if comp.data.levels is not None else {}
+        return {**reader_codes(workspace), **deep, **said}
 
     def split(
         self, comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame, log: Log
@@ -127,14 +135,15 @@ class ImageKind:
             found["tables"] = [digest(raw / joined.table) for joined in comp.data.tables]
         return Settings(found, found)
 
-    def check_models(self, models: Sequence[Member]) -> None:
-        """Refuse an architecture that timm does not know, and a file of weights that does not fit."""
+    def check_models(self, models: Sequence[Member], workspace: Workspace) -> None:
+        """Refuse an architecture that timm does not know or that does not take such images, and a file of weights that
+        does not fit."""
         networks = [model for model in models if isinstance(model, ImageModel)]
         if networks:
             from pipeline.vision.model import check_start
 
             for model in networks:
-                check_start(model)
+                check_start(model, channels_in(workspace).count)
 
     def device(self, log: Log) -> str:
         return device_in_words(log)
@@ -148,7 +157,10 @@ class ImageKind:
             return read
         levels = levels_of(workspace)
         deep = {DEEP: words} if levels and (words := in_words(levels)) else {}
-        return {"images": content_digest(workspace), **reader_codes(workspace), **deep, **model.corrected, **read}
+        channels = channels_in(workspace)
+        own = {"channels": channels.in_words()} if channels.settings() else {}
+        own |= {**model.corrected, **read}
+        return {"images": content_digest(workspace), **reader_codes(workspace), **deep, **own}
 
     def train_fold(self, fold: Images, log: Log, deadline: float = math.inf) -> None:
         from pipeline.vision.cache import open_cache
@@ -284,7 +296,7 @@ def _say_large(large: _Large, log: Log) -> None:
         )
 
 
-def _say_audit(summary: dict[str, Any], large: _Large, log: Log) -> None:
+def _say_audit(summary: dict[str, Any], large: _Large, channels: str, log: Log) -> None:
     counts = summary["counts"]
     log.say(
         f"check: {counts['readable']:,} of {counts['train'] + counts['test']:,} images can be read; "
@@ -294,7 +306,9 @@ def _say_audit(summary: dict[str, Any], large: _Large, log: Log) -> None:
         say_unreadable([row for row in summary["unreadable"] if row["split"] == split], split, consequence, log)
     findings = [
         (len(summary["mislabelled"]), "files whose ending is not their format"),
-        (len(summary["modes"]), "images that are not RGB (read as RGB)"),
+        (counts["readable"], channels)
+        if channels
+        else (len(summary["modes"]), "images that are not RGB (read as RGB)"),
         (
             sum(sort_of(row["mode"]) is not None for row in summary["modes"]),
             f"of them with more than 8 bits ({said_of(summary.get('levels') or {})})",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from pipeline.config import Target
+from pipeline.data.several import first_of, is_several
 from pipeline.data.tables import need_column
 from pipeline.errors import RequestError
 from pipeline.log import Log
@@ -32,12 +33,13 @@ def labels_of(
     With `others` beside it, a blank cell of its column is no answer, which is missing in the manifest. Raises
     RequestError for a column that is not there, names that do not match, and cells that are no labels.
     """
+    paths = rows["path"].map(first_of) if is_several(data.images) else rows["path"]
     if target.regex is not None:
-        labels = _matched(target.name, "regex", target.regex, rows["path"].str.rsplit("/", n=1).str[-1], "file names")
+        labels = _matched(target.name, "regex", target.regex, paths.str.rsplit("/", n=1).str[-1], "file names")
     elif target.path_regex is not None:
-        labels = _matched(target.name, "path_regex", target.path_regex, rows["path"], "paths")
+        labels = _matched(target.name, "path_regex", target.path_regex, paths, "paths")
     elif target.folder:
-        labels = _from_folders(target, rows["path"], data.images, log)
+        labels = _from_folders(target, paths, first_of(data.images), log)
     else:
         columns = target.columns
         for column in columns:
@@ -96,7 +98,7 @@ def _from_columns(target: Target, cells: pd.DataFrame, ids: pd.Series) -> pd.Ser
 
 
 def _matched(target: str, key: str, regex: str, texts: pd.Series, what: str) -> pd.Series:
-    pattern = re.compile(regex)
+    pattern, texts = re.compile(regex), texts.str.removeprefix("./")  # of data.images = "."
     matches = [pattern.search(text) for text in texts]
     unmatched = [text for text, match in zip(texts, matches, strict=True) if match is None]
     if unmatched:

@@ -11,6 +11,7 @@ from fastai.callback.mixup import MixUp
 from fastai.learner import AvgMetric, Learner
 from fastai.vision.learner import default_split
 
+from pipeline.data.channels import Channels
 from pipeline.data.levels import Levels
 from pipeline.errors import RequestError
 from pipeline.vision.augmentations import read_augmentation
@@ -50,15 +51,17 @@ def build_learner(  # noqa: PLR0913
     keep_freed_memory()
     repeat_exactly()
     specs = [head.spec for head in heads]
+    pixels = pixels or pixels_of(model)
     start, form = weights or model.weights, (model.dropout, model.pooling, model.head_name)
-    network = build_network(model.arch, start, specs, model.size, *form, features)
+    channels = pixels.channels.count
+    network = build_network(model.arch, start, specs, model.size, *form, channels=channels, features=features)
     if tell is not None and network.start:
         tell(network.start)
     loaders = build_loaders(
         train,
         valid,
         heads,
-        pixels=pixels or pixels_of(model),
+        pixels=pixels,
         size=model.size,
         augment=model.augment,
         batch_size=model.batch_size // model.accumulate,
@@ -93,11 +96,15 @@ def network_of(learn: Learner) -> BodyAndHeads:
 
 
 def pixels_of(
-    model: ImageModel, cache: Cache | None = None, exact: bool = False, levels: Levels | None = None
+    model: ImageModel,
+    cache: Cache | None = None,
+    exact: bool = False,
+    levels: Levels | None = None,
+    channels: Channels | None = None,
 ) -> PixelSource:
     """Where a model's images come from: presized as it says, with the augmentations of its own."""
     own = [read_augmentation(said) for said in model.augment.own]
-    return PixelSource(model.presize, cache, exact=exact, augmentations=own, levels=levels)
+    return PixelSource(model.presize, cache, exact=exact, augmentations=own, levels=levels, channels=channels)
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:

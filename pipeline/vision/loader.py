@@ -98,7 +98,8 @@ def image_loader(
     device: Any,
     beside: torch.Tensor | None = None,
 ) -> ImageDL:
-    """A loader of images alone, files or RGB pixels (height, width, 3), in their order; with a row of `beside` each."""
+    """A loader of images alone, files or pixels (height, width, channels), in their order, or with a row of `beside`
+    each."""
     parts = [list(images), *([] if beside is None else [list(beside)])]
     items = [TfmdLists(part, [], split_idx=1, do_setup=False) for part in parts]
     dataset = Datasets(tls=items)  # pyright: ignore[reportArgumentType] - fastai's hint names one of them

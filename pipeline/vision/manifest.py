@@ -1,15 +1,17 @@
 """The manifest: one row an image, with its id, split, file and labels, from table, names and folders."""
 
 import os
+import re
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline.config import Target
-from pipeline.data.readers import image_endings
+from pipeline.data.readers import all_endings, images_among
 from pipeline.data.readers.foreign import refuse_foreign, refuse_foreign_in
+from pipeline.data.several import files_of, is_several, joined, parts_of, state_of
 from pipeline.data.tables import need_column, neighbours
 from pipeline.data.walk import endings_in_words, walk
 from pipeline.data.within import archives_in_words, unpack_for
@@ -18,6 +20,7 @@ from pipeline.log import Log
 from pipeline.targets.classes import some
 from pipeline.vision.apart import fixed_folder, keep_apart, real_folder
 from pipeline.vision.asked import asked_by, fields_of, tell_test_table, test_table_of
+from pipeline.vision.cells import read_arrays
 from pipeline.vision.config import ImageData
 from pipeline.vision.endings import did_you_mean, with_endings
 from pipeline.vision.joined import with_tables
@@ -63,8 +66,7 @@ def walk_images(folder: Path) -> list[str]:
 
     Linked folders are entered, each once: a `source.path` folder is used by links to its entries.
     """
-    endings = tuple(image_endings())
-    return [name for name in walk(folder).files if name.lower().endswith(endings)]
+    return images_among(walk(folder).files)
 
 
 def _train_rows(
@@ -75,13 +77,19 @@ def _train_rows(
         other = None if data.test is None else fixed_folder(data.test)
         rows = _walk(raw, data.images, "data.images", other, log)
         return rows, pd.DataFrame(index=rows.index)
-    table = read_rows(raw, data, data.table, "data.table", log, tags_of(targets))
+    if data.arrays is not None:
+        rows, table = read_arrays(raw, data, data.table, "data.table", log)
+        refuse_repeats(rows["id"], data.table, data.id, raw / data.table, data)
+    else:
+        rows, table = None, read_rows(raw, data, data.table, "data.table", log, tags_of(targets))
     table = with_tables(raw, data, table, data.table, log)
     for target in targets:
         for column in target.columns if target.in_table else ():
             if column not in table.columns:
                 also = elsewhere(raw, data, column)
                 need_column(table, column, data.table, f"targets {target.name!r}: column", also)
+    if rows is not None:
+        return rows, table
     paths = _paths(raw, table, data, data.images, data.table, "data.images", log)
     return pd.DataFrame({"id": table[data.id], "path": paths}), table
 
@@ -100,8 +108,13 @@ def find_test_rows(
     """The test images alone: columns id and path. Arguments and errors as in `build_manifest`."""
     if data.test is None:
         raise RequestError("data.test: the file names no test images")
-    unpack_for(raw, [*data.named_files, f"{fixed_folder(data.test).rstrip('/')}/"], log)
-    if "{" not in data.test and data.test_table is None:
+    if data.arrays is not None:
+        rows, _ = read_arrays(raw, data, data.test, "data.test", log)
+        refuse_repeats(rows["id"], data.test, data.id, raw / data.test, data)
+        return rows
+    folders = [f"{fixed_folder(one).rstrip('/')}/" for one in parts_of(data.test)]
+    unpack_for(raw, [*data.named_files, *folders], log)
+    if "{" not in data.test and data.test_table is None and not is_several(data.test):
         return _walk(raw, data.test, "data.test", fixed_folder(data.images), log)
     name = test_table_of(raw, data, sample, id_in_sample)
     if name is not None:
@@ -126,7 +139,7 @@ def find_test_rows(
 def _tell_unasked(raw: Path, data: ImageData, rows: pd.DataFrame, name: str, log: Log | None) -> None:
     """Say both counts where the folder of the test images holds more than the table asks for."""
     folder = fixed_folder(str(data.test)).rstrip("/")
-    shared = f"{fixed_folder(data.images).rstrip('/')}/".startswith(f"{folder}/")
+    shared = f"{fixed_folder(data.images).rstrip('/')}/".startswith(f"{folder}/") or is_several(data.test)
     if log is None or folder in ("", ".") or shared or not (raw / folder).is_dir():
         return
     images = len(walk_images(raw / folder))
@@ -141,13 +154,14 @@ def _walk(raw: Path, folder: str, key: str, other: str | None, log: Log | None) 
     if not place.is_dir():
         raise RequestError(f"{key}: no folder {folder!r} in {raw}{archives_in_words(raw) or neighbours(place)}")
     apart = set() if other is None else {real_folder(raw, other)} - {real_folder(raw, folder)}
-    walked, endings = walk(place, apart), tuple(image_endings())
-    names = [name for name in walked.files if name.lower().endswith(endings)]
-    strange = [name for name in walked.files if not name.lower().endswith(endings)]
+    walked = walk(place, apart)
+    names = images_among(walked.files)
+    known = set(names)
+    strange = [name for name in walked.files if name not in known]
     if not names:
         refuse_foreign(strange, key, f" in {place}")
         said = f"; passed over: {endings_in_words(strange)}" if strange else ""
-        raise RequestError(f"{key}: no images in {place} (looked for {', '.join(sorted(endings))}){said}")
+        raise RequestError(f"{key}: no images in {place} (looked for {', '.join(sorted(all_endings()))}){said}")
     if log is not None:
         if strange:
             log.say(f"data: {key} = {folder!r}: passed over: {endings_in_words(strange)}")
@@ -163,8 +177,22 @@ def _paths(
 ) -> list[str]:
     """Fill `train_images/{label}/{image_id}` from each row; a plain folder gets the id put behind it.
 
-    An ending that the pattern leaves open is looked up.
+    An ending that the pattern leaves open is looked up. Of several patterns each gives a file of the image.
     """
+    columns = [_files(raw, table, data, one, table_name, key, log) for one in parts_of(pattern)]
+    if len(columns) == 1:
+        return columns[0]
+    _refuse_escapes(raw, pattern, [path for column in columns for path in column])
+    try:
+        return [joined(files) for files in zip(*columns, strict=True)]
+    except ValueError as error:
+        raise RequestError(f"{key}: {error}, which goes between the files of an image; rename it") from None
+
+
+def _files(
+    raw: Path, table: pd.DataFrame, data: ImageData, pattern: str, table_name: str, key: str, log: Log | None
+) -> list[str]:
+    """The file of each row by one pattern."""
     for field in _fields(pattern, key):
         if field not in table.columns:
             need_column(table, field, table_name, key, elsewhere(raw, data, field))
@@ -175,10 +203,12 @@ def _paths(
 
 
 def _fields(pattern: str, key: str) -> list[str]:
+    """Columns; {id[0]} is a letter of a cell of one."""
     try:
-        return [field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None]
+        fields = [field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None]
     except ValueError as error:
         raise RequestError(f"{key} = {pattern!r} is not a pattern: {error}") from None
+    return [re.split(r"[.\[]", field)[0] for field in fields]
 
 
 def _filled(table: pd.DataFrame, id_column: str, pattern: str, table_name: str, key: str) -> list[str]:
@@ -187,7 +217,7 @@ def _filled(table: pd.DataFrame, id_column: str, pattern: str, table_name: str, 
     fields = dict.fromkeys(_fields(pattern, key))
     try:
         return [pattern.format_map(row) for row in table[list(fields)].to_dict("records")]
-    except (ValueError, TypeError) as error:  # {image_id:05d}: cells are text
+    except (ValueError, TypeError, IndexError) as error:  # {image_id:05d}: cells are text
         raise RequestError(f"{key} = {pattern!r} cannot be filled from {table_name}: {error}") from None
 
 
@@ -211,7 +241,7 @@ def _only_folders(place: Path, folder: str) -> str:
 
 def _size(raw: Path, path: str) -> int:
     try:
-        return os.stat(os.path.join(raw, path)).st_size
+        return state_of(os.path.join(raw, path)).size
     except OSError:
         return -1
 
@@ -222,6 +252,8 @@ def _refuse_missing(manifest: pd.DataFrame, raw: Path, data: ImageData) -> None:
         side = missing["split"].iloc[0]
         key, pattern = ("data.images", data.images) if side == "train" else ("data.test", str(data.test))
         gone = missing["path"][missing["split"] == side].tolist()
+        if is_several(pattern):
+            key, pattern, gone = _first_gone(raw, key, pattern, gone)
         folder = str(Path(gone[0]).parent)
         if (raw / folder).is_dir():
             refuse_foreign_in(raw / folder, key)
@@ -232,6 +264,20 @@ def _refuse_missing(manifest: pd.DataFrame, raw: Path, data: ImageData) -> None:
         raise RequestError(
             f"{key}: {len(gone)} of {len(manifest)} image files are missing below {raw}: {some(gone)}{hint}"
         )
-    escaped = [path for path in manifest["path"] if path.startswith("/") or ".." in path.split("/")]
+    _refuse_escapes(raw, data.images, manifest["path"])
+
+
+def _first_gone(raw: Path, key: str, pattern: str, paths: Sequence[str]) -> tuple[str, str, list[str]]:
+    """Of images of several files: the first of the patterns whose files are missing, and these."""
+    for number, one in enumerate(parts_of(pattern)):
+        files = [Path(files_of(raw / path)[number]) for path in paths]
+        gone = [file.relative_to(raw).as_posix() for file in files if not file.is_file()]
+        if gone:
+            return f"{key}.{number}", one, gone
+    return key, pattern, list(paths)
+
+
+def _refuse_escapes(raw: Path, pattern: str, paths: Iterable[str]) -> None:
+    escaped = [path for path in paths if path.startswith("/") or ".." in path.split("/")]
     if escaped:
-        raise RequestError(f"data.images = {data.images!r} leads out of {raw}: {some(escaped)}")
+        raise RequestError(f"data.images = {pattern!r} leads out of {raw}: {some(escaped)}")

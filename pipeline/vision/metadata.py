@@ -4,11 +4,12 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib import metadata as installed
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 from safetensors import SafetensorError
 
+from pipeline.data.channels import RGB, Axis, Channels
 from pipeline.data.levels import Levels
 from pipeline.errors import WorkFailed
 from pipeline.losses import LOSSES
@@ -23,10 +24,10 @@ LIBRARIES = ("pipeline", "torch", "fastai", "timm")
 
 
 class Statistics(Section, frozen=True):
-    """Mean and standard deviation (RGB, of 1) that images are normalised by."""
+    """Mean and standard deviation (of each channel, of 1) that images are normalised by."""
 
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: Annotated[tuple[float, ...], Field(min_length=1)]
+    std: Annotated[tuple[float, ...], Field(min_length=1)]
 
     @classmethod
     def of(cls, stats: tuple[Sequence[float], Sequence[float]]) -> "Statistics":
@@ -78,8 +79,8 @@ class Metadata(Section, frozen=True):
     """A trained fold: the network, its input, its heads, how it was trained.
 
     `stats` is None for the architecture's own; `seed` names the fold, and what TTA draws; `versions` are those of the
-    libraries that trained it; by `levels` images of more than 8 bits are read; `features` are the columns that it takes
-    beside an image.
+    libraries that trained it; by `levels` images of more than 8 bits are read; `channels` is None for RGB, and
+    `channel_axis` where arrays have them; `features` are the columns that it takes beside an image.
     """
 
     format: Literal[1] = 1
@@ -92,6 +93,8 @@ class Metadata(Section, frozen=True):
     seed: tuple[int | str, ...]
     versions: dict[str, str]
     levels: dict[str, tuple[float, float]] | None = None
+    channels: int | None = None
+    channel_axis: Axis = ""
     features: Features | None = None
 
     @classmethod
@@ -103,6 +106,7 @@ class Metadata(Section, frozen=True):
         stats: tuple[Sequence[float], Sequence[float]] | None = None,
         versions: Mapping[str, str] | None = None,
         levels: Levels | None = None,
+        channels: Channels = RGB,
         features: Features | None = None,
     ) -> "Metadata":
         """What is known from a model's settings and a fold's heads; without `versions` nobody knows them."""
@@ -116,13 +120,21 @@ class Metadata(Section, frozen=True):
             seed=tuple(seed),
             versions=dict(versions or {}),
             levels=dict(levels) if levels else None,
+            channels=channels.count if channels.settings() else None,
+            channel_axis=channels.axis,
             features=features,
         )
 
+    @property
+    def image_channels(self) -> Channels:
+        """Those of the images that it was trained on."""
+        return RGB if self.channels is None else Channels(self.channels, self.channel_axis)
+
     def header(self) -> dict[str, str]:
-        """What the header of the weights holds; nothing of levels and features where there are none, as earlier
-        versions expect."""
+        """What the header of the weights holds; nothing of levels, channels and features where there are none, as
+        earlier versions expect."""
         off: dict[str, Any] = {} if self.levels else {"levels": True}
+        off |= {} if self.channels else {"channels": True, "channel_axis": True}
         off |= {} if self.features else {"features": True, "model": {"features"}}
         text = self.model_dump_json(exclude=off)
         return {"arch": self.arch, "metadata": text}

@@ -15,6 +15,7 @@ from fastai.layers import apply_init
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from pipeline.data.channels import RGB
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.predictions import TargetSpec
 from pipeline.vision.beside import Beside
@@ -45,9 +46,9 @@ class Body(nn.Module):
     fastai's own TimmBody takes the channels-last maps of Swin for channels-first ones.
     """
 
-    def __init__(self, model: "TimmModel", size: tuple[int, int]) -> None:
+    def __init__(self, model: "TimmModel", size: tuple[int, int], channels: int = RGB.count) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.channels = model, channels
         self.gives_map = True
         shape = self._shape(size)
         self.gives_map = len(shape) == 4 and shape[1] == model.num_features
@@ -57,7 +58,7 @@ class Body(nn.Module):
         was_training = self.training
         self.eval()
         with torch.no_grad():
-            shape = self(torch.zeros(1, 3, *size)).shape
+            shape = self(torch.zeros(1, self.channels, *size)).shape
         self.train(was_training)
         return shape
 
@@ -130,7 +131,7 @@ def _enter_autocast(module: nn.Module, inputs: tuple[Tensor, ...], output: Tenso
 
 @dataclass(frozen=True)
 class Network:
-    """A model and the mean and standard deviation (RGB, of 1) that its architecture wants images normalised by.
+    """A model and the mean and standard deviation (of each channel, of 1) that images are normalised by.
 
     `start` says in words what a file of weights gave to it; empty without one.
     """
@@ -140,7 +141,7 @@ class Network:
     start: str = ""
 
 
-def build_network(
+def build_network(  # noqa: PLR0913
     arch: str,
     weights: str,
     specs: Sequence[TargetSpec],
@@ -148,11 +149,13 @@ def build_network(
     dropout: float = 0.5,
     pooling: str = DEFAULT,
     head: str = "fastai",
+    channels: int = RGB.count,
     features: Features | None = None,
 ) -> Network:
     """Build body and heads. `weights`: pretrained, none, or a file; `size`: height and width in pixels;
     `dropout`: before the last layer, half of it before the one before (fastai's `ps`); `pooling`: of the body's map;
-    `head`: as in `NamedHeads`; `features`: the columns that the network takes beside the image.
+    `head`: as in `NamedHeads`; `channels` of an image: weights for RGB are made to fit others by timm (its `in_chans`);
+    `features`: the columns that the network takes beside the image.
 
     Raises RequestError for an architecture that timm does not know, that does not take this size, or that pools by
     itself though another pooling is asked for, or a file that does not fit, and WorkFailed for weights that cannot
@@ -160,9 +163,9 @@ def build_network(
     """
     check_arch(arch)
     path = start_file(arch, weights)
-    model = cast("TimmModel", _create(arch, weights, size, path))
+    model = cast("TimmModel", _create(arch, weights, size, path, channels))
     try:
-        body = Body(model, size)
+        body = Body(model, size, channels)
     except (RuntimeError, AssertionError, ValueError) as error:
         wanted = "x".join(str(side) for side in model.default_cfg["input_size"][1:])
         raise RequestError(
@@ -176,7 +179,7 @@ def build_network(
     apply_init(heads, nn.init.kaiming_normal_)
     if beside is not None:
         beside.draw()
-    start = "" if path is None else fit_of(arch, path, size).told()
+    start = "" if path is None else fit_of(arch, path, size, channels).told()
     if path is not None and is_own(path):
         start += f"; heads {take_heads(heads, specs, path, pooling).told()}"
     network = BodyAndHeads(body, heads).to(memory_format=torch.channels_last)
@@ -184,9 +187,16 @@ def build_network(
 
 
 def statistics_of(model: BodyAndHeads) -> tuple[Sequence[float], Sequence[float]]:
-    """The mean and standard deviation that the architecture's own weights were trained with."""
-    config = cast(Body, model[0]).model.default_cfg
-    return config["mean"], config["std"]
+    """The mean and standard deviation that the architecture's own weights were trained with.
+
+    Of other channels than RGB each has the mean over those three: nobody knows which of them is like red.
+    """
+    body = cast(Body, model[0])
+    config = body.model.default_cfg
+    if body.channels == RGB.count:
+        return config["mean"], config["std"]
+    mean, std = ((sum(config[name]) / len(config[name]),) * body.channels for name in ("mean", "std"))
+    return mean, std
 
 
 def check_arch(arch: str) -> None:
@@ -199,22 +209,37 @@ def check_arch(arch: str) -> None:
     raise RequestError(f"timm {timm.__version__} knows no architecture {arch!r}; {hint}")
 
 
-def check_start(model: ImageModel) -> None:
-    """Refuse a file of weights that does not fit the architecture, by its shapes. Raises RequestError, WorkFailed."""
+def check_start(model: ImageModel, channels: int = RGB.count) -> None:
+    """Refuse a file of weights that does not fit the architecture, by its shapes, and one that does not take images of
+    these `channels`. Raises RequestError, WorkFailed.
+    """
     check_arch(model.arch)
     path = start_file(model.arch, model.weights)
-    if path is None:
-        return
     try:
-        fit_of(model.arch, path, model.size)
+        _check_channels(model.arch, channels)
+        if path is not None:
+            fit_of(model.arch, path, model.size, channels)
     except (RequestError, WorkFailed) as error:
         raise type(error)(f"model {model.name!r}: {error}") from error
 
 
-def _create(arch: str, weights: str, size: tuple[int, int], path: Path | None) -> nn.Module:
+def _check_channels(arch: str, channels: int) -> None:
+    """Raise RequestError for an architecture that takes no other images than RGB, where they are others."""
+    if channels == RGB.count:
+        return
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            timm.create_model(arch, pretrained=False, in_chans=channels)
+    except Exception as error:
+        raise RequestError(
+            f"{arch} does not take images of {channels} channels ({_first_line(error)}); choose another architecture"
+        ) from error
+
+
+def _create(arch: str, weights: str, size: tuple[int, int], path: Path | None, channels: int) -> nn.Module:
     if path is not None:
-        return body_from(fit_of(arch, path, size), arch, size)
-    options = options_of(arch, size)
+        return body_from(fit_of(arch, path, size, channels), arch, size, channels)
+    options = options_of(arch, size, channels)
     if weights == "none":
         return timm.create_model(arch, pretrained=False, **options)
     try:

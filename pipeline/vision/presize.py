@@ -7,12 +7,14 @@ import numpy as np
 import torch
 from PIL import Image
 
+from pipeline.data.channels import RGB, Channels
 from pipeline.data.levels import Levels
 from pipeline.data.readers import decode
+from pipeline.data.several import Content
 from pipeline.errors import WorkFailed
 from pipeline.vision.config import Resize
 
-Pixels = np.ndarray  # (height, width, 3) uint8, RGB, upright
+Pixels = np.ndarray  # (height, width, channels) uint8, upright; three channels are RGB
 Fractions = tuple[float, float] | None  # where between its two ends a window lies, across and down; None: the centre
 
 
@@ -124,8 +126,14 @@ def _with_centre(kept: Pixels, frame: Frame, pixels: Pixels, resize: Resize) -> 
 def _pillow_resize(
     pixels: Pixels, shape: tuple[int, int], box: tuple[float, float, float, float] | None = None
 ) -> Pixels:
-    image = Image.fromarray(pixels).resize((shape[1], shape[0]), Image.Resampling.BILINEAR, box=box)
-    return np.asarray(image)
+    def resized(plane: Pixels) -> Pixels:
+        image = Image.fromarray(plane).resize((shape[1], shape[0]), Image.Resampling.BILINEAR, box=box)
+        return np.asarray(image)
+
+    if pixels.shape[2] == RGB.count:
+        return resized(pixels)
+    # One by one: Pillow would take four channels for colours with transparency, and knows no more than those.
+    return np.stack([resized(np.ascontiguousarray(plane)) for plane in np.moveaxis(pixels, 2, 0)], axis=2)
 
 
 def cut_window(pixels: Pixels, resize: Resize, at: Fractions, out: Pixels) -> None:
@@ -169,13 +177,14 @@ def _cut(pixels: Pixels, corner: tuple[int, int], size: tuple[int, int]) -> Pixe
     return np.pad(pixels, [*padding, (0, 0)], mode="reflect") if any(map(any, padding)) else pixels
 
 
-def read_pixels(data: bytes, name: Path | str, levels: Levels | None = None) -> Pixels:
-    """Decode a file's bytes: RGB and upright, by the reader for its ending; more than 8 bits by the set's `levels`.
+def read_pixels(data: Content, name: Path | str, levels: Levels | None = None, channels: Channels = RGB) -> Pixels:
+    """Decode an image's bytes: upright, by the reader for its ending, into the set's `channels`, by default RGB; more
+    than 8 bits by the set's `levels`.
 
     Raises WorkFailed if they cannot be read, RequestError where a plug-in's reader makes something else of them.
     """
     try:
-        return decode(data, name, levels)
+        return decode(data, name, levels, channels)
     except (OSError, SyntaxError, ValueError) as error:
         raise WorkFailed(
             f"cannot read the image {name}: {error}; it was readable when it was audited, "

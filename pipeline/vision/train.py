@@ -13,6 +13,7 @@ from fastai.callback.schedule import valley
 from fastai.learner import Learner
 from fastai.optimizer import Optimizer
 
+from pipeline.data.channels import RGB
 from pipeline.data.levels import Levels, in_words
 from pipeline.errors import TimeIsUp, WorkFailed
 from pipeline.log import Log
@@ -101,8 +102,9 @@ def train_fold(  # noqa: PLR0913
     time.monotonic), where there are more.
     """
     checkpoint = folder / CHECKPOINT
-    levels = cache.levels if cache else None
+    levels, channels = (cache.levels, cache.channels) if cache else (None, RGB)
     inputs = _inputs(train, valid, heads, model, seed, cache.form if cache else "files", levels)
+    inputs |= {"channels": channels.in_words()} if channels.settings() else {}
     kept = read_checkpoint(checkpoint)
     if kept and any(differences("", kept.get("inputs") or {}, inputs)):
         kept = None  # of another run
@@ -154,7 +156,8 @@ def train_fold(  # noqa: PLR0913
     if not np.isfinite(rows[-1]["train_loss"]):
         raise WorkFailed(f"{label}: the loss is {rows[-1]['train_loss']}; lower the model's lr ({lr}) and train again")
     network = network_of(learn)
-    described = Metadata.of(model, heads, seed, statistics_of(network), installed_versions(), levels, features=features)
+    known = statistics_of(network), installed_versions(), levels, channels, features
+    described = Metadata.of(model, heads, seed, *known)
     save_weights(folder / WEIGHTS, network, described.header())
     write_text(folder / HISTORY, csv_text(_alike(rows)))
     shutil.rmtree(checkpoint.parent, ignore_errors=True)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,8 @@ import torch
 from fastai.torch_core import default_device
 from torch import Tensor
 
+from pipeline.data.channels import RGB
+from pipeline.data.several import joined
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.predictions import NO_FOLD, Predictions, TargetSpec
 from pipeline.targets.classes import some
@@ -28,7 +31,7 @@ from pipeline.vision.model import Network, build_network, load_weights
 from pipeline.vision.predict import predict_passes
 from pipeline.vision.presize import Pixels
 
-Images = Sequence[Path | str | Pixels] | Tensor
+Images = Sequence[Path | str | Sequence[Path | str] | Pixels] | Tensor
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,8 @@ class Predicted:
 
 
 class TrainedModel:
-    """A trained fold. `network` is in eval mode on the device, with its weights: normalised images (n, 3, *size) in,
-    raw outputs (n, sum of widths) out, the heads side by side; `metadata` is what its weights say of themselves.
+    """A trained fold. `network` is in eval mode on the device, with its weights: normalised images (n, channels, *size)
+    in, raw outputs (n, sum of widths) out, the heads side by side; `metadata` is what its weights say of themselves.
     """
 
     def __init__(self, network: Network, metadata: Metadata) -> None:
@@ -56,7 +59,8 @@ class TrainedModel:
             network.model.compute_in_bfloat16()
         self.network = network.model.to(self.device).eval()
         self._half = dtype == torch.float16
-        self._pixels = pixels_of(metadata.model, exact=True, levels=metadata.levels)
+        self.channels = metadata.image_channels
+        self._pixels = pixels_of(metadata.model, exact=True, levels=metadata.levels, channels=self.channels)
 
     @classmethod
     def open(cls, path: Path | str, metadata: Metadata | None = None) -> "TrainedModel":
@@ -76,7 +80,9 @@ class TrainedModel:
         specs = [head.head().spec for head in metadata.heads]
         settings = metadata.model
         form = (settings.dropout, settings.pooling, settings.head_name)
-        built = build_network(metadata.arch, "none", specs, metadata.size, *form, metadata.features)
+        channels, features = metadata.image_channels.count, metadata.features
+        sizes = metadata.size, *form
+        built = build_network(metadata.arch, "none", specs, *sizes, channels=channels, features=features)
         load_weights(path, built.model)
         stats = metadata.stats
         if stats is None:
@@ -109,7 +115,8 @@ class TrainedModel:
         return self.metadata.presize
 
     def predict(self, ids: Sequence[str], images: Images, tta: int | None = None, fold: int = NO_FOLD) -> Predictions:
-        """Predict images: files, RGB pixels (height, width, 3) of any size, or a uint8 tensor (n, 3, *presize.size).
+        """Predict images: files (a sequence of them where an image is several), uint8 pixels (height, width, channels)
+        of any size, RGB where there are three, or a uint8 tensor (n, channels, *presize.size).
 
         The mean over `tta` augmented passes and a plain one; 0 for the plain one alone, by default as many as the
         settings say. What is drawn follows from the images' order. Raises RequestError for another shape, and for a
@@ -130,8 +137,10 @@ class TrainedModel:
 
         Images come from `cache` where it holds them; the others become the pixels that it would hold.
         """
-        levels = self.metadata.levels
-        pixels = self._pixels if cache is None else pixels_of(self.settings, cache, exact=True, levels=levels)
+        levels, channels = self.metadata.levels, self.channels
+        pixels = self._pixels
+        if cache is not None:
+            pixels = pixels_of(self.settings, cache, exact=True, levels=levels, channels=channels)
         features = self.metadata.features
         beside = None if features is None else torch.from_numpy(features.encode(rows))
         return self._predict(rows["id"].tolist(), [raw / path for path in rows["path"]], pixels, tta, fold, beside)
@@ -166,7 +175,7 @@ class TrainedModel:
 
     def _listed(self, images: Images) -> list[Path | Pixels]:
         if isinstance(images, Tensor):
-            wanted = (3, *self.presize.size)
+            wanted = (self.channels.count, *self.presize.size)
             if images.dtype != torch.uint8 or tuple(images.shape[1:]) != wanted:
                 raise RequestError(
                     f"a batch of {images.dtype} {tuple(images.shape)} is not one of presized windows: expected "
@@ -174,7 +183,16 @@ class TrainedModel:
                 )
             # A window of just that size is presized to itself.
             return list(images.permute(0, 2, 3, 1).contiguous().cpu().numpy())
-        for image in images:
-            if isinstance(image, np.ndarray) and (image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3):
-                raise RequestError(f"an image of {image.dtype} {image.shape}: expected uint8 (height, width, 3), RGB")
-        return [image if isinstance(image, np.ndarray) else Path(image) for image in images]
+        return [image if isinstance(image, np.ndarray) else _path_of(image) for image in map(self._fitting, images)]
+
+    def _fitting(self, image: Any) -> Any:
+        """An image as it is. Raises RequestError for pixels of another shape or type."""
+        count = self.channels.count
+        if isinstance(image, np.ndarray) and (image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != count):
+            rgb = ", RGB" if count == RGB.count else ""
+            raise RequestError(f"an image of {image.dtype} {image.shape}: expected uint8 (height, width, {count}){rgb}")
+        return image
+
+
+def _path_of(image: Path | str | Sequence[Path | str]) -> Path:
+    return Path(image if isinstance(image, (str, Path)) else joined([str(file) for file in image]))

@@ -1,7 +1,8 @@
 """json_records: an object a row, one a line or all in one list."""
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,7 @@ from pipeline.data.text import Unreadable
 
 ENDINGS = (".json", ".jsonl", ".ndjson")
 PACKED = (".gz", ".zip", ".bz2", ".xz", ".7z")
+BETWEEN = re.compile(r"[\s,]*")
 _decoder = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)  # numbers stay as they are written
 
 
@@ -30,7 +32,7 @@ class JsonRecords(Layout):
     def read(self, text: bytes, header: bool, separator: str | None) -> pd.DataFrame:
         records = _records(text)
         names = list(dict.fromkeys(key for record in records for key in record))
-        return pd.DataFrame({name: [_cell(record.get(name)) for record in records] for name in names}, dtype=str)
+        return pd.DataFrame({name: [cell(record.get(name)) for record in records] for name in names}, dtype=str)
 
     def lines(self, text: bytes, header: bool, separator: str | None, rows: Sequence[int]) -> list[int]:
         if text.lstrip()[:1] == b"[":
@@ -72,6 +74,31 @@ def _in_object(whole: dict[str, Any]) -> list[Any]:
     )
 
 
+def each_record(text: bytes) -> Iterator[dict[str, Any]]:
+    """The objects of a list, or one a line, one at a time. Raises Unreadable for something else."""
+    if text.lstrip()[:1] != b"[" and not _is_lines(text):
+        raise Unreadable("it is one JSON object")
+    whole = text.decode()
+    at = _next(whole, 0)
+    if whole[at : at + 1] == "[":
+        at = _next(whole, at + 1)
+    while at < len(whole) and whole[at] != "]":
+        try:
+            record, at = _decoder.raw_decode(whole, at)
+        except ValueError as error:
+            raise Unreadable(f"it is no JSON ({error})") from None
+        if not isinstance(record, dict):
+            raise Unreadable(f"{str(record)[:60]} is no JSON object with a key for each column")
+        yield record
+        at = _next(whole, at)
+
+
+def _next(text: str, at: int) -> int:
+    """Where the next value begins."""
+    found = BETWEEN.match(text, at)
+    return at if found is None else found.end()
+
+
 def _is_lines(text: bytes) -> bool:
     """Whether it is an object a line, and more than one."""
     first, _, rest = text.lstrip().partition(b"\n")
@@ -89,7 +116,8 @@ def _by_line(text: bytes) -> list[Any]:
     raise Unreadable("it is no JSON of an object a line")
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value as the text of a table's cell."""
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -25,8 +25,9 @@ from pipeline.errors import PipelineError, RequestError, WorkFailed
 from pipeline.registry import Registry, code_in, read_choice
 from pipeline.settings import NoOptions, Section, Settings
 
-# A presized window (height, width, 3), uint8, RGB, which may be changed in place; a generator that is this window's
-# own; and the options. Returns the same shape and type. Called from several threads at once.
+# A presized window (height, width, channels), uint8, RGB where there are three, which may be changed in place; a
+# generator that is this window's own; and the options. Returns the same shape and type. Called from several threads at
+# once.
 Apply = Callable[[np.ndarray, np.random.Generator, Any], np.ndarray]
 
 

@@ -28,7 +28,9 @@ def apply(window: np.ndarray, rng: np.random.Generator, options: Options) -> np.
         return window
     side = max(1, round(options.size * min(height, width)))
     top, left = int(rng.integers(height)) - side // 2, int(rng.integers(width)) - side // 2
-    colour = [round(part) for part in cv2.mean(window)[:3]]
+    channels = window.shape[2]
+    means = cv2.mean(window)[:3] if channels == 3 else window.reshape(-1, channels).mean(axis=0)
+    colour = [round(part) for part in means]
     window[max(0, top) : max(0, top + side), max(0, left) : max(0, left + side)] = colour
     return window
 

@@ -1,0 +1,71 @@
+"""An image competition as it is seen: both sides of the split, what is asked, and what else the tables hold."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pipeline.looking.answers import Answer, Asked, target_name
+from pipeline.looking.files import Files
+from pipeline.looking.folders import sides_of_folders
+from pipeline.looking.forms import classes_in, labels_asked, probabilities_asked
+from pipeline.looking.groups import Group, features_in, groups_in
+from pipeline.looking.pictures import Pictures, pictures_in
+from pipeline.looking.rows import sides_of_table, test_table_of
+from pipeline.looking.sample import Sample
+from pipeline.looking.sides import Sides
+from pipeline.looking.tables import Table
+from pipeline.looking.targets import asked_of
+
+
+@dataclass(frozen=True)
+class Images:
+    """What was found; groups and features only where there is a table."""
+
+    sides: Sides
+    asked: Asked
+    pictures: Pictures | None
+    groups: Sequence[Group] = ()
+    features: Sequence[str] = ()
+
+
+def images_in(files: Files, tables: list[Table], sample: Sample | None) -> Images:
+    """Labels by a table, or else by folders and names. Raises RequestError where there are none."""
+    tables = [table if table.header else _named(table) for table in tables]
+    sides = sides_of_table(files, tables, sample)
+    if sides is None or sides.table is None:
+        sides = sides_of_folders(files, sample, [table for table in tables if table.said_test])
+        return Images(sides, _of_names(sides, sample), pictures_in(files.raw, sides.paths))
+    test = sides.test_table or test_table_of(sides.table, tables, sample)
+    asked = asked_of(sides.table, sorted(sides.used), sample, test)
+    taken = {*_labels(asked), *sides.used, sides.case or ""}
+    groups = groups_in(sides.table, sides.id, taken, tables)
+    grouped = {group.column for group in groups}
+    features = features_in(sides.table, test, taken | grouped)
+    return Images(sides, asked, pictures_in(files.raw, sides.paths), groups, features)
+
+
+def _named(table: Table) -> Table:
+    """With names for the columns of a table that has no header: patterns and targets need some."""
+    return replace(table, rows=table.rows.set_axis([f"column_{k}" for k in range(table.rows.shape[1])], axis=1))
+
+
+def _of_names(sides: Sides, sample: Sample | None) -> Asked:
+    """The label of folders or names, and what the sample asks of it."""
+    asked = [] if sample is None else sample.asked
+    columns = classes_in(asked, sides.classes)
+    name = target_name(asked[0] if len(asked) == 1 else "label")
+    kind = "binary" if len(sides.classes) == 2 else "category"
+    answer = Answer(name, kind, sides.label, sides.why, sides.classes, sure=sides.sure, rows=len(sides.paths))
+    if columns is not None:
+        return probabilities_asked(answer, columns)
+    if sample is not None and len(asked) == 1:
+        return labels_asked(answer, asked[0], sample, [])
+    return Asked([answer])
+
+
+def _labels(asked: Asked) -> set[str]:
+    """Columns that are labels."""
+    found: set[str] = set()
+    for answer in asked.answers:
+        column = answer.where.get("column", answer.name)
+        found |= set(column) if isinstance(column, list) else {str(column)}
+    return found

@@ -1,0 +1,39 @@
+"""Files whose folder a pattern leaves open: `test-jpg*/{id}.jpg` is looked up in every folder that is called so."""
+
+import glob
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+
+from pipeline.errors import RequestError
+
+
+def with_folders(
+    raw: Path, paths: Sequence[str], pattern: str, key: str, is_there: Callable[[str], bool]
+) -> Sequence[str]:
+    """Paths filled from a pattern, each in that of the folders in which its file is there.
+
+    Raises RequestError for a file that is in several of them; one that is in none is left in the first.
+    """
+    if "*" not in (pattern.rpartition("/")[0] if "{" in pattern else pattern):
+        return paths
+
+    @cache
+    def called(folder: str) -> list[str]:
+        open_ended = glob.escape(folder).replace("[*]", "*")  # other marks of a glob stand for themselves
+        return sorted(place for place in glob.glob(open_ended, root_dir=raw) if (raw / place).is_dir())
+
+    found, several = list[str](), list[list[str]]()
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        places = [f"{place}/{name}" for place in called(folder)]
+        own = [place for place in places if is_there(place)]
+        if len(own) > 1:
+            several.append(own)
+        found.append([*own, *places, path][0])
+    if several:
+        raise RequestError(
+            f"{key} = {pattern!r}: {len(several)} files lie in more than one folder, for example "
+            f"{' and '.join(several[0])}; name the folder"
+        )
+    return found
