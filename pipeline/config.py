@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_serializer, model_validator
 
-from pipeline.forms import Column, check_source
+from pipeline.forms.said import Submission
 from pipeline.losses import LOSSES
 from pipeline.metrics import METRICS
 from pipeline.metrics.leaderboard import Leaderboard, name_of
@@ -366,17 +366,6 @@ class Ensemble(Section, frozen=True):
     method: Literal["mean", "weighted", "rank", "hillclimb"] = "hillclimb"
 
 
-class Submission(Section, frozen=True):
-    """The file that is sent: its sample, and what goes into each column (a target, target/class, or target:form).
-
-    `"*" = "target/*"` fills a column for each class. `id` is the sample's column of ids, where it is not data.id.
-    """
-
-    sample: str = "sample_submission.csv"
-    id: str | None = None
-    columns: dict[str, str] = Field(default={})
-
-
 class Competition(Section, frozen=True):
     """A whole competition. Cross-table contradictions are found here; contradictions with the data later."""
 
@@ -408,20 +397,7 @@ class Competition(Section, frozen=True):
         refuse_repeats("targets", [target.name for target in self.targets])
         refuse_repeats("models", [model.name for model in self.models])
         _ = self.leaderboard
-        known = [target.name for target in self.targets]
-        for column, source in self.submission.columns.items():
-            named = Column.of(column, source)
-            if ("*" in column) != (named.label == "*"):
-                raise ValueError(f"submission.columns.{column} names {source!r}; a column a class is '*' = 'target/*'")
-            if named.target not in known:
-                raise ValueError(
-                    f"submission.columns.{column} names {source!r}; expected a target ({', '.join(known)}) "
-                    "or target/class"
-                )
-            try:
-                check_source(named)
-            except ValueError as error:
-                raise ValueError(f"submission.columns.{column} names {source!r}: {error}") from None
+        self.submission.refuse_unknown({target.name: "columns" in KINDS[target.kind].takes for target in self.targets})
         return self
 
     def resolved(self, within: None = None) -> Self:

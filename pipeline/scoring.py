@@ -50,7 +50,7 @@ def cross_validate(comp: Competition, workspace: Workspace, oof: Predictions) ->
         if leaderboard.scores(spec.name):
             decided[spec.name] = part = deciding.across_folds(comp, own)
             leading = leaderboard.of[spec.name].name
-            cv[spec.name] = {leading: round(leaderboard.of[spec.name].compute(*part.scorable), 6)}
+            cv[spec.name] = {leading: round(leaderboard.of[spec.name].compute(*part.scorable[:3]), 6)}
         each = [name for name in reported(spec.kind, leading) if name != leading]
         cv.setdefault(spec.name, {}).update({name: _of_all(name, own.scorable) for name in each})
     parts = {name: part.scorable for name, part in decided.items()}
@@ -178,7 +178,7 @@ def gain_on(comp: Competition, rows: pd.DataFrame, scored: Sequence[str], first:
             parts.append(Scorable(spec, truth, for_metric(spec, values)))
             if not leaderboard.pooled:
                 main += leaderboard.weights[spec.name] * sign * leaderboard.of[spec.name].at_once(spec, truth, values)
-            smooth += METRICS[spec.target_kind.smooth_metric].gain(*parts[-1][1:])
+            smooth += METRICS[spec.target_kind.smooth_metric].gain(*parts[-1][1:3])
         if leaderboard.pooled:
             main = sign * (leaderboard.total(parts) or 0.0)
         return round(main, 9), smooth

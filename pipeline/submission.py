@@ -1,27 +1,49 @@
 """What a submission says: which column holds which prediction, in the rows and order of the sample."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from pipeline.columns import by_default, classes_left_out, doubts_in, example, spread
+from pipeline.codes import Spelling, sources_spelled, spelled, spelling_digest, spelling_of
+from pipeline.columns import by_default, classes_left_out, doubts_in, example, in_form, refuse_unfit, spread
 from pipeline.config import Competition
-from pipeline.data.labels import answered, for_metric, specs_of, truth_of, with_gaps
+from pipeline.data.labels import specs_of
+from pipeline.data.longform import LongForm, long_form, unfolded
 from pipeline.data.sample import find_sample, id_column_of, missing_in_words, respelled
 from pipeline.data.tables import need_column, read_table
 from pipeline.errors import RequestError
-from pipeline.forms import FORMS, Column
+from pipeline.forms import FORMS, Column, Source
 from pipeline.kinds import kind_of
-from pipeline.metrics.leaderboard import Scorable
 from pipeline.predictions import Predictions, TargetSpec
 from pipeline.registry import code_in
 from pipeline.settings import Settings
-from pipeline.targets.cells import numbers_in
 from pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What a submission must hold: the sample with the pipeline's ids, one row each, and what goes into its columns.
+
+    `specs` are the targets as the submission spells them.
+    """
+
+    id_column: str
+    sample: pd.DataFrame
+    columns: list[Column]
+    specs: tuple[TargetSpec, ...]
+
+
+def sheet_of(
+    comp: Competition, workspace: Workspace, specs: Sequence[TargetSpec], manifest: pd.DataFrame | None = None
+) -> Sheet:
+    """The sheet of this competition; `specs` are the targets as the data showed them. Raises RequestError."""
+    id_column, sample = read_sample(comp, workspace, manifest)
+    spelling = spelling_of(comp, workspace, specs)
+    columns = filled_columns(comp, id_column, sample, specs, spelling)
+    return Sheet(id_column, sample, columns, spelled(specs, spelling))
 
 
 def sample_path(comp: Competition, workspace: Workspace) -> Path | None:
@@ -40,10 +62,11 @@ def read_sample(
     `manifest`, by default the one that is written, tells ids and classes where the file leaves them to the data.
     """
     path = _need_sample(comp, workspace)
-    table, said = read_table(path, "submission.sample", encoding=comp.data.encoding), comp.submission.id
+    long, said = long_sample(comp, workspace), comp.submission.id
+    table = read_table(path, "submission.sample", encoding=comp.data.encoding) if long is None else unfolded(path, long)
     if path == workspace.held_back_sample:
         table = _as_asked(comp, workspace, table, manifest)
-    elif said is not None:
+    elif said is not None and long is None:
         need_column(table, said, path.name, "submission.id")
     id_column, sample = with_ids(comp, workspace, table, manifest)
     if sample[id_column].duplicated().any():
@@ -66,10 +89,23 @@ def with_ids(
     return column, table if own is asked else table.assign(**{column: own})
 
 
-def as_sent(comp: Competition, workspace: Workspace, table: pd.DataFrame, filled: list[str]) -> pd.DataFrame:
-    """A submission in the sample's own columns: what names a row there may be more than one column."""
-    path = _need_sample(comp, workspace)
-    sample = read_table(path, "submission.sample", encoding=comp.data.encoding)
+def long_sample(comp: Competition, workspace: Workspace) -> LongForm | None:
+    """How the sample's rows are read where each is of an id and a name; a sample of our own has a row an id."""
+    return None if sample_path(comp, workspace) == workspace.held_back_sample else long_form(comp, workspace.raw)
+
+
+def as_sent(comp: Competition, workspace: Workspace, table: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+    """A submission in the sample's own rows and columns, its numbers as they are asked for.
+
+    What names a row there may be more than one column.
+    """
+    path, filled = _need_sample(comp, workspace), [column.name for column in columns]
+    long, sample = long_sample(comp, workspace), read_table(path, "submission.sample", encoding=comp.data.encoding)
+    texts = {column.name: column.entry.text(table[column.name], comp.submission.decimals) for column in columns}
+    table = table.assign(**texts)
+    if long is not None:
+        whole = unfolded(path, long).assign(**{name: table[name].to_numpy() for name in filled})
+        return long.folded(sample, whole, path.name)
     if path == workspace.held_back_sample:
         sample = sample[[name for name in sample.columns if name in (comp.data.id, *filled)]]
     return sample.assign(**{name: table[name].to_numpy() for name in filled})
@@ -96,47 +132,65 @@ def _as_asked(
     return table[ids].assign(**dict.fromkeys(names, ""))
 
 
-def columns_of(comp: Competition, sample_columns: list[str], specs: Sequence[TargetSpec] = ()) -> list[Column]:
+def columns_of(
+    comp: Competition, sample_columns: list[str], specs: Sequence[TargetSpec] = (), spelling: Spelling | None = None
+) -> list[Column]:
     """What goes into each of the sample's columns, by the file or by names of targets, their columns and classes.
 
-    `specs` are the targets as the data showed them. Raises RequestError for what does not fit.
+    `specs` are the targets as the data showed them, `spelling` the codes of classes: columns name those. Raises
+    RequestError for what does not fit.
     """
-    named = spread(comp.submission.columns, sample_columns, specs)
-    named = named or by_default(comp, sample_columns, _by_name(comp, sample_columns), specs)
-    unfilled = [column for column in sample_columns if column not in named]
-    surplus = [column for column in named if column not in sample_columns]
-    if unfilled or surplus:
-        problem = f"nothing to put into {unfilled[0]!r}" if unfilled else f"it has no column {surplus[0]!r}"
-        shown = ", ".join(sample_columns[:12]) + (", ..." if len(sample_columns) > 12 else "")
-        raise RequestError(
-            f"submission.columns: the sample's columns are {shown}, and {problem}; "
-            f"write for example columns = {{ {sample_columns[0]} = '{example(comp, specs)}' }}"
-        )
-    columns = [Column.of(column, named[column]) for column in sample_columns]
-    _refuse_decisions(comp, columns)
-    by_name = {spec.name: spec for spec in specs}
-    for column in columns:
-        if column.label is not None and column.target in by_name:
-            column.code(by_name[column.target])  # raises for a class that there is not
+    specs = spelled(specs, spelling or {})
+    named = spread(sources_spelled(comp.submission.columns, spelling or {}), sample_columns, specs)
+    named = named or by_default(comp, sample_columns, called_as_targets(comp, sample_columns), specs)
+    _refuse_unfilled(comp, sample_columns, list(named), specs)
+    columns = [in_form(comp, Column.of(column, named[column])) for column in sample_columns]
+    refuse_unfit(comp, columns, specs)
     return columns
 
 
+def _refuse_unfilled(
+    comp: Competition, sample_columns: Sequence[str], named: Sequence[str], specs: Sequence[TargetSpec]
+) -> None:
+    """Every column of the sample is filled, and no other; of a long sample, every name."""
+    unfilled = [column for column in sample_columns if column not in named]
+    surplus = [column for column in named if column not in sample_columns]
+    if not unfilled and not surplus:
+        return
+    where, what = "the sample's columns are", "column"
+    if comp.submission.long is not None:
+        where, what = f"the {len(sample_columns)} names in the sample's rows are", "name"
+    problem = f"nothing to put into {unfilled[0]!r}" if unfilled else f"it has no {what} {surplus[0]!r}"
+    many = len(unfilled or surplus) - 1
+    more = f" and {many} more" if many and what == "name" else ""
+    shown = ", ".join(sample_columns[:12]) + (", ..." if len(sample_columns) > 12 else "")
+    raise RequestError(
+        f"submission.columns: {where} {shown}, and {problem}{more}; "
+        f"write for example columns = {{ {sample_columns[0]} = '{example(comp, specs)}' }}"
+    )
+
+
 def filled_columns(
-    comp: Competition, id_column: str, sample: pd.DataFrame, specs: Sequence[TargetSpec] = ()
+    comp: Competition,
+    id_column: str,
+    sample: pd.DataFrame,
+    specs: Sequence[TargetSpec] = (),
+    spelling: Spelling | None = None,
 ) -> list[Column]:
     """What goes into each column of the sample but that of the ids; arguments and errors as in `columns_of`."""
-    return columns_of(comp, [name for name in sample.columns if name != id_column], specs)
+    return columns_of(comp, [name for name in sample.columns if name != id_column], specs, spelling)
 
 
 def columns_meant(comp: Competition, workspace: Workspace) -> Settings | dict[str, str]:
     """What goes into each of the sample's columns, said or by default; as it is said while there is no sample."""
+    said = sources_of(comp.submission.columns)
     try:
         id_column, sample = read_sample(comp, workspace)
         names = [name for name in sample.columns if name != id_column]
-        by_name = _by_name(comp, names)
-        said = comp.submission.columns
+        by_name = called_as_targets(comp, names)
         known = set(by_name) == set(names) if not said else not any("*" in name for name in said)
         specs = () if known else _specs(comp, workspace)
+        specs = spelled(specs, spelling_of(comp, workspace, specs))
         default = {**dict.fromkeys(names), **by_default(comp, names, by_name, specs)}
 
         def resolved(said: Mapping[str, str]) -> Settings:
@@ -144,7 +198,39 @@ def columns_meant(comp: Competition, workspace: Workspace) -> Settings | dict[st
 
         return resolved(said)
     except RequestError:
-        return comp.submission.columns
+        return said
+
+
+def sources_of(columns: Mapping[str, Source]) -> dict[str, str]:
+    """What goes into columns, without the options of their forms."""
+    return {name: Column.of(name, source).source for name, source in columns.items()}
+
+
+def meant_besides(comp: Competition, workspace: Workspace) -> dict[str, Any]:
+    """What a submission is made from besides predictions, sample and columns' sources: nothing for most.
+
+    Options of columns' forms, rows in long form, codes of classes, decimals.
+    """
+    said, found = comp.submission, dict[str, Any]()
+    if said.long is not None:
+        found["long"] = {**said.long.settings(), "id": said.id}
+    if said.decimals is not None:
+        found["decimals"] = said.decimals
+    try:
+        specs = _specs(comp, workspace)
+        if said.codes:
+            found["codes"] = spelling_digest(spelling_of(comp, workspace, specs))
+        columns = sheet_of(comp, workspace, specs).columns if _may_have_options(comp) else []
+        asked = {column.name: {"form": column.kind, **column.asked} for column in columns if column.asked}
+    except RequestError:  # which `data` says
+        return found
+    return {**found, "forms": asked} if asked else found
+
+
+def _may_have_options(comp: Competition) -> bool:
+    """Whether some column's form may have options that are not off: reading the sample for nothing takes time."""
+    ranked = any(chosen.entry.ranked for chosen in comp.leaderboard.of.values())
+    return ranked or any(Column.of(*said).asked for said in comp.submission.columns.items())
 
 
 def _specs(comp: Competition, workspace: Workspace, manifest: pd.DataFrame | None = None) -> Sequence[TargetSpec]:
@@ -161,22 +247,11 @@ def form_codes(comp: Competition) -> dict[str, str]:
     return {key: code for column in columns for key, code in code_in(column.name, FORMS, column.kind).items()}
 
 
-def _by_name(comp: Competition, sample_columns: Sequence[str]) -> dict[str, str]:
+def called_as_targets(comp: Competition, sample_columns: Sequence[str]) -> dict[str, str]:
     """Columns of the sample that are called as a target, or as the column that its label is from."""
     known = {column: source for target in comp.targets for column, source in target.known_columns.items()}
     known |= {target.name: target.name for target in comp.targets}
     return {column: known[column] for column in sample_columns if column in known}
-
-
-def _refuse_decisions(comp: Competition, columns: list[Column]) -> None:
-    """A metric of probabilities cannot score decided classes."""
-    for column in columns:
-        metric = comp.leaderboard.of.get(column.target)
-        if metric and metric.entry.needs_probabilities and not FORMS[column.kind].gives_probabilities:
-            raise RequestError(
-                f"submission.columns.{column.name}: metric {metric.name!r} scores probabilities, but this column would "
-                f"hold decided classes; give each class a column, such as {column.name} = '{column.target}/CLASS'"
-            )
 
 
 def scored_targets(comp: Competition, workspace: Workspace) -> list[str]:
@@ -184,7 +259,7 @@ def scored_targets(comp: Competition, workspace: Workspace) -> list[str]:
     if sample_path(comp, workspace) is None:
         return [target.name for target in comp.targets]
     try:
-        columns = filled_columns(comp, *read_sample(comp, workspace), _specs(comp, workspace))
+        columns = sheet_of(comp, workspace, _specs(comp, workspace)).columns
     except RequestError:
         if comp.has_test:
             raise
@@ -200,19 +275,23 @@ def check_sample(comp: Competition, workspace: Workspace, manifest: pd.DataFrame
     ids = set(manifest["id"][manifest["split"] == "test"])
     if not ids:
         return []
+    path, specs = _need_sample(comp, workspace), specs_of(comp.targets, manifest)
     id_column, sample = read_sample(comp, workspace, manifest)
-    path = _need_sample(comp, workspace)
     _refuse_other_ids(comp, path, set(sample[id_column]), ids)
-    specs = specs_of(comp.targets, manifest)
-    columns = filled_columns(comp, id_column, sample, specs)
-    doubts = [*doubts_in(sample, columns, specs), *classes_left_out(columns, specs)]
-    return [*_other_spelling(comp, path, id_column, ids), *doubts]
-
-
-def _other_spelling(comp: Competition, path: Path, id_column: str, ids: set[str]) -> list[str]:
-    """What to say where the sample writes ids otherwise than they are here: without an ending, or folders."""
+    sheet, long = sheet_of(comp, workspace, specs, manifest), long_sample(comp, workspace)
     table = read_table(path, "submission.sample", encoding=comp.data.encoding)
-    asked = table[id_column] if id_column in table.columns else pd.Series(dtype=str)
+    told = [gaps] if long is not None and (gaps := long.gaps(table, path.name)) else []
+    asked = table if long is None else unfolded(path, long)
+    told += _other_spelling(comp, path, asked.get(id_column, pd.Series(dtype=str)), ids)
+    return [
+        *told,
+        *doubts_in(sheet.sample, sheet.columns, sheet.specs),
+        *classes_left_out(comp, sheet.columns, sheet.specs),
+    ]
+
+
+def _other_spelling(comp: Competition, path: Path, asked: pd.Series, ids: set[str]) -> list[str]:
+    """What to say where the sample writes ids otherwise than they are here: without an ending, or folders."""
     own = respelled(asked, ids, kind_of(comp).endings)
     if own is asked:
         return []
@@ -238,75 +317,8 @@ def fill_in(id_column: str, sample: pd.DataFrame, columns: list[Column], preds: 
     filled = {id_column: ids.to_numpy()}
     for column in columns:
         spec = preds.spec(column.target)
-        filled[column.name] = FORMS[column.kind].cells(spec, column, values[column.target])
+        filled[column.name] = column.entry.cells(spec, column, values[column.target])
     return pd.DataFrame(filled)[list(sample.columns)]
-
-
-def read_back(columns: list[Column], specs: tuple[TargetSpec, ...], table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """A submission's cells as predictions (n, width) of each target; a decision counts as certain."""
-    values: dict[str, np.ndarray] = {}
-    for spec in specs:
-        own = [column for column in columns if column.target == spec.name]
-        if own:
-            alike = [column for column in own if column.kind == own[0].kind]
-            values[spec.name] = FORMS[own[0].kind].read(spec, alike, table)
-    return values
-
-
-def gradable(
-    comp: Competition,
-    specs: tuple[TargetSpec, ...],
-    values: dict[str, np.ndarray],
-    truth: dict[str, np.ndarray],
-) -> dict[str, Scorable]:
-    """Truth and predictions of each target that the leaderboard's metric fits, in the rows that have an answer."""
-    chosen = [spec for spec in specs if spec.name in values and spec.name in truth and spec.name in comp.leaderboard.of]
-    return {s.name: Scorable(s, *answered(truth[s.name], for_metric(s, values[s.name]))) for s in chosen}
-
-
-def truth_from(comp: Competition, specs: tuple[TargetSpec, ...], solution: pd.DataFrame) -> dict[str, np.ndarray]:
-    """The answers of a solution table, for every target that it holds (by its column's or its own name)."""
-    truth = {}
-    held = list(solution.columns)
-    said = spread(comp.submission.columns, held, specs) or by_default(comp, held, _by_name(comp, held), specs)
-    columns = [Column.of(name, source) for name, source in said.items()]
-    for target, spec in zip(comp.targets, specs, strict=True):
-        own = [column for column in columns if column.target == target.name]
-        submitted = [column.name for column in own if column.label is None]
-        asked = (*submitted, target.column, target.name)
-        names = [name for name in asked if isinstance(name, str) and name in solution.columns]
-        by_class = {name: name for name in target.class_columns or () if name in solution.columns}
-        by_class |= {column.label: column.name for column in own if column.name in solution.columns}
-        if names:
-            truth[spec.name] = with_gaps(
-                _known(comp, spec, solution[names[:1]]), partial(_truth_in, spec, solution[names[0]])
-            )
-        elif spec.vocab and by_class.keys() >= set(spec.vocab):
-            cells = solution[[by_class[label] for label in spec.vocab]]
-            known = _known(comp, spec, cells, blank_answers=False)
-            truth[spec.name] = with_gaps(known, partial(_truth_in_columns, spec, cells))
-    if not truth:
-        raise RequestError(
-            f"the solution has no column of any target; it has {', '.join(solution.columns)}, "
-            f"targets are {', '.join(spec.name for spec in specs)}"
-        )
-    return truth
-
-
-def _known(comp: Competition, spec: TargetSpec, cells: pd.DataFrame, blank_answers: bool | None = None) -> np.ndarray:
-    """Which rows (n,) answer a target: of several targets a solution, as the training table, may leave some blank."""
-    if len(comp.targets) == 1 or (spec.target_kind.blank_answers if blank_answers is None else blank_answers):
-        return np.ones(len(cells), dtype=bool)
-    return (cells.apply(lambda column: column.str.strip()) != "").any(axis=1).to_numpy()
-
-
-def _truth_in(spec: TargetSpec, cells: pd.Series, known: np.ndarray) -> np.ndarray:
-    return truth_of(spec, spec.target_kind.parse_cells(str(cells.name), cells[known]))
-
-
-def _truth_in_columns(spec: TargetSpec, cells: pd.DataFrame, known: np.ndarray) -> np.ndarray:
-    each = [numbers_in(str(name), cells.loc[known, name]) for name in cells.columns]
-    return spec.target_kind.truth_from_columns(np.column_stack(each))
 
 
 def decided(comp: Competition, workspace: Workspace, preds: Predictions) -> Predictions:

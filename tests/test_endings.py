@@ -59,7 +59,7 @@ def test_the_folder_is_looked_up_among_those_that_are_called_so(paths, tmp_path,
 
 
 def test_no_file_in_any_of_the_folders_is_told(paths):
-    with pytest.raises(RequestError, match="1 of 1 image files are missing below .*train/7.jpg"):
+    with pytest.raises(RequestError, match=r"1 of 1 image files are missing below .*train/7.jpg"):
         paths(["7"], ["1.jpg"], "t*/{id}.jpg")
 
 

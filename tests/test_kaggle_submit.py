@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,21 @@ def test_a_file_changed_by_hand_is_made_again_before_it_is_sent(submit, server, 
     csv.write_bytes(before.replace(b"red", b"mauve").replace(b"blue", b"mauve").replace(b"green", b"mauve"))
     assert submit().code == 0
     assert list(server.blobs.values()) == [before]
+
+
+def test_a_zip_of_the_file_is_sent_where_it_is_asked_for_and_not_the_file_again(submit, server, root):
+    (csv,) = (root / "submissions/tiny").glob("*.csv")
+    server.fail("CreateSubmission", after=True, status=500)
+    server.scores = ["0.5"]
+    assert submit("--set", "submission.file=zip").code == 0
+    packed = csv.with_suffix(".csv.zip")
+    assert list(server.names.values()) == [packed.name]
+    assert list(server.blobs.values()) == [packed.read_bytes()]
+    with zipfile.ZipFile(packed) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == {csv.name: csv.read_bytes()}
+    assert sent(root)["public"] == 0.5
+    assert submit().code == 0
+    assert len(server.submissions) == 1
 
 
 def test_no_submission_left_is_said_with_the_time_to_wait(submit, server, root):

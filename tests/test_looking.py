@@ -12,10 +12,12 @@ from pipeline.looking.files import Files
 from pipeline.looking.forms import classes_in
 from pipeline.looking.groups import features_in, groups_in
 from pipeline.looking.lines import Line, Part, file_text, guesses_in, toml
+from pipeline.looking.packed import unpack_all
 from pipeline.looking.patterns import patterns_of
 from pipeline.looking.pictures import Pictures, pictures_in, sizes_for
 from pipeline.looking.tables import Table, read_tables, sample_of
 from pipeline.looking.values import looks_listed, separator_in, values_of
+from tests.shapes.drawing import Drawing
 
 ROWS = [f"a{k:02}" for k in range(12)]
 
@@ -180,6 +182,37 @@ def test_groups_are_columns_of_such_names_whose_values_repeat_and_features_what_
     test = Table("test.csv", pd.DataFrame(columns).drop(columns="label"))
     assert features_in(train, test, {"id", "label", "camera"}) == ["subject_focus", "location", "sex", "margin*"]
     assert features_in(train, None, set()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "header"),
+    [
+        ("id,label\na,1\n", True),
+        ("a.jpg,cat\nb.jpg,dog\n", False),
+        ("1\t2\t3.5\n4\t5\t1.0\n", False),
+        (",0,1\na,1,2\n", True),  # as pandas writes numbered columns
+        ("x,2019,2020,2021\n1,2,3,4\n", False),
+    ],
+)
+def test_whether_a_first_row_names_columns(text, header, tmp_path):
+    (tmp_path / "t.csv").write_text(text)
+    ((table,), _) = read_tables(Files.of(tmp_path))
+    assert table.header == header
+    assert len(table.rows) == text.count("\n") - header
+
+
+def test_archives_are_unpacked_in_one_another_and_packed_tables_stay(tmp_path, log):
+    d = Drawing(tmp_path / "raw")
+    d.images("inner/pictures/{}.png", range(3), range(3))
+    d.pack_flat("inner/pictures", "inner/pictures.zip")
+    d.pack("inner", "inner.zip")
+    d.table("train.csv.zip", {"id": range(3)})
+    (d.raw / "broken.zip").write_bytes(b"no archive")
+    refused = unpack_all(d.raw, log)
+    assert sorted(Files.of(d.raw).images) == [f"inner/pictures/{k}.png" for k in range(3)]
+    assert not (d.raw / "train.csv").exists()
+    assert len(refused) == 1
+    assert "broken.zip" in refused[0]
 
 
 @pytest.mark.parametrize(

@@ -362,6 +362,25 @@ def test_groups_in_another_table(d):
     assert (comp.data.table, comp.folds.group, comp.folds.table) == ("train_labels.csv", "site", "train_features.csv")
 
 
+def test_several_rows_of_an_image_are_its_tags(d):
+    train, test = by_id(d, [0] * 12)
+    rows = {"id": [*train, *train[:6]], "finding": [*named(cycle(12, 3), "abc"), *["d"] * 6]}
+    d.table("train.csv", rows)
+    d.table("sample_submission.csv", {"id": test, "finding": "a"})
+    comp, _, _ = written(d.raw)
+    assert [(target.name, target.kind) for target in comp.targets] == [("finding", "multilabel")]
+    assert sorted(labels_of(d.raw, "finding")[train[0]].split()) == ["a", "d"]
+
+
+def test_a_row_that_is_there_twice_counts_once(d):
+    train, test = by_id(d, [0] * 12)
+    d.table("train.csv", {"id": [*train, train[3]], "label": [*named(cycle(12, 2), "ab"), "b"]})
+    d.table("sample_submission.csv", {"id": test, "label": "a"})
+    comp, _, _ = written(d.raw)
+    assert comp.targets[0].kind == "binary"
+    assert len(labels_of(d.raw, "label")) == 12
+
+
 def test_tables_of_other_forms(d):
     train, test = by_id(d, [0] * 20)
     rows = zip(train, cycle(20, 3), strict=True)

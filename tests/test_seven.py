@@ -1,5 +1,6 @@
 """7z archives: read by every usual method, refused in words by others, damaged or unsafe ones as all archives."""
 
+import base64
 import os
 import random
 import shutil
@@ -51,6 +52,32 @@ def test_archives_without_content_and_of_one_file(tmp_path):
     assert (tmp_path / "empty/a/b").is_dir()
     assert files_in(tmp_path / "empty") == {"c": b""}
     assert files_in(tmp_path / "one") == {"c": b"x"}
+
+
+# By py7zr 1.1.4: with its own default, which is BCJ (x86) and LZMA2, and with Delta.
+BY_PY7ZR = {
+    "BCJ": (
+        "N3q8ryccAASFvmuj1wAAAAAAAAAVAAAAAAAAAE8u9/XgAMwAVV0AdAE98AyMThLKHs2Sg8RLKP6dsZtwPqH13qomsZJsBeBch9hC"
+        "BGmkOAEZyOKXDJfofHlsytjBLie6J2PESEhrsfZXGh/1YvYEgFVktt/a3Kb/1JVlKADgAIwAcl0AAIEzB64P02kuPUC7lGQcfuti"
+        "Y/a5l5Iq4aXTBwAF19C2/9QN2cR9R5cxpDTSYAAHS6DsoS8PjvmWDCrGktt44jYVXL85mG5EycPRBHlBL4zr+4C9TOam4lU+riVz"
+        "Omx+oCeGAYlunrZONzq8GYrf7wAAABcGXQEJegAHCwEAASEhARgMgI0AAA=="
+    ),
+    "Delta": (
+        "N3q8ryccAASoti0QjwAAAAAAAAAVAAAAAAAAAMqGInvgAMwAEl0Ac//98YwdDllPkx3naX2eTpggAOAAiABtXQAAgTMHrg/PpC64"
+        "D9RqXn3l09t1q6Uzd8sbZjn4I29gP8IuyO5Yr3RPvBFblXldg3GvyaR6ct2djhh1Mz/pCPaSEhE7cGkkbD9HRbvUuNpw4fYcibEe"
+        "iwWa9fX+uChoReLvvbpooKByRhLAAAAAABcGGgEJdQAHCwEAASEhARgMgIkAAA=="
+    ),
+}
+
+
+@pytest.mark.parametrize("filter_name", BY_PY7ZR)
+def test_filters_before_lzma2_are_read(tmp_path, filter_name):
+    (tmp_path / "a.7z").write_bytes(base64.b64decode(BY_PY7ZR[filter_name]))
+    extract(tmp_path / "a.7z", tmp_path / "out")
+    assert files_in(tmp_path / "out") == {
+        "train/a.bin": b"\xe8\x00\x10\x00\x00" * 40 + b"tail",
+        "train/b.txt": b"b",
+    }
 
 
 @pytest.mark.parametrize(

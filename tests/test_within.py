@@ -228,3 +228,36 @@ def test_a_reader_of_ones_own_makes_a_format_known(tiny, log):
         READERS.add("dicom", Reader((".dcm",), lambda content: np.zeros((2, 2, 3), np.uint8)))
         data(tiny.load(), tiny.workspace, log)
     assert pd.read_parquet(tiny.workspace.manifest)["path"].str.endswith(".dcm").sum() == 24
+
+
+def test_archives_are_unpacked_for_every_folder_that_is_called_so(tmp_path):
+    """As Planet's test set: tars in 7z archives, of which the file names two at once."""
+    for name in ("test", "test-more", "train"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.jpg").write_text(name)
+        with tarfile.open(tmp_path / f"{name}.tar", "w") as archive:
+            archive.add(tmp_path / name, name)
+        shutil.rmtree(tmp_path / name)
+        write_seven(tmp_path / f"{name}.tar.7z", {f"{name}.tar": (tmp_path / f"{name}.tar").read_bytes()})
+        (tmp_path / f"{name}.tar").unlink()
+    unpack_for(tmp_path, ["test*.tar/test*/1.jpg"])
+    assert (tmp_path / "test.tar" / "test" / "1.jpg").read_text() == "test"
+    assert (tmp_path / "test-more.tar" / "test-more" / "1.jpg").read_text() == "test-more"
+    assert not (tmp_path / "train.tar").exists()
+
+
+@pytest.mark.parametrize("names", [("a[1]", "a1"), ("b?", "bc")])
+def test_other_marks_of_a_glob_are_letters(tmp_path, names):
+    for name in names:
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
+            archive.writestr("x.txt", name)
+    unpack_for(tmp_path, [f"{names[0]}*/x.txt"])
+    assert (tmp_path / names[0] / "x.txt").read_text() == names[0]
+    assert not (tmp_path / names[1]).exists()
+
+
+def test_a_table_that_is_packed_is_found_by_its_own_name(tiny, log):
+    shutil.make_archive(str(tiny.raw / "train.csv"), "zip", tiny.raw, "train.csv")
+    (tiny.raw / "train.csv").unlink()
+    data(tiny.load(), tiny.workspace, log)
+    assert_complete(tiny)

@@ -19,7 +19,7 @@ from pipeline.kaggle.competition import (
     wait_for_score,
 )
 from pipeline.log import Log
-from pipeline.stages.submit import latest
+from pipeline.stages.submit import file_sent, latest
 from pipeline.workspace import SUBMISSION, Workspace, read_json, write_json
 
 WAIT = 60.0  # minutes for a score, by default
@@ -51,7 +51,7 @@ def send(
         if kernel:
             ref = send_kernel(kaggle, competition, kernel, SUBMISSION, message)
         else:
-            ref = send_file(kaggle, competition, about.with_suffix(".csv"), message)
+            ref = send_file(kaggle, competition, file_sent(comp, about.with_suffix(".csv")), message)
         _keep(about, {"ref": ref, "status": "pending"})
         log.say(f"submit: Kaggle took {about.stem} as submission {ref}; waiting for its score")
     else:
@@ -119,8 +119,8 @@ def _sent_before(kaggle: Kaggle, competition: str, about: Path, log: Log) -> int
         return kept["ref"]
     if kept.get("status") != "sending":
         return None
-    file = SUBMISSION if about.stem.startswith("kernel-") else f"{about.stem}.csv"
-    found = find_sent(kaggle, competition, file, kept["message"])
+    names = [SUBMISSION] if about.stem.startswith("kernel-") else [f"{about.stem}.csv", f"{about.stem}.csv.zip"]
+    found = next(filter(None, (find_sent(kaggle, competition, name, kept["message"]) for name in names)), None)
     if found is None:
         return None
     log.say(f"submit: Kaggle has {about.stem} already, as submission {found.ref}; it is not sent again")

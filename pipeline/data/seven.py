@@ -1,4 +1,4 @@
-"""7z archives by the standard library: of LZMA, LZMA2, Deflate, BZip2 or no compression, as 7-Zip makes them of files.
+"""7z archives by the standard library: of LZMA, LZMA2 (with filters), Deflate, BZip2 or no compression.
 
 Its header lists folders (here blocks: what is compressed as one stream) and the files that each block's output is cut
 into, in their order. Numbers in it are not trusted: whatever does not fit is ValueError or EOFError.
@@ -33,9 +33,17 @@ BLOCKS, SIZES, COUNTS, EMPTY, EMPTY_FILE, ANTI, NAMES, MTIME, ATTRIBUTES, ENCODE
     23,
 )
 COPY, LZMA1, LZMA2, DEFLATE, BZIP2 = b"\0", b"\x03\x01\x01", b"\x21", b"\x04\x01\x08", b"\x04\x02\x02"
+# Filters that stand before LZMA2, by their long names and their short ones.
+DELTA, FILTERS = b"\x03", {
+    b"\x03\x03\x01\x03": lzma.FILTER_X86, b"\x03\x03\x02\x05": lzma.FILTER_POWERPC,
+    b"\x03\x03\x04\x01": lzma.FILTER_IA64, b"\x03\x03\x05\x01": lzma.FILTER_ARM,
+    b"\x03\x03\x07\x01": lzma.FILTER_ARMTHUMB, b"\x03\x03\x08\x05": lzma.FILTER_SPARC,
+    b"\x04": lzma.FILTER_X86, b"\x05": lzma.FILTER_POWERPC, b"\x06": lzma.FILTER_IA64, b"\x07": lzma.FILTER_ARM,
+    b"\x08": lzma.FILTER_ARMTHUMB, b"\x09": lzma.FILTER_SPARC, b"\x03": lzma.FILTER_DELTA,
+}  # fmt: skip
 OTHERS = {
-    b"\x03\x04\x01": "PPMd", b"\x06\xf1\x07\x01": "encryption", b"\x03\x03\x01\x1b": "BCJ2", b"\x03": "Delta",
-    b"\x03\x03\x01\x03": "BCJ", b"\x04\x01\x09": "Deflate64", b"\x04\xf7\x11\x01": "Zstandard",
+    b"\x03\x04\x01": "PPMd", b"\x06\xf1\x07\x01": "encryption", b"\x03\x03\x01\x1b": "BCJ2",
+    b"\x04\x01\x09": "Deflate64", b"\x04\xf7\x11\x01": "Zstandard",
 }  # fmt: skip
 ADVICE = "Unpack it with 7-Zip, and use the folder."
 UNIX = 0x8000  # of attributes: the upper half is a mode of Unix
@@ -51,12 +59,24 @@ class Decoder(Protocol):
     def decompress(self, data: bytes, max_length: int) -> bytes: ...
 
 
-@dataclass
-class Block:
-    """What is compressed as one stream: by which method, where, and the sizes and checksums of what comes out."""
+@dataclass(frozen=True)
+class Coder:
+    """One method of a block, with its properties."""
 
     method: bytes
-    properties: bytes
+    properties: bytes = b""
+
+
+@dataclass
+class Block:
+    """What is compressed as one stream: by which method, where, and the sizes and checksums of what comes out.
+
+    `filters` were applied before the method, the first one first.
+    """
+
+    coder: Coder
+    filters: list[Coder] = field(default_factory=list)
+    order: list[int] = field(default_factory=lambda: [0])  # places of filters and coder among the sizes of the header
     size: int = 0
     start: int = 0
     packed: int = 0
@@ -189,7 +209,8 @@ def _blocks(header: _Bytes) -> list[Block]:
     blocks = [_block(header) for _ in range(_fitting(count, header))]
     header.expect(SIZES)
     for block in blocks:
-        block.size = header.number()
+        sizes = [header.number() for _ in block.order]
+        block.size = sizes[block.order[0]]
         block.sizes = [block.size]
     part = header.byte()
     if part == CRC:
@@ -202,15 +223,37 @@ def _blocks(header: _Bytes) -> list[Block]:
 
 
 def _block(header: _Bytes) -> Block:
-    """How a block is compressed: by one method alone."""
-    methods = header.number()
+    """How a block is compressed: by one method, or by LZMA2 of what filters made."""
+    count = _fitting(header.number(), header)
+    coders = [_coder(header) for _ in range(count)]
+    if not coders:
+        raise ValueError("a block without a method")
+    bound = {header.number(): header.number() for _ in coders[1:]}  # a method's input is another one's output
+    last = set(range(count)) - set(bound.values())
+    order = [last.pop()] if last else []
+    while order and order[-1] in bound:
+        order.append(bound.pop(order[-1]))
+    if sorted(order) != list(range(count)):
+        raise ValueError("methods that do not follow each other")
+    *filters, coder = [coders[place] for place in order]
+    known = [each.method in FILTERS for each in filters] if coder.method == LZMA2 else [False] * len(filters)
+    if coder.method not in (COPY, LZMA1, LZMA2, DEFLATE, BZIP2) or not all(known):
+        odd = next((each for each, own in zip(filters, known, strict=True) if not own), coder)
+        raise _not_read(odd.method)
+    return Block(coder, filters, order)
+
+
+def _coder(header: _Bytes) -> Coder:
     flags = header.byte()
     method = header.take(flags & 0x0F)
-    several = methods > 1 or bool(flags & 0x10)
-    if several or method not in (COPY, LZMA1, LZMA2, DEFLATE, BZIP2):
-        name = OTHERS.get(method, "several methods at once" if several else f"method {method.hex()}")
-        raise NotRead(f"is compressed by {name}, which is not read here", ADVICE)
-    return Block(method, header.take(header.number()) if flags & 0x20 else b"")
+    if flags & 0x10:  # several streams in or out
+        raise _not_read(method)
+    return Coder(method, header.take(header.number()) if flags & 0x20 else b"")
+
+
+def _not_read(method: bytes) -> NotRead:
+    name = OTHERS.get(method, "a filter before another method than LZMA2" if method in FILTERS else "")
+    return NotRead(f"is compressed by {name or f'method {method.hex()}'}, which is not read here", ADVICE)
 
 
 def _cut(header: _Bytes, blocks: list[Block]) -> None:
@@ -329,27 +372,38 @@ def _unpacked(file: BinaryIO, block: Block) -> Iterator[bytes]:
 
 
 def _decoder(block: Block) -> Decoder:
-    if block.method == COPY:
+    method = block.coder.method
+    if method == COPY:
         return _Copied()
-    if block.method == DEFLATE:
+    if method == DEFLATE:
         return _Deflated()
-    if block.method == BZIP2:
+    if method == BZIP2:
         return bz2.BZ2Decompressor()
-    return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[_filter(block)])
+    chain = [_filter(each) for each in block.filters]
+    return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[*chain, _lzma(block.coder, block.size)])
 
 
-def _filter(block: Block) -> dict[str, int]:
-    if len(block.properties) != (5 if block.method == LZMA1 else 1):
+def _filter(coder: Coder) -> dict[str, int]:
+    if coder.method == DELTA:
+        if len(coder.properties) != 1:
+            raise ValueError("properties of a method that it does not have")
+        return {"id": lzma.FILTER_DELTA, "dist": coder.properties[0] + 1}
+    return {"id": FILTERS[coder.method]}
+
+
+def _lzma(coder: Coder, size: int) -> dict[str, int]:
+    """The filter of a coder that makes `size` bytes."""
+    if len(coder.properties) != (5 if coder.method == LZMA1 else 1):
         raise ValueError("properties of a method that it does not have")
-    if block.method == LZMA1:
-        first, dictionary = struct.unpack("<BI", block.properties)
+    if coder.method == LZMA1:
+        first, dictionary = struct.unpack("<BI", coder.properties)
         rest, lc = divmod(first, 9)
         pb, lp = divmod(rest, 5)
         found = {"id": lzma.FILTER_LZMA1, "lc": lc, "lp": lp, "pb": pb, "dict_size": max(dictionary, 4096)}
     else:
-        said = block.properties[0]
+        said = coder.properties[0]
         found = {"id": lzma.FILTER_LZMA2, "dict_size": (2 | said & 1) << said // 2 + 11}
-    found["dict_size"] = min(found["dict_size"], max(block.size, 4096))  # nothing lies further back
+    found["dict_size"] = min(found["dict_size"], max(size, 4096))  # nothing lies further back
     if found["dict_size"] > MAX_DICTIONARY:
         raise NotRead("needs a dictionary of more than 1 GB", ADVICE)
     return found

@@ -15,6 +15,7 @@ from pipeline.data.encodings import latin_text, letters_beyond, looks_latin, oth
 from pipeline.data.member import Refused
 from pipeline.data.seven import MAGIC, list_7z
 
+ENDINGS = (".zip", ".gz", ".bz2", ".xz", ".7z")  # of tables that are packed
 LIMIT = 16 << 30  # bytes that a compressed table may unpack to
 HEAD = 1 << 16  # bytes that show whether UTF-16 has lost its byte-order mark
 CHANCE = 2  # letters beyond ASCII
@@ -47,6 +48,7 @@ def text_of(path: Path, encoding: str | None = None, most: int | None = None) ->
     With `most`, of a file that is longer and not compressed the whole lines of so many bytes. Raises OSError, or
     Unreadable for what is no text, or no text in any of these.
     """
+    path = as_it_lies(path)
     data = _unpacked(_lines(path, most) or path.read_bytes())
     if len(data) > LIMIT:
         raise Unreadable(f"it unpacks to more than {LIMIT >> 30} GB")
@@ -54,6 +56,13 @@ def text_of(path: Path, encoding: str | None = None, most: int | None = None) ->
         if data.startswith(magic):
             raise Unreadable(f"it is {what}; save it as CSV in UTF-8")
     return _utf8(data, encoding)
+
+
+def as_it_lies(path: Path) -> Path:
+    """The file, or the one of its name that is packed, train.csv.zip, where it is not there."""
+    if path.exists():
+        return path
+    return next((packed for end in ENDINGS if (packed := path.with_name(path.name + end)).is_file()), path)
 
 
 def _lines(path: Path, most: int | None) -> bytes:

@@ -1,14 +1,17 @@
 """Archives within the download: unpacked beside themselves where a folder is asked for that is not there."""
 
+import glob
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from pipeline.data.archive import ENDINGS, unpack
 from pipeline.errors import RequestError
 from pipeline.log import Log
 
+ANY = "*"  # in a name: any letters, or none
 ASIDE = "__MACOSX"  # what macOS puts into a zip beside what is meant
 
 
@@ -16,22 +19,44 @@ def unpack_for(raw: Path, paths: Iterable[str], log: Log | None = None) -> None:
     """See to it that the folders of these files, relative to `raw`, are there: train/ out of train.zip, if need be.
 
     An archive is unpacked to a folder called as it is, without its ending; a single folder of that name in it is that
-    folder. What is not there, nor in an archive called so, stays missing. Raises RequestError for an archive in a
-    folder that is not the pipeline's own, WorkFailed as `unpack` does.
+    folder. A `*` in a folder's name means all that are called so. What is not there, nor in an archive called so, stays
+    missing. Raises RequestError for an archive in a folder that is not the pipeline's own, WorkFailed as `unpack` does.
     """
     for folder in sorted({path.rpartition("/")[0] for path in paths}):
         parts = [part for part in folder.split("/") if part not in ("", ".")]
-        if ".." in parts or folder.startswith("/"):
-            continue
-        for depth in range(1, len(parts) + 1):
-            place = raw.joinpath(*parts[:depth])
-            if place.is_dir():
-                continue
+        if ".." not in parts and not folder.startswith("/"):
+            _unpack_below(raw, raw, parts, log)
+
+
+def _unpack_below(raw: Path, folder: Path, parts: Sequence[str], log: Log | None) -> None:
+    """The same for what lies in `folder`, one name after the other."""
+    if not parts:
+        return
+    for name in _called(folder, parts[0]) if ANY in parts[0] else parts[:1]:
+        place = folder / name
+        if not place.is_dir():
             archive = archive_of(place)
             if archive is None or os.path.lexists(place):
-                break
-            doubled = parts[depth : depth + 1] == [place.name]
-            _unpack_beside(raw, archive, place, doubled, log)
+                continue
+            _unpack_beside(raw, archive, place, list(parts[1:2]) == [name], log)
+        _unpack_below(raw, place, parts[1:], log)
+
+
+def _called(folder: Path, name: str) -> list[str]:
+    """Folders in a folder, there or in archives, that a name with `*` means."""
+    found = set[str]()
+    for entry in os.scandir(folder):
+        own = entry.name
+        if not entry.is_dir():
+            own = next((own.removesuffix(end) for end in ENDINGS if own.endswith(end)), "")
+        if own[:1] not in ("", ".") and fnmatchcase(own, open_ended(name)):
+            found.add(own)
+    return sorted(found)
+
+
+def open_ended(path: str) -> str:
+    """A pattern in which only `*` is no letter, as `glob` and `fnmatch` read it."""
+    return glob.escape(path).replace(f"[{ANY}]", ANY)
 
 
 def archive_of(place: Path) -> Path | None:

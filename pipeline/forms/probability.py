@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.errors import RequestError
-from pipeline.forms import Column, Form
+from pipeline.forms import Column, Decimals, Form
 from pipeline.targets import TargetSpec
 from pipeline.targets.cells import numbers_in
 
@@ -19,6 +19,7 @@ class Probability(Form):
 
     of_class = True
     gives_probabilities = True
+    options = Decimals
 
     def cells(self, spec: TargetSpec, column: Column, values: np.ndarray) -> np.ndarray:
         return values[:, column.code(spec)].astype(np.float64)

@@ -60,7 +60,7 @@ def _test_side(found: Sides, files: Files, sample: Sample | None, tests: Sequenc
             return _in_folder(files, said[0].folder, said[0].text)
     folder = test_folder(files)
     if folder is not None:
-        found.test, found.why_test = folder, "called so"
+        found.test, found.why_test = folder, "a folder that is called so"
         found.sure = sample is None
         return _in_folder(files, folder, "")
     return set()

@@ -43,7 +43,11 @@ def _data(seen: Images, sample: Sample | None) -> Part:
             part.add("columns", sides.table.columns, "it has no header: names for its columns", guess=True)
         if sides.table.long is not None:
             part.add("long", sides.table.long, "a row for each image and name")
-        part.add("id", sides.id, "a row's name" + ("" if sample is None else ", as in the sample"))
+        part.add(
+            "id",
+            sides.id,
+            "a row's name" + (", as in the sample" if sample is not None and sample.id == sides.id else ""),
+        )
         if sides.case is not None:
             part.add("case", sides.case, "several images have one answer: those of one cell")
     elif sides.test is not None and sides.id != "id":
@@ -151,7 +155,7 @@ def _submission(sides: Sides, sample: Sample | None, asked: Asked) -> Part:
     part = Part("[submission]")
     if sample is None or sides.test is None:
         return part
-    part.add("sample", sample.table.name, f"asks for {len(sample.ids):,} rows of {tops(sample.asked)}")
+    part.add("sample", sample.table.name, f"{len(sample.ids):,} rows; asks for {tops(sample.asked)}")
     if sample.long is not None:
         part.add("long", sample.long.said(), "a row for each id and name")
     if sides.id_in_sample is not None and (sample.long is None or sample.long.row is None):

@@ -36,11 +36,23 @@ def images_in(files: Files, tables: list[Table], sample: Sample | None) -> Image
         return Images(sides, _of_names(sides, sample), pictures_in(files.raw, sides.paths))
     test = sides.test_table or test_table_of(sides.table, tables, sample)
     asked = asked_of(sides.table, sorted(sides.used), sample, test)
+    asked.answers = [_over_rows(answer, sides) for answer in asked.answers]
     taken = {*_labels(asked), *sides.used, sides.case or ""}
     groups = groups_in(sides.table, sides.id, taken, tables)
     grouped = {group.column for group in groups}
     features = features_in(sides.table, test, taken | grouped)
     return Images(sides, asked, pictures_in(files.raw, sides.paths), groups, features)
+
+
+def _over_rows(answer: Answer, sides: Sides) -> Answer:
+    """A class that differs between rows of one id: their tags together."""
+    column = answer.where.get("column", answer.name)
+    if sides.table is None or answer.kind not in ("category", "binary") or not isinstance(column, str):
+        return answer
+    different = sides.table.rows[[sides.id, column]].drop_duplicates()[sides.id].duplicated().any()
+    if not different:
+        return answer
+    return replace(answer, kind="multilabel", why="rows of one image differ: tags in several rows", sure=False)
 
 
 def _named(table: Table) -> Table:

@@ -103,7 +103,7 @@ def _short(number: float) -> float | int:
 
 def _submission(sample: Sample) -> Part:
     part = Part("[submission]")
-    part.add("sample", sample.table.name, f"asks for {len(sample.ids):,} rows")
+    part.add("sample", sample.table.name, f"{len(sample.ids):,} rows")
     asked = list(sample.asked)
     if len(asked) == 1:
         part.add("columns", {asked[0]: "rating"})

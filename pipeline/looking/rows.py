@@ -98,8 +98,8 @@ def _case_of(train: Table, pattern: Pattern, sample: Sample | None) -> str | Non
     """The column of what several images have one answer for: the sample's ids, which repeat, or names of folders."""
     if pattern.of_folder:
         return pattern.column
-    if sample is not None and sample.id in train.columns and train.rows[sample.id].duplicated().any():
-        return sample.id
+    if sample is not None and sample.id in train.columns and pattern.column != sample.id:
+        return sample.id if train.rows[sample.id].duplicated().any() else None
     return None
 
 

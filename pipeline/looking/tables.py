@@ -6,12 +6,14 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.data.readers import image_endings
 from pipeline.data.sample import NAMES, PACKED, USUAL, find_sample
 from pipeline.data.tables import read_table
 from pipeline.errors import RequestError
 from pipeline.looking.files import Files
 
 LARGEST = 4 << 30  # bytes of a table that is looked into
+HALF = 0.5
 SAYS_TEST = re.compile(r"(?<![a-z])(test|eval|holdout|unlabell?ed|private|public)", re.I)
 SAYS_TRAIN = re.compile(r"train|(?<![a-z])labels?(?![a-z])", re.I)
 SAYS_SAMPLE = re.compile(r"sample|submi", re.I)
@@ -53,7 +55,7 @@ def read_tables(files: Files) -> tuple[list[Table], list[str]]:
             refused.append(_short(str(error), str(path)))
             continue
         if len(rows) and rows.shape[1]:
-            found.append(_without_header(files, name) if _numbered(rows) else Table(name, rows))
+            found.append(_without_header(files, name) if _no_names(rows) else Table(name, rows))
     return found, refused
 
 
@@ -74,18 +76,16 @@ def _is_called_sample(name: str) -> bool:
     return bool(NAMES.fullmatch(re.sub(r"[ _-]", "", last)))
 
 
-def _numbered(rows: pd.DataFrame) -> bool:
-    """Whether what should be names of columns are numbers: the first row of a table without a header."""
-    names = pd.Series(list(map(str, rows.columns)))
-    numbers = pd.to_numeric(names.str.replace(r"\.\d+$", "", regex=True), errors="coerce").notna()
-    return bool(len(names) > 1 and numbers.iloc[:2].any() and numbers.mean() >= 0.5) and not _counted(names)
-
-
-def _counted(names: pd.Series) -> bool:
-    """Names such as 0, 1, 2: those of a table that was written with numbered columns."""
-    return names.iloc[1:].tolist() == [str(k) for k in range(len(names) - 1)] or names.tolist() == [
-        str(k) for k in range(len(names))
-    ]
+def _no_names(rows: pd.DataFrame) -> bool:
+    """Whether what should be names of columns is the first row of a table without a header: numbers, or an image."""
+    names = list(map(str, rows.columns))
+    if any(name.lower().endswith(tuple(image_endings())) for name in names):
+        return True
+    plain = pd.Series(names).str.replace(r"\.\d+$", "", regex=True)  # of names that are there twice
+    numbers = pd.to_numeric(plain, errors="coerce").notna()
+    written = names[names[0] in ("", "Unnamed: 0") :]  # with numbers for names, behind those of rows
+    counted = written == [str(k) for k in range(len(written))]
+    return bool(len(names) > 1 and numbers.iloc[:2].any() and numbers.mean() >= HALF) and not counted
 
 
 def _without_header(files: Files, name: str) -> Table:

@@ -54,6 +54,7 @@ class Metric:
     options: type[Section] = NoOptions
     takes_classes: bool = False
     weighs_rows: bool = False
+    ranked: bool = False  # it scores the first k classes of a row, k an option: a submission lists them
     decision: Callable[[Any, tuple[str, ...]], "Decision | None"] = no_decision
     problem: Callable[[Any, TargetSpec, np.ndarray], str | None] = no_problem
 

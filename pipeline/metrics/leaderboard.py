@@ -22,11 +22,12 @@ DECIDED_BY = 1  # raised when the same metric would decide otherwise
 
 
 class Scorable(NamedTuple):
-    """A target's truth and predictions of the same rows, both as metrics take them."""
+    """A target's truth and predictions of the same rows, both as metrics take them; what each row counts, if said."""
 
     spec: TargetSpec
     truth: np.ndarray
     preds: np.ndarray
+    weights: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ class Chosen:
 
     def value(self, part: Scorable) -> float | None:
         """The metric of rows that may have none: of no rows, or of a single class."""
-        return or_none(lambda: self.compute(*part)) if len(part.truth) else None
+        weights = {} if part.weights is None else {"weights": part.weights}
+        return or_none(lambda: self.compute(*part[:3], **weights)) if len(part.truth) else None
 
     def gain(self, spec: TargetSpec, truth: np.ndarray, preds: np.ndarray) -> float:
         """The metric turned so that more is better."""
@@ -85,7 +87,8 @@ class Chosen:
         options = self.options.settings()
         own: dict[str, Any] = {"options": options} if options else {}
         own |= {"decided_by": DECIDED_BY} if any(self.decision(kind) for kind in kinds) else {}
-        return Settings({"name": self.name, **own, **code_in("name", METRICS, self.name)}, {})
+        off = {"options": Settings(options.defaults, options.defaults)}  # a metric may have gained options
+        return Settings({"name": self.name, **own, **code_in("name", METRICS, self.name)}, off)
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ class Leaderboard:
             return self.mean({p.spec.name: self.of[p.spec.name].value(p) for p in parts})
         if not any(len(p.truth) for p in parts):
             return None
-        weights = [np.full(len(p.truth), self.weights[p.spec.name]) for p in parts]
+        weights = [np.full(len(p.truth), self.weights[p.spec.name]) if p.weights is None else p.weights for p in parts]
         truth, preds = np.concatenate([p.truth for p in parts]), np.concatenate([p.preds for p in parts])
         chosen = self.of[parts[0].spec.name]
         return or_none(lambda: chosen.compute(parts[0].spec, truth, preds, weights=np.concatenate(weights)))

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from pipeline.settings import Section
 
+NOT_LISTED = -np.inf  # of a class that a submission leaves out of its first k
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -24,10 +25,10 @@ class First3(Section, frozen=True):
 
 def places(truth: np.ndarray, preds: np.ndarray) -> np.ndarray:
     """The place (n,) of each row's true class, from 0; of equal probabilities the first class comes first, as in a
-    submission."""
+    submission. Behind any k where it is not listed."""
     own = preds[np.arange(len(truth)), truth][:, None]
     before = (preds > own) | ((preds == own) & (np.arange(preds.shape[1]) < truth[:, None]))
-    return before.sum(axis=1)
+    return np.where(own[:, 0] == NOT_LISTED, np.iinfo(np.int32).max, before.sum(axis=1))
 
 
 def best(preds: np.ndarray, k: int) -> np.ndarray:

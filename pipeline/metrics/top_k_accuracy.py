@@ -10,4 +10,4 @@ def top_k_accuracy(truth: np.ndarray, preds: np.ndarray, options: First | First3
     return float((places(truth, preds) < options.k).mean())
 
 
-ENTRY = Metric(ONE_OF, True, False, top_k_accuracy, options=First)
+ENTRY = Metric(ONE_OF, True, False, top_k_accuracy, options=First, ranked=True)

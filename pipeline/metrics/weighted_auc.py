@@ -4,6 +4,7 @@ By default that of Kaggle's ALASKA2: rates up to 0.4 weigh twice. Between ties t
 the published code's number.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated
 
@@ -11,13 +12,12 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from pipeline.metrics import ONE_OF, TAGS, Metric
-from pipeline.metrics.onehot import mean_over_classes
-from pipeline.settings import Section
+from pipeline.metrics.onehot import OneClass, mean_over_classes, unknown_one
 
 Rate = Annotated[float, Field(ge=0, le=1)]
 
 
-class Options(Section, frozen=True):
+class Options(OneClass, frozen=True):
     """The bands' borders, from 0 to 1, and each band's weight."""
 
     tpr: list[Rate] = Field(default=[0.0, 0.4, 1.0])
@@ -31,7 +31,7 @@ class Options(Section, frozen=True):
         return self
 
 
-def weighted_auc(truth: np.ndarray, preds: np.ndarray, options: Options) -> float:
+def weighted_auc(truth: np.ndarray, preds: np.ndarray, options: Options, classes: Sequence[str] = ()) -> float:
     from sklearn.metrics import roc_curve
 
     borders, weights = np.array(options.tpr), np.array(options.weights)
@@ -42,7 +42,7 @@ def weighted_auc(truth: np.ndarray, preds: np.ndarray, options: Options) -> floa
         areas = [area_within(fpr, tpr, *band) for band in pairwise(borders)]
         return float(np.dot(areas, weights)) / most
 
-    return mean_over_classes(truth, preds, of_one)
+    return mean_over_classes(truth, preds, of_one, options, classes)
 
 
 def area_within(x: np.ndarray, y: np.ndarray, low: float, high: float) -> float:
@@ -57,4 +57,13 @@ def area_within(x: np.ndarray, y: np.ndarray, low: float, high: float) -> float:
     return float(np.trapezoid(np.clip(all_y[order], low, high) - low, all_x[order]))
 
 
-ENTRY = Metric(ONE_OF | TAGS, True, True, weighted_auc, sorts_each_class=True, options=Options)
+ENTRY = Metric(
+    ONE_OF | TAGS,
+    True,
+    True,
+    weighted_auc,
+    sorts_each_class=True,
+    options=Options,
+    takes_classes=True,
+    problem=unknown_one,
+)

@@ -89,6 +89,8 @@ def step(comp: Competition, workspace: Workspace) -> Step:
     }
     if comp.submission.id is not None:
         inputs["id_in_sample"] = comp.submission.id
+    if comp.submission.long is not None:
+        inputs["long_sample"] = comp.submission.long.settings()
     if own_layouts():
         inputs["layouts"] = own_layouts()
     outputs = [workspace.manifest, *([workspace.features] if comp.data.has_features else [])]

@@ -3,8 +3,10 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, BadZipFile, ZipFile, ZipInfo
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,7 @@ from pipeline import deciding, predictions
 from pipeline.config import Competition
 from pipeline.data.sample import find_sample
 from pipeline.errors import RequestError, WorkFailed
-from pipeline.forms import FORMS, Column
+from pipeline.forms import Column
 from pipeline.freshness import Step, digest
 from pipeline.log import Log
 from pipeline.predictions import Predictions, TargetSpec
@@ -23,13 +25,13 @@ from pipeline.submission import (
     columns_meant,
     decided,
     fill_in,
-    filled_columns,
     form_codes,
+    meant_besides,
     none_meant,
-    read_sample,
     sample_path,
+    sheet_of,
 )
-from pipeline.workspace import Workspace, read_json, write_json, write_text
+from pipeline.workspace import Workspace, read_json, write_json, write_text, write_with
 
 VERSION = 1
 SURPRISING = 4.0  # standard deviations between predicted and OOF share of a class
@@ -45,6 +47,7 @@ def submit(comp: Competition, workspace: Workspace, log: Log, force: bool = Fals
     writing = step(comp, workspace, member)
     if writing.done() and not force:
         _remember(workspace, writing.outputs[0].name)
+        file_sent(comp, writing.outputs[0])
         return False
     if not workspace.test(member).is_file():
         raise WorkFailed(f"no test predictions of {member!r} yet; run `pipeline predict` and `pipeline ensemble`")
@@ -53,18 +56,18 @@ def submit(comp: Competition, workspace: Workspace, log: Log, force: bool = Fals
         deciding.as_sent(comp, own, workspace.decision(member))
         for own in (preds, predictions.load(workspace.oof(member)))
     )
-    id_column, sample = read_sample(comp, workspace)
-    columns = filled_columns(comp, id_column, sample, preds.specs)
-    table = deciding.whole_numbers(comp, columns, fill_in(id_column, sample, columns, preds))
-    check_submission(table, id_column, sample, columns, preds.specs)
-    shifts = class_shifts(columns, preds, oof)
+    sheet = sheet_of(comp, workspace, preds.specs)
+    filled = fill_in(sheet.id_column, sheet.sample, sheet.columns, replace(preds, specs=sheet.specs))
+    table = deciding.whole_numbers(comp, sheet.columns, filled)
+    check_submission(table, sheet.id_column, sheet.sample, sheet.columns, sheet.specs)
+    shifts = class_shifts(sheet.columns, preds, oof)
     for shift in shifts:
         log.warn(
             f"{shift['target']} {shift['class']!r}: {shift['predicted']:.1%} of the test rows, "
             f"but {shift['oof']:.1%} of the out-of-fold rows"
         )
     (path,) = writing.outputs
-    sent = as_sent(comp, workspace, table, [column.name for column in columns])
+    sent = as_sent(comp, workspace, table, sheet.columns)
     write_text(path, sent.to_csv(index=False, lineterminator="\n"))
     metrics = read_json(workspace.metrics(member)) or {}
     made = {"member": member, "cv": metrics.get("tta_cv") or metrics.get("cv"), "fingerprint": writing.inputs}
@@ -74,7 +77,7 @@ def submit(comp: Competition, workspace: Workspace, log: Log, force: bool = Fals
     writing.record()
     against = find_sample(workspace.raw, comp.submission.sample)
     checked = "the test set's ids" if against is None or comp.data.held_back is not None else against.name
-    log.say(f"submit: {workspace.show(path)} ({len(table):,} rows, checked against {checked})")
+    log.say(f"submit: {workspace.show(file_sent(comp, path))} ({len(sent):,} rows, checked against {checked})")
     return True
 
 
@@ -87,6 +90,7 @@ def step(comp: Competition, workspace: Workspace, member: str = "ensemble") -> S
         "sample": digest(sample) if sample else None,
         **({"decision": digest(workspace.decision(member))} if deciding.decides(comp) else {}),
         **form_codes(comp),
+        **meant_besides(comp, workspace),
         **_none(comp, workspace, columns),
     }
     stamp = workspace.submitted(member)
@@ -120,6 +124,27 @@ def latest(workspace: Workspace) -> str | None:
     return name if name and (workspace.submissions / name).is_file() else None
 
 
+def file_sent(comp: Competition, path: Path) -> Path:
+    """The file of a submission that is sent: the CSV, or a zip of it beside it, which is made where it is not there."""
+    if comp.submission.file == "csv":
+        return path
+    packed, content = path.with_suffix(".csv.zip"), path.read_bytes()
+    try:
+        with ZipFile(packed) as known:
+            there = known.namelist() == [path.name] and known.read(path.name) == content
+    except (OSError, BadZipFile):
+        there = False
+    if not there:
+        write_with(packed, lambda place: _pack(place, path.name, content))
+    return packed
+
+
+def _pack(path: Path, name: str, content: bytes) -> None:
+    """One member of a zip, of the same bytes whenever it is made."""
+    with ZipFile(path, "w") as archive:
+        archive.writestr(ZipInfo(name), content, ZIP_DEFLATED)
+
+
 def _remember(workspace: Workspace, name: str) -> None:
     if latest(workspace) != name:
         write_json(workspace.latest_submission, {"file": name})
@@ -148,7 +173,7 @@ def check_submission(
 def _problem(cells: pd.Series, column: Column, spec: TargetSpec) -> str | None:
     if cells.isna().any():
         return f"{int(cells.isna().sum())} empty cells"
-    return FORMS[column.kind].problem(spec, cells)
+    return column.entry.problem(spec, cells)
 
 
 def class_shifts(columns: list[Column], preds: Predictions, oof: Predictions) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -96,6 +96,13 @@ class ExclusiveClasses(Classes[str]):
 
     def certain(self, spec: TargetSpec, truth: np.ndarray) -> np.ndarray:
         return np.eye(spec.width)[truth]
+
+    def complete(self, values: np.ndarray, given: Sequence[int]) -> np.ndarray:
+        """The only class that is not given has the rest of the probability."""
+        if len(set(given)) == values.shape[1] - 1:
+            (left,) = set(range(values.shape[1])) - set(given)
+            values[:, left] = np.clip(1 - values.sum(axis=1), 0, 1)
+        return values
 
     def from_columns(self, target: str, names: list[str], marks: np.ndarray, ids: "pd.Series") -> list[str]:
         count = marks.sum(axis=1)

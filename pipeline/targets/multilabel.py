@@ -185,6 +185,14 @@ class Multilabel(Classes[tuple[str, ...]]):
         return None
 
 
+def torn_in_words(spec: TargetSpec) -> str | None:
+    """That names of classes hold the separator of a target's cells, so that they would be read as several."""
+    kind = ENTRY.told(dict(spec.options))
+    torn = [name for name in spec.vocab if kind.separator != LISTS and kind.split(name) != (name,)]
+    shown = some(map(repr, torn))
+    return f"{shown} would be torn by the separator {kind.separator!r}; say another one" if torn else None
+
+
 def _listed(cell: str) -> tuple[str, ...]:
     """The tags of a cell that is a list as Python or JSON write it; an empty one has none. Raises ValueError."""
     text = cell.strip()

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from pipeline.data.longform import LongForm, unfolded
 from pipeline.data.sample import id_column_of
 from pipeline.data.several import parts_of
 from pipeline.data.tables import need_column, read_table
+from pipeline.data.text import as_it_lies
 from pipeline.log import Log
 from pipeline.vision.config import ImageData
 from pipeline.vision.tables import TEST, read_one
@@ -16,23 +18,32 @@ from pipeline.vision.tables import TEST, read_one
 TRIED = 20  # rows whose files show which column of a sample names them
 
 
-def test_table_of(raw: Path, data: ImageData, sample: Path | None, id_in_sample: str | None) -> str | None:
+def test_table_of(
+    raw: Path, data: ImageData, sample: Path | None, id_in_sample: str | None, long: LongForm | None
+) -> str | None:
     """The table that is said; else the one called as that of train, where the sample cannot fill the pattern."""
     if data.test_table is not None:
         return data.test_table
     usual = None if data.table is None else as_test(data.table)
-    if usual is None or data.test is None or not (raw / usual).is_file() or raw / usual == sample:
+    if usual is None or data.test is None or not as_it_lies(raw / usual).is_file() or raw / usual == sample:
         return None
     needed = {*fields_of(data.test), data.id}
     if sample is not None and sample.is_file():
-        held = set(read_table(sample, "submission.sample", encoding=data.encoding).columns)
+        if long is None:
+            held = set(read_table(sample, "submission.sample", encoding=data.encoding).columns)
+        else:
+            held = set(unfolded(sample, long).columns)
         if needed <= held or needed - {data.id} <= held - {id_in_sample}:
             return None
     return usual if needed <= set(read_one(raw, data, usual, TEST).columns) else None
 
 
-def asked_by(sample: Path, raw: Path, data: ImageData, id_in_sample: str | None) -> pd.DataFrame:
+def asked_by(
+    sample: Path, raw: Path, data: ImageData, id_in_sample: str | None, long: LongForm | None = None
+) -> pd.DataFrame:
     """The rows of the sample, their ids in the column that train has them in."""
+    if long is not None:
+        return unfolded(sample, long)
     table = read_table(sample, "submission.sample", encoding=data.encoding)
     if id_in_sample is not None:
         need_column(table, id_in_sample, sample.name, "submission.id")

@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 from pipeline.config import Competition, Data, Folds, Rate, refuse_repeats, targets_of
 from pipeline.data.channels import MOST, Said
 from pipeline.data.several import BETWEEN, is_several, parts_of
+from pipeline.forms.said import Long
 from pipeline.registry import code_in
 from pipeline.settings import Section, Settings
 from pipeline.targets import label_kinds
@@ -104,6 +105,7 @@ class ImageData(Data, frozen=True):
     test_table: str | None = None  # with a row a test image, where the sample submission does not name their files
     test_id: str | None = None  # its column of ids, where that is not data.id
     holdout: Annotated[float, Field(gt=0, lt=1)] | None = None
+    long: Long | None = None  # of the table: a row for each image and column
     # Columns of the table that models may read beside the image: names, or patterns such as "margin*".
     features: list[Annotated[Feature, BeforeValidator(_feature_by_name)]] = Field(default=[])
 

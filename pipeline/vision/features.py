@@ -9,6 +9,7 @@ import pandas as pd
 
 from pipeline.config import Target
 from pipeline.data.tables import need_column
+from pipeline.data.text import as_it_lies
 from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.targets.classes import some
@@ -108,7 +109,7 @@ def _table_of_test(raw: Path, data: ImageData, columns: Sequence[str], ids: pd.S
     where data.tables hold them.
     """
     name = data.test_table or as_test(str(data.table))
-    if name is not None and (data.test_table is not None or (raw / name).is_file()):
+    if name is not None and (data.test_table is not None or as_it_lies(raw / name).is_file()):
         return name, _rows(raw, data, name, TEST)
     held = {column for joined in data.tables for column in read_one(raw, data, joined.table, "data.tables").columns}
     if held >= set(columns):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
+from pipeline.data.within import ANY, open_ended
 from pipeline.errors import RequestError
 
 
@@ -15,13 +16,12 @@ def with_folders(
 
     Raises RequestError for a file that is in several of them; one that is in none is left in the first.
     """
-    if "*" not in (pattern.rpartition("/")[0] if "{" in pattern else pattern):
+    if ANY not in (pattern.rpartition("/")[0] if "{" in pattern else pattern):
         return paths
 
     @cache
     def called(folder: str) -> list[str]:
-        open_ended = glob.escape(folder).replace("[*]", "*")  # other marks of a glob stand for themselves
-        return sorted(place for place in glob.glob(open_ended, root_dir=raw) if (raw / place).is_dir())
+        return sorted(place for place in glob.glob(open_ended(folder), root_dir=raw) if (raw / place).is_dir())
 
     found, several = list[str](), list[list[str]]()
     for path in paths:

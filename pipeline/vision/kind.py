@@ -14,6 +14,7 @@ from pipeline.data.audit import audit, inspect_images
 from pipeline.data.channels import UNSAID, channels_in_words, channels_of
 from pipeline.data.duplicates import alike
 from pipeline.data.levels import in_words, said_of, sort_of
+from pipeline.data.longform import long_form
 from pipeline.data.readers import image_endings
 from pipeline.data.sample import find_sample
 from pipeline.errors import RequestError
@@ -64,7 +65,8 @@ class ImageKind:
 
     def build_manifest(self, comp: ImageCompetition, raw: Path, log: Log) -> pd.DataFrame:
         sample = find_sample(raw, comp.submission.sample)
-        manifest = build_manifest(raw, comp.data, comp.targets, sample, log, comp.submission.id)
+        long = long_form(comp, raw)
+        manifest = build_manifest(raw, comp.data, comp.targets, sample, log, comp.submission.id, long)
         if any(target.folder for target in comp.targets):
             empty = empty_class_folders(raw, comp.data)
             if empty:
@@ -91,7 +93,7 @@ class ImageKind:
 
     def hint_on_ids(self, comp: ImageCompetition) -> str:
         folder = (comp.data.test or "test").split("{")[0].rstrip("/")
-        return f"if ids have no ending, use a pattern such as test = '{folder}/{{{comp.data.id}}}.jpg'"
+        return f"if ids have no ending, use a pattern such as test = '{folder}/{{{comp.data.id}}}.*'"
 
     def audit(self, comp: ImageCompetition, workspace: Workspace, manifest: pd.DataFrame, log: Log) -> Audit:
         paths = [workspace.raw / path for path in manifest["path"]]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.config import Target
+from pipeline.data.longform import LongForm
 from pipeline.data.readers import all_endings, images_among
 from pipeline.data.readers.foreign import refuse_foreign, refuse_foreign_in
 from pipeline.data.several import files_of, is_several, joined, parts_of, state_of
@@ -35,17 +36,18 @@ def build_manifest(
     sample: Path | None,
     log: Log | None = None,
     id_in_sample: str | None = None,
+    long: LongForm | None = None,
 ) -> pd.DataFrame:
     """All images of a competition, sorted by split and id: columns id, split, path, bytes, then the targets.
 
-    `path` is relative to `raw`; labels are text, numbers for regression, and missing for test rows. `sample`
-    is the sample submission, whose ids (in `id_in_sample`, if that is said) name the test images where `data.test` is
-    a pattern. What was passed over, and what might not be meant, goes to `log`. Raises RequestError for anything in
-    the file that the raw folder contradicts.
+    `path` is relative to `raw`; labels are text, numbers for regression, and missing for test rows. `sample` is the
+    sample submission, whose ids (in `id_in_sample`, if that is said, of rows as `long` says) name the test images where
+    `data.test` is a pattern. What was passed over, and what might not be meant, goes to `log`. Raises RequestError for
+    anything in the file that the raw folder contradicts.
     """
     unpack_for(raw, data.named_files, log)
     rows, table = _train_rows(raw, data, targets, log)
-    test = None if data.test is None else find_test_rows(raw, data, sample, log, id_in_sample)
+    test = None if data.test is None else find_test_rows(raw, data, sample, log, id_in_sample, long)
     if test is not None:
         kept = keep_apart(raw, data, rows, test, log)
         rows, table = rows[kept].reset_index(drop=True), table[kept].reset_index(drop=True)
@@ -103,7 +105,12 @@ def tags_of(targets: Sequence[Target]) -> list[tuple[str, str | None]]:
 
 
 def find_test_rows(
-    raw: Path, data: ImageData, sample: Path | None, log: Log | None = None, id_in_sample: str | None = None
+    raw: Path,
+    data: ImageData,
+    sample: Path | None,
+    log: Log | None = None,
+    id_in_sample: str | None = None,
+    long: LongForm | None = None,
 ) -> pd.DataFrame:
     """The test images alone: columns id and path. Arguments and errors as in `build_manifest`."""
     if data.test is None:
@@ -116,7 +123,7 @@ def find_test_rows(
     unpack_for(raw, [*data.named_files, *folders], log)
     if "{" not in data.test and data.test_table is None and not is_several(data.test):
         return _walk(raw, data.test, "data.test", fixed_folder(data.images), log)
-    name = test_table_of(raw, data, sample, id_in_sample)
+    name = test_table_of(raw, data, sample, id_in_sample, long)
     if name is not None:
         tell_test_table(name, data, log)
         table = read_rows(raw, data, name, TEST, log)
@@ -126,7 +133,7 @@ def find_test_rows(
             "names another table"
         )
     else:
-        name, table = sample.name, asked_by(sample, raw, data, id_in_sample)
+        name, table = sample.name, asked_by(sample, raw, data, id_in_sample, long)
         refuse_repeats(table[data.id], name, data.id, sample)
     missing = set(fields_of(data.test)) - set(table.columns)
     if missing:

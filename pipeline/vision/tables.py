@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from pipeline.data.longform import LongForm
 from pipeline.data.readers import image_endings
 from pipeline.data.tables import (
     copies_in_words,
@@ -48,6 +49,14 @@ def read_rows(
 
 
 def read_one(raw: Path, data: ImageData, name: str, key: str, log: Log | None = None) -> pd.DataFrame:
+    """A table; with a row an id where the file says that it has one for each id and name."""
+    table = _as_written(raw, data, name, key, log)
+    if data.long is None or name != data.table:
+        return table
+    return LongForm(data.long, None, data.id, frozenset(), raw, data.encoding, "data.long").with_the_rest(table, name)
+
+
+def _as_written(raw: Path, data: ImageData, name: str, key: str, log: Log | None) -> pd.DataFrame:
     """A table as the file says that it is written; without a header its columns have the names that the file gives."""
     names = names_for(data, name, key)
     table = read_table(raw / name, key, names is None, data.separator, data.encoding, log)

@@ -5,7 +5,7 @@ import json
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from tests.shapes.seven import write_7z
+from tests.seven import write_seven
 
 TRAIN, TEST = 24, 12  # rows, where a competition says nothing else
 
@@ -31,7 +31,7 @@ class Drawing:
         assert len(words) == count
         return ["abcdef"[int(word[0], 16) % 6] + word[1:] for word in sorted(words)]
 
-    def images(self, pattern: str, ids: Sequence[object], looks: Sequence[int], mode: str = "RGB") -> None:
+    def images(self, pattern: str, ids: Iterable[object], looks: Sequence[int], mode: str = "RGB") -> None:
         """A picture for each id at `pattern`, in which `{}` stands for the id; equal looks have one colour."""
         for name, look in zip(ids, looks, strict=True):
             self.image(pattern.format(name), look, mode)
@@ -73,9 +73,10 @@ class Drawing:
 
     def pack_7z(self, folder: str, name: str) -> None:
         """Replace a folder, or a file, by a 7z archive that holds it."""
-        path = self.raw / folder
-        write_7z(path, self.raw / name, self.raw)
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        place = self.raw / folder
+        files = [place] if place.is_file() else sorted(file for file in place.rglob("*") if file.is_file())
+        write_seven(self.raw / name, {file.relative_to(self.raw).as_posix(): file.read_bytes() for file in files})
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
 
     def place(self, name: str) -> Path:
         path = self.raw / name
@@ -97,7 +98,7 @@ def cycle(count: int, classes: int) -> list[int]:
     return [number % classes for number in range(count)]
 
 
-def named(codes: Sequence[int], names: Sequence[str]) -> list[str]:
+def named(codes: Sequence[int], names: Sequence[Any]) -> list[Any]:
     return [names[code] for code in codes]
 
 

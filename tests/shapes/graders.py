@@ -195,7 +195,7 @@ def weighted_auc(id_column: str, column: str) -> Grader:
             at.append((float(above[marks == 0].mean()), float(above[marks == 1].mean())))
         total = 0.0
         for (left, low), (right, high) in pairwise(at):
-            cuts = sorted({low, high, *([0.4] if low < 0.4 < high else [])})
+            cuts: list[float] = sorted({low, high, *([0.4] if low < 0.4 < high else [])})
             for bottom, top in pairwise(cuts):  # the curve is straight here
                 false = left + (right - left) * ((bottom + top) / 2 - low) / (high - low)
                 total += (2 if top <= 0.4 else 1) * (top - bottom) * (1 - false)

@@ -19,6 +19,7 @@ class Shape:
     grade: Grader  # of a submission and the answers, as tables of text
     file: str = ""  # the shipped competition file, where it is called otherwise
     sample: str = "sample_submission.csv"
+    rows: int = 1  # of the answers for each image
 
     @property
     def name(self) -> str:

@@ -1,5 +1,7 @@
 """Art, cars, hotels, signals, land seen from above, films."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from PIL import Image
@@ -91,22 +93,22 @@ def hidden_messages(d: Drawing) -> pd.DataFrame:
 
 def icebergs(d: Drawing) -> pd.DataFrame:
     """No images: two bands of 75 x 75 decibels in each record of a JSON table, in 7z archives."""
-    records: list[dict[str, object]] = []
-    looks = cycle(TRAIN + TEST, 2)
-    for number, (name, look) in enumerate(zip(d.ids(TRAIN + TEST, 8), looks, strict=True)):
-        first, second = d.random.normal(-20 - 4 * look, 3, (2, 75 * 75)).round(3).tolist()
+    records: list[dict[str, Any]] = []
+    looks = cycle(12 + 6, 2)
+    for number, (name, look) in enumerate(zip(d.ids(12 + 6, 8), looks, strict=True)):
+        first, second = d.random.normal(-20 - 4 * look, 3, (2, 75 * 75)).round(1).tolist()
         angle: object = "na" if number == 0 else round(35 + number / 10, 4)
         own = {"id": name, "band_1": first, "band_2": second, "inc_angle": angle}
-        records.append(own | ({"is_iceberg": look} if number < TRAIN else {}))
-    ids = [record["id"] for record in records[TRAIN:]]
-    d.json("data/processed/train.json", records[:TRAIN])
-    d.json("data/processed/test.json", records[TRAIN:])
+        records.append(own | ({"is_iceberg": look} if number < 12 else {}))
+    ids = [record["id"] for record in records[12:]]
+    d.json("data/processed/train.json", records[:12])
+    d.json("data/processed/test.json", records[12:])
     d.table("sample_submission.csv", {"id": ids, "is_iceberg": 0.5})
     for place in ("data/processed/train.json", "data/processed/test.json", "sample_submission.csv"):
         d.pack_7z(place, f"{place.rpartition('/')[2]}.7z")
     (d.raw / "data" / "processed").rmdir()
     (d.raw / "data").rmdir()
-    return pd.DataFrame({"id": ids, "is_iceberg": looks[TRAIN:]})
+    return pd.DataFrame({"id": ids, "is_iceberg": looks[12:]})
 
 
 def land(d: Drawing) -> pd.DataFrame:
