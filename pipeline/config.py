@@ -331,6 +331,16 @@ class Data(Section, frozen=True):
         """Whether columns of its tables are kept for the models, beside what else a row is."""
         return False
 
+    @property
+    def combination(self) -> str | None:
+        """How the predictions of rows that share an answer (a case) become one; None where each row has its own."""
+        return None
+
+    @property
+    def answer_id(self) -> str:
+        """The column that names what is answered: a row, or the case that it belongs to."""
+        return self.id
+
 
 class Folds(Section, frozen=True):
     """How train is split for cross-validation."""

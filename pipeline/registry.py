@@ -25,6 +25,7 @@ ROOMS = (
     "pipeline.losses",
     "pipeline.metrics",
     "pipeline.forms",
+    "pipeline.combinations",
     "pipeline.data.layouts",
     "pipeline.data.readers",
     "pipeline.vision.augmentations",

@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from pipeline.config import Competition
+from pipeline.data.boxes import CUT
 from pipeline.data.channels import Channels, read_channels
 from pipeline.data.labels import specs_of
 from pipeline.data.levels import Levels, sort_of
@@ -29,7 +30,8 @@ def audited_rows(
 ) -> pd.DataFrame:
     """The manifest, or some columns of it, with what the audit found of each row, in the manifest's order."""
     manifest = pd.read_parquet(workspace.manifest, columns=None if columns is None else ["id", "split", *columns])
-    facts = pd.read_parquet(workspace.facts, columns=["id", "split", *found])
+    cut = [CUT] if CUT in pq.read_schema(workspace.facts).names else []
+    facts = pd.read_parquet(workspace.facts, columns=["id", "split", *found, *cut])
     return manifest.merge(facts, on=["id", "split"], validate="one_to_one")
 
 
@@ -53,10 +55,14 @@ def _with_features(workspace: Workspace, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def readable_images(workspace: Workspace) -> pd.DataFrame:
-    """path, sha256, width and height (upright) of every image that can be read, sorted by path."""
+    """path, sha256, width and height (upright) of every image that can be read, sorted by path.
+
+    Where boxes are cut out of them, `CUT` too, and an image once for each.
+    """
     rows = audited_rows(workspace, ["readable", "sha256", "width", "height"], ["path"])
-    rows = rows[rows["readable"]].drop_duplicates("path").sort_values("path", ignore_index=True)
-    return rows[["path", "sha256", "width", "height"]]
+    names = ["path", *[CUT] * (CUT in rows)]
+    rows = rows[rows["readable"]].drop_duplicates(names).sort_values(names, ignore_index=True)
+    return rows[["path", "sha256", "width", "height", *names[1:]]]
 
 
 def reader_codes(workspace: Workspace) -> dict[str, Any]:
@@ -113,7 +119,8 @@ def _content_digest(workspace: Workspace, *_: str | None) -> str:
     """Once for each state of the two tables: every fold asks for it."""
     rows = training_rows(workspace)
     # Joined in Python: pandas 2, as on Kaggle's image, drops a NUL that it adds to a column.
-    lines = (f"{id}\0{sha}\n" for id, sha in zip(rows["id"], rows["sha256"], strict=True))
+    columns = [rows[name] for name in ("id", "sha256", CUT) if name in rows]
+    lines = ("\0".join(cells) + "\n" for cells in zip(*columns, strict=True))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 

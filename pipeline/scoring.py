@@ -9,6 +9,7 @@ import pandas as pd
 
 from pipeline import deciding, predictions
 from pipeline.blending import Gain
+from pipeline.cases import answers, combined
 from pipeline.config import Competition
 from pipeline.data.labels import answered, for_metric, known_in, truth_of
 from pipeline.errors import PipelineError, RequestError
@@ -194,14 +195,16 @@ def _from_predictions(comp: Competition, workspace: Workspace, member: str, with
     try:
         if sum(path.stat().st_size for path in paths) > read_up_to:
             return {}
-        return cross_validate(comp, workspace, predictions.join([predictions.load(path) for path in paths])).folds
+        found = predictions.join([predictions.load(path) for path in paths])
+        found = combined(comp, workspace, found) if within else found
+        return cross_validate(comp, workspace, found).folds
     except (OSError, PipelineError):
         return {}
 
 
 def _compared(workspace: Workspace, oof: Predictions) -> Iterator[deciding.Part]:
     """Truth, predictions and folds of each target, of the rows of `oof` that answer it."""
-    rows = training_rows(workspace).set_index("id").loc[list(oof.ids)]
+    rows = answers(training_rows(workspace)).set_index("id").loc[list(oof.ids)]
     for spec in oof.specs:
         truth = truth_of(spec, rows[spec.name])
         yield deciding.Part(spec, *answered(truth, oof.values[spec.name]), oof.folds[known_in(truth)])

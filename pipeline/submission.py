@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.cases import CASE, answer_ids
 from pipeline.codes import Spelling, sources_spelled, spelled, spelling_digest, spelling_of
 from pipeline.columns import by_default, classes_left_out, doubts_in, example, in_form, refuse_unfit, spread
 from pipeline.config import Competition
@@ -78,11 +79,12 @@ def with_ids(
     comp: Competition, workspace: Workspace, table: pd.DataFrame, manifest: pd.DataFrame | None = None
 ) -> tuple[str, pd.DataFrame]:
     """The id column's name of a sample, submission or solution, and the table with the pipeline's ids in it."""
-    said, usual, ids = comp.submission.id, comp.data.id, pd.Series(dtype=str)
+    said, usual, ids = comp.submission.id, comp.data.answer_id, pd.Series(dtype=str)
     table = kind_of(comp).with_ids(table, comp.data, workspace.raw, said)
     if manifest is None and workspace.manifest.is_file():
-        manifest = pd.read_parquet(workspace.manifest, columns=["id", "split"])
-    ids = ids if manifest is None else manifest["id"][manifest["split"] == "test"]
+        columns = ["id", "split", *[CASE] * (comp.data.combination is not None)]
+        manifest = pd.read_parquet(workspace.manifest, columns=columns)
+    ids = ids if manifest is None else answer_ids(manifest[manifest["split"] == "test"])
     column = id_column_of(table, said, usual, set(ids))
     asked = table[column]
     own = respelled(asked, set(ids), kind_of(comp).endings)
@@ -107,7 +109,7 @@ def as_sent(comp: Competition, workspace: Workspace, table: pd.DataFrame, column
         whole = unfolded(path, long).assign(**{name: table[name].to_numpy() for name in filled})
         return long.folded(sample, whole, path.name)
     if path == workspace.held_back_sample:
-        sample = sample[[name for name in sample.columns if name in (comp.data.id, *filled)]]
+        sample = sample[[name for name in sample.columns if name in (comp.data.answer_id, *filled)]]
     return sample.assign(**{name: table[name].to_numpy() for name in filled})
 
 
@@ -122,13 +124,13 @@ def _as_asked(
     comp: Competition, workspace: Workspace, table: pd.DataFrame, manifest: pd.DataFrame | None
 ) -> pd.DataFrame:
     """A sample of our own asks for the columns that the file names, or for classes where the metric scores those."""
-    said, names = comp.submission.columns, [name for name in table.columns if name != comp.data.id]
+    said, names = comp.submission.columns, [name for name in table.columns if name != comp.data.answer_id]
     if said or (comp.leaderboard.needs_probabilities and len(comp.targets) == 1):
         specs = _specs(comp, workspace, manifest)
         labels = [label for spec in specs for label in spec.vocab]
         stars = [name.replace("*", label) for name in said if "*" in name for label in labels]
         names = list(spread(said, stars, specs)) if said else (labels or names)
-    ids = [comp.data.id] if comp.data.id in table.columns else []
+    ids = [comp.data.answer_id] if comp.data.answer_id in table.columns else []
     return table[ids].assign(**dict.fromkeys(names, ""))
 
 
@@ -272,7 +274,7 @@ def check_sample(comp: Competition, workspace: Workspace, manifest: pd.DataFrame
 
     Returns in words what is odd, but may be meant.
     """
-    ids = set(manifest["id"][manifest["split"] == "test"])
+    ids = set(answer_ids(manifest[manifest["split"] == "test"]))
     if not ids:
         return []
     path, specs = _need_sample(comp, workspace), specs_of(comp.targets, manifest)
@@ -302,9 +304,10 @@ def _refuse_other_ids(comp: Competition, path: Path, ids: set[str], test: set[st
     """The sample's ids must be those of the test set."""
     if ids != test:
         kind, only_sample, only_test = kind_of(comp), sorted(ids - test)[:2], sorted(test - ids)[:2]
-        counts = "" if len(ids) == len(test) else f" ({len(ids)} rows for {len(test)} test {kind.rows})"
+        what = kind.rows if comp.data.combination is None else "cases"
+        counts = "" if len(ids) == len(test) else f" ({len(ids)} rows for {len(test)} test {what})"
         raise RequestError(
-            f"submission.sample: the ids of {path.name} are not the test {kind.rows}{counts}: "
+            f"submission.sample: the ids of {path.name} are not the test {what}{counts}: "
             f"{len(ids - test)} only in the sample ({', '.join(only_sample) or 'none'}), "
             f"{len(test - ids)} only in {comp.data.test!r} ({', '.join(only_test) or 'none'}); {kind.hint_on_ids(comp)}"
         )

@@ -18,7 +18,7 @@ from pipeline.kaggle.manifest import Entry
 from pipeline.predictions import Predictions
 from pipeline.registry import PlugIn, forget
 from pipeline.rows import training_rows
-from pipeline.vision.beside import Beside, MixUpBeside
+from pipeline.vision.embedding import Beside, MixUpBeside
 from pipeline.vision.encoding import Features, NumberFeature, WordFeature
 from pipeline.vision.header import read_header
 from pipeline.vision.metadata import read_metadata

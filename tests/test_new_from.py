@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from pipeline import competitions
-from pipeline.config import Competition
 from tests.command import Result, pipeline
 from tests.drawn import write_competition
 from tests.rated import write_rated
@@ -22,7 +21,7 @@ def d(tmp_path: Path) -> Drawing:
     return Drawing(tmp_path / "raw")
 
 
-def written(raw: Path) -> tuple[Competition, Result, str]:
+def written(raw: Path) -> tuple[Any, Result, str]:
     """The file that is written after a raw folder or archive, what is said, and its text. `data` must accept it."""
     root = raw.parent / "root"
     root.mkdir()

@@ -9,9 +9,11 @@ import pandas as pd
 
 from pipeline import deciding, predictions
 from pipeline.blending import combine
+from pipeline.cases import CASE, answer_ids, by_case, unseen_in
 from pipeline.commands.reopen import need_images, open_fold
 from pipeline.config import Competition
 from pipeline.data.audit import inspect_images
+from pipeline.data.boxes import CUT, sides_in
 from pipeline.data.channels import RGB, Channels, Said
 from pipeline.data.longform import long_form
 from pipeline.data.sample import find_sample
@@ -25,6 +27,7 @@ from pipeline.stages.data import fetch_if_needed
 from pipeline.stages.predict import with_priors
 from pipeline.stages.submit import check_submission
 from pipeline.submission import as_sent, decided, fill_in, sheet_of
+from pipeline.vision.boxes import refuse_empty
 from pipeline.vision.config import ImageCompetition, ImageModel
 from pipeline.vision.features import read_test_features, sorts_in
 from pipeline.vision.kind import say_unreadable
@@ -57,7 +60,8 @@ def infer(
     members = {model.name: _predict(comp, workspace, model, weights[model.name], test, log) for model in comp.models}
     preds = decided(comp, workspace, _blend(comp, files, workspace, members))
     known = pd.read_parquet(workspace.manifest)
-    mounted = pd.concat([known[known["split"] == "train"], test[["id", "path"]].assign(split="test")])
+    found = test[["id", "path", *[CASE] * (CASE in test)]].assign(split="test")
+    mounted = pd.concat([known[known["split"] == "train"], found])
     sheet = sheet_of(comp, workspace, preds.specs, mounted)
     place = workspace.decision(ENSEMBLE).relative_to(workspace.root).as_posix()
     sent = deciding.as_sent(comp, preds, files.get(place, bundle / place))
@@ -102,7 +106,10 @@ def _test_rows(comp: ImageCompetition, workspace: Workspace, channels: Channels,
         paths, said = [workspace.raw / path for path in test["path"]], comp.data.said_channels
         if channels != RGB:
             said = Said(channels.count, channels.axis)
-        facts = inspect_images(paths, workers=4, progress=progress, said=said)
+        facts = inspect_images(paths, workers=4, progress=progress, said=said, boxes=sides_in(test))
+    if CUT in facts:
+        refuse_empty(test, facts[CUT], facts["width"], facts["height"])
+        test[CUT] = facts[CUT]
     if "channels" in facts:
         odd = facts["readable"] & (facts["channels"] != channels.count)
         words = [f"has {count} channels, and the models take {channels.count}" for count in facts["channels"]]
@@ -122,7 +129,7 @@ def _predict(
     log: Log,
 ) -> Predictions:
     """The mean over the folds of one model; an image that cannot be read gets the classes' shares."""
-    seen, unread = test[test["readable"]], test["id"][~test["readable"]].to_list()
+    seen, unread = test[test["readable"]], answer_ids(test[test["id"].isin(unseen_in(test))]).to_list()
     if seen.empty:
         raise WorkFailed(f"infer: none of the {len(test)} mounted test images can be read")
     parts = []
@@ -130,7 +137,8 @@ def _predict(
         log.say(f"infer {job.title}: {len(seen):,} images")
         trained = open_fold(comp, workspace, job, path)
         tta = model.tta if isinstance(model, ImageModel) else None
-        parts.append(trained.predict_rows(seen, workspace.raw, tta=tta).tta)
+        rows = trained.predict_rows(seen, workspace.raw, tta=tta).tta
+        parts.append(rows if comp.data.combination is None else by_case(rows, seen, comp.data.combination))
     mean = predictions.blend(parts, [1.0] * len(parts))
     return with_priors(mean, training_rows(workspace), unread) if unread else mean
 

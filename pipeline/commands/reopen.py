@@ -64,6 +64,7 @@ def metadata_of(comp: Competition, workspace: Workspace, job: Job, weights: Path
 def reopen(comp: Competition, workspace: Workspace, name: str, fold: int, log: Log | None = None) -> "Learner":
     """A trained fold as a fastai Learner: show_results, predict, ClassificationInterpretation.
 
+    To look into: `data.weight` is not told to it, so that labels are labels alone and rows count alike.
     Raises RequestError for a model that the file does not name, WorkFailed for weights that are not there.
     """
     from pipeline.vision.cache import open_cache

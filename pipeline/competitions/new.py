@@ -25,6 +25,10 @@ images = "train_images/{{image_id}}"       # filled from each row, ".*" for any 
 test   = "test_images"                   # a folder; or a pattern such as "test_images/{{image_id}}.jpg"
 # features = ["age", "margin*"]          # columns that models with features = true read beside the image
 # holdout = 0.2                          # in place of test: a share of train, held back with its answers
+# weight = "weight"                      # a column: how much a row counts in the loss
+# box  = ["x", "y", "w", "h"]            # columns: what is cut out of each image
+# case = "study_id"                      # a column: its images have one answer, which the sample asks for
+# combine = "mean"                       # how their predictions become one: mean | max | noisy-or
 
 [[targets]]                              # any number of them; each gets a head of its own
 name   = "label"

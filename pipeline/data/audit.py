@@ -10,7 +10,6 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +19,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from pipeline.data.boxes import CUT, EMPTY, box_in, cut_of
 from pipeline.data.channels import PICTURE, RGB, UNSAID, Channels, Said
 from pipeline.data.levels import Range, beyond, extremes, found_in, levels_of, sort_of, stretched
 from pipeline.data.orientation import orientation_of, upright
@@ -44,6 +44,7 @@ def inspect_images(
     workers: int,
     progress: Callable[[int, int], None] | None = None,
     said: Said = UNSAID,
+    boxes: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Open, decode and fingerprint files: one row per path, in the given order; never raises for a bad file.
 
@@ -52,6 +53,7 @@ def inspect_images(
     (pixels, upright), orientation (EXIF 1..8), bytes, sha256 (hex), phash (uint64), thumb (16x16 grey levels of the
     upright picture), chroma (8x8 Cb, then 8x8 Cr). Unreadable: numbers 0 and bytes empty, save what the header told.
     Where some have more than 8 bits, low and high too: their least and greatest value (NaN for the others).
+    With `boxes` (paths, 5) also `CUT`: what is cut, of which phash, thumb and chroma are then; '' where unreadable.
     Where some are arrays or several files, or `said` says so: channels, and the axis that they are on in an array; of
     more than 8 bits also sorts, lows and highs, for each channel (`levels.found_in`).
     `progress(done, total)`. Raises RequestError only for a plug-in's reader that makes something else than an image.
@@ -59,18 +61,35 @@ def inspect_images(
     Threads, because Pillow decodes outside the GIL (two take 2.5 s for 2,340 photos, one 4.4 s; two spawned
     processes were a fifth slower); no JPEG draft mode, as it shifts hashes by up to 6 bits to save 0.9 s.
     """
-    rows = []
+    rows: list[dict] = [{}] * len(paths)
+    tasks = [(path, [number]) for number, path in enumerate(paths)] if boxes is None else _by_file(paths)
+    done = 0
+
+    def work(task: tuple[Path, list[int]]) -> list[dict]:
+        return _inspect(task[0], said, [None if boxes is None else boxes[number] for number in task[1]])
+
     with _strict_pillow(), ThreadPool(max(1, workers)) as pool:
-        for row in pool.imap(partial(_inspect, said=said), paths, chunksize=8):
-            rows.append(row)
+        for (_, numbers), found in zip(tasks, pool.imap(work, tasks, chunksize=8), strict=True):
+            for number, row in zip(numbers, found, strict=True):
+                rows[number] = row
+            done += len(numbers)
             if progress:
-                progress(len(rows), len(paths))
+                progress(done, len(paths))
     types = {name: type(value) for name, value in NOTHING.items() if isinstance(value, int | np.integer)}
     more = [name for names in (DEEP, BY_CHANNEL, CHANNELS) for name in names if any(names[0] in row for row in rows)]
+    more += [] if boxes is None else [CUT]
     facts = pd.DataFrame(rows, columns=["path", *NOTHING, *more]).astype(types)
     if "channels" in facts:
         facts = facts.fillna({"channels": RGB.count, "axis": RGB.axis}).astype({"channels": int})
     return facts
+
+
+def _by_file(paths: Sequence[Path]) -> list[tuple[Path, list[int]]]:
+    """Each file once, with the numbers of its rows."""
+    found: dict[Path, list[int]] = {}
+    for number, path in enumerate(paths):
+        found.setdefault(path, []).append(number)
+    return list(found.items())
 
 
 @contextmanager
@@ -87,13 +106,38 @@ def _strict_pillow() -> Iterator[None]:
         ImageFile.LOAD_TRUNCATED_IMAGES = lenient
 
 
-def _inspect(path: Path, said: Said) -> dict:
+def _inspect(path: Path, said: Said, boxes: Sequence[np.ndarray | None]) -> list[dict]:
+    """One row for each box of a file, which is read once; None is the whole image."""
+    row, picture = _open(path, said)
+    if picture is None:
+        return [{**row, CUT: ""} for _ in boxes]
+    found = []
+    for box in boxes:
+        cut = "" if box is None else cut_of(box, picture.width, picture.height)
+        part = picture.crop(box_in(cut)) if cut not in ("", EMPTY) else picture
+        found.append({**row, CUT: cut, **_fingerprint(part)})
+    return found
+
+
+def _fingerprint(picture: Image.Image) -> dict:
+    small = picture.resize((16, 16), Image.Resampling.BOX)
+    chroma = small.convert("YCbCr").resize((8, 8), Image.Resampling.BOX).split()[1:]
+    return {
+        "readable": True,
+        "phash": np.uint64(int(str(imagehash.phash(picture)), 16)),
+        "thumb": small.convert("L").tobytes(),
+        "chroma": b"".join(channel.tobytes() for channel in chroma),
+    }
+
+
+def _open(path: Path, said: Said) -> tuple[dict, Image.Image | None]:
+    """A file's row, and its picture where it can be read."""
     row = {"path": str(path), **NOTHING}
     files = files_of(path)
     try:
         for file in map(Path, files):
             if not file.is_file():  # also keeps the open below from waiting on a pipe
-                return row | {"error": "is not a regular file" if file.exists() else "file is missing"}
+                return row | {"error": "is not a regular file" if file.exists() else "file is missing"}, None
         own = own_reader_of(path)
         if len(files) > 1 or is_array(path) or (own is not None and READERS[own].channels != RGB.count):
             picture = _look_at_channels(path, row, said)
@@ -108,15 +152,8 @@ def _inspect(path: Path, said: Said) -> dict:
     except RequestError:  # no fault of the file
         raise
     except Exception as error:  # noqa: BLE001 - Pillow's 40 readers raise anything on broken bytes
-        return row | {"error": "file is empty" if row["sha256"] and not row["bytes"] else _why(error)}
-    small = picture.resize((16, 16), Image.Resampling.BOX)
-    chroma = small.convert("YCbCr").resize((8, 8), Image.Resampling.BOX).split()[1:]
-    return row | {
-        "readable": True,
-        "phash": np.uint64(int(str(imagehash.phash(picture)), 16)),
-        "thumb": small.convert("L").tobytes(),
-        "chroma": b"".join(channel.tobytes() for channel in chroma),
-    }
+        return row | {"error": "file is empty" if row["sha256"] and not row["bytes"] else _why(error)}, None
+    return row, picture
 
 
 def _look_at_channels(path: Path, row: dict, said: Said) -> Image.Image:

@@ -204,7 +204,7 @@ def long_form(comp: Competition, raw: Path) -> LongForm | None:
         return None
     names = {target.name for target in comp.targets} | {name for name in said.columns if "*" not in name}
     names |= {name for target in comp.targets for name in target.known_columns}
-    return LongForm(said.long, said.id, comp.data.id, frozenset(names), raw, comp.data.encoding)
+    return LongForm(said.long, said.id, comp.data.answer_id, frozenset(names), raw, comp.data.encoding)
 
 
 def unfolded(sample: Path, long: LongForm) -> pd.DataFrame:

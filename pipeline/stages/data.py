@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from pipeline.cases import CASE, answers, tell_cases
 from pipeline.config import Competition
 from pipeline.data.classes import classes_in_words, doubts_about
 from pipeline.data.fetch import ensure_raw, identity
@@ -49,7 +50,7 @@ def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False)
     kind = kind_of(comp)
     manifest, about = kind.build_manifest(comp, workspace.raw, log), {}
     if comp.data.held_back is not None:
-        tags = _tags(manifest, comp) if _may_hold_back_by_tags(before) else None
+        tags = _tags(answers(manifest), comp) if _may_hold_back_by_tags(before) else None
         manifest = _hold_back(manifest, comp, workspace, tags)
         about = {} if tags is None else {BY_TAGS: True}
     if comp.has_test:
@@ -61,6 +62,7 @@ def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False)
     write_with(workspace.manifest, lambda file: manifest.to_parquet(file, index=False))
     step(comp, workspace).record(**about)
     _tell_classes(comp, manifest, log)
+    tell_cases(comp, manifest, log)
     counts = manifest["split"].value_counts()
     log.say(
         f"data: {counts.get('train', 0):,} training and {counts.get('test', 0):,} test {kind.rows} in {workspace.raw}"
@@ -176,24 +178,26 @@ def _hold_back(
     """Make a share of train the test set, even over the first target's classes or `tags`; keep the answers apart."""
     share, first = float(comp.data.held_back or 0), comp.targets[0]
     chosen: list[int] = []
+    asked = answers(manifest)  # whole cases, where images have one answer
     if tags is not None:
-        chosen = np.flatnonzero(choose_share([tags], np.arange(len(manifest)), share, comp.seed)).tolist()
+        chosen = np.flatnonzero(choose_share([tags], np.arange(len(asked)), share, comp.seed)).tolist()
     else:
         generator = np.random.Generator(np.random.PCG64(comp.seed))
-        strata = manifest[first.name] if first.target_kind.exclusive else np.zeros(len(manifest), int)
-        for _, rows in manifest.groupby(strata, sort=True, dropna=False):
+        strata = asked[first.name] if first.target_kind.exclusive else np.zeros(len(asked), int)
+        for _, rows in asked.groupby(strata, sort=True, dropna=False):
             take = round(len(rows) * share)
             chosen += sorted(generator.permutation(rows.index.to_numpy())[:take].tolist())
-    chosen = _leave_one_of_each(manifest, comp, chosen)
+    chosen = _leave_one_of_each(asked, comp, chosen)
     if not chosen:
-        raise RequestError(f"data.holdout = {share} of {len(manifest)} images holds none back")
+        raise RequestError(f"data.holdout = {share} of {len(asked)} images holds none back")
     names = [target.name for target in comp.targets]
-    answers = manifest.loc[sorted(chosen), ["id", *names]].rename(columns={"id": comp.data.id})
-    sample = answers.assign(**dict.fromkeys(names, ""))
-    write_text(workspace.solution, answers.to_csv(index=False, lineterminator="\n"))
+    solution = asked.loc[sorted(chosen), ["id", *names]].rename(columns={"id": comp.data.answer_id})
+    sample = solution.assign(**dict.fromkeys(names, ""))
+    write_text(workspace.solution, solution.to_csv(index=False, lineterminator="\n"))
     write_text(workspace.held_back_sample, sample.to_csv(index=False, lineterminator="\n"))
     held = manifest.copy()
-    held.loc[chosen, "split"] = "test"
+    of = held[CASE] if CASE in held else held["id"]
+    held.loc[of.isin(asked["id"].loc[chosen]), "split"] = "test"
     held[names] = held[names].astype(object).where(held["split"] == "train", None)
     return held.sort_values(["split", "id"], ascending=[False, True], ignore_index=True)
 

@@ -2,6 +2,7 @@
 
 from pipeline import deciding, predictions
 from pipeline.blending import combine, cross_fit, fit_weights
+from pipeline.cases import answers
 from pipeline.config import Competition
 from pipeline.errors import WorkFailed
 from pipeline.freshness import Step, digest
@@ -37,7 +38,7 @@ def ensemble(comp: Competition, workspace: Workspace, log: Log, force: bool = Fa
     method = comp.ensemble.method
     members = {m.name: predictions.load(workspace.oof(m.name)) for m in comp.models}
     first = members[comp.models[0].name]
-    gain = gain_on(comp, training_rows(workspace), scored_targets(comp, workspace), first)
+    gain = gain_on(comp, answers(training_rows(workspace)), scored_targets(comp, workspace), first)
     weights = fit_weights(method, members, gain)
     oof = cross_fit(method, members, gain)
     write_json(workspace.blend_weights, weights)

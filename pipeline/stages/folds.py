@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from pipeline.cases import refuse_torn
 from pipeline.config import Competition, Folds
 from pipeline.errors import RequestError
 from pipeline.freshness import Step, digest
@@ -35,7 +36,9 @@ def folds(comp: Competition, workspace: Workspace, log: Log, force: bool = False
         )
     rows = training_rows(workspace)
     if state == "missing" and workspace.folds.is_file() and not force:
-        _check_adopted(read_folds(workspace), rows, comp.folds, workspace)
+        numbers = read_folds(workspace)
+        _check_adopted(numbers, rows, comp.folds, workspace)
+        refuse_torn(rows, numbers.loc[rows["id"]].to_numpy(), str(workspace.folds))
         log.say(f"folds: using {workspace.show(workspace.folds)} as it is")
     else:
         _make(comp, workspace, rows, log)
@@ -63,6 +66,7 @@ STAGE = Stage(folds, lambda comp, workspace: [("", step(comp, workspace))], need
 def _make(comp: Competition, workspace: Workspace, rows: pd.DataFrame, log: Log) -> None:
     kind = kind_of(comp)
     numbers, how = kind.split(comp, workspace, rows, log)
+    refuse_torn(rows, numbers, "folds")
     table = pd.DataFrame({"id": rows["id"], "fold": numbers})
     write_text(workspace.folds, table.to_csv(index=False, lineterminator="\n"))
     log.say(f"folds: {_in_words(numbers, comp.folds.n, kind.rows)}, {how}")

@@ -1,13 +1,15 @@
 """predict: each model's out-of-fold and test predictions, with and without TTA, keyed by id."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from pipeline import deciding, predictions
+from pipeline.cases import combined, inputs_of, unseen_in, ways
+from pipeline.combinations import in_words
 from pipeline.config import Competition, Model
 from pipeline.data.labels import priors
 from pipeline.errors import RequestError
@@ -79,6 +81,7 @@ def step(comp: Competition, workspace: Workspace, model: Model) -> Step:
     inputs = {
         "version": VERSION,
         **scoring,
+        **inputs_of(comp),
         "folds": [digest(job.folder(workspace) / PREDICTED) for job in jobs_of(comp, model.name)],
     }
     outputs = [workspace.metrics(model.name), workspace.oof(model.name)]
@@ -124,7 +127,7 @@ def _predict_fold(comp: Competition, workspace: Workspace, job: Job, loaded: Loa
     log.say(f"predict {fold.name}: {len(fold.held_out):,} held out, {len(readable):,} test")
     started = time.monotonic()
     predicted = kind_of(comp).predict_fold(fold, readable, log)
-    unread = test["id"][~test["readable"]].to_list()
+    unread = unseen_in(test)
     about = {"model": job.model.name, "versions": versions_of(comp)}
     for name, (oof, unseen) in predicted.items():
         oof.save(fold.folder / name / OOF, **about)
@@ -147,26 +150,47 @@ def _join_folds(comp: Competition, workspace: Workspace, model: Model, log: Log)
     passes = kind_of(comp).passes
     about = {"model": model.name, "versions": versions_of(comp)}
     scores: dict[str, OofScores] = {}
+    each: dict[str, OofScores] = {}
     for kind, within in passes:
         folds = [job.folder(workspace) / within for job in jobs_of(comp, model.name)]
-        oof = predictions.join([predictions.load(fold / OOF) for fold in folds])
+        rows = predictions.join([predictions.load(fold / OOF) for fold in folds])
+        oof = combined(comp, workspace, rows)
         scores[kind] = cross_validate(comp, workspace, oof)
         if within:
             continue
+        each = {way: cross_validate(comp, workspace, combined(comp, workspace, rows, way)) for way in ways(comp)}
         oof.save(workspace.oof(model.name), **about)
         for path in deciding.outputs_of(comp, workspace, model.name):
             write_json(path, fit_decisions(comp, workspace, oof))
         if comp.has_test:
-            tests = [predictions.load(fold / TEST) for fold in folds]
+            tests = [combined(comp, workspace, predictions.load(fold / TEST)) for fold in folds]
             predictions.blend(tests, [1.0] * len(tests)).save(workspace.test(model.name), **about)
     kept: dict[str, Any] = {"model": model.name} | {kind: own.cv for kind, own in scores.items()}
     kept |= {"seconds": round(seconds_of(comp, workspace, model), 1), "fold_scores": kept_scores(comp, scores)}
-    write_json(workspace.metrics(model.name), kept)
+    scored = scored_by(comp, workspace)
+    worth = _worth(comp, scored, each)
+    write_json(workspace.metrics(model.name), kept | ({"by_case": worth} if worth else {}))
     step(comp, workspace, model).record()
-    shown, scored = {"cv": "", "tta_cv": "with TTA "}, scored_by(comp, workspace)
+    shown = {"cv": "", "tta_cv": "with TTA "}
     means = {kind: mean_of(comp.leaderboard, scored, *own) for kind, own in scores.items()}
     said = [shown[kind] + cv_in_words(scores[kind].cv, mean) for kind, mean in means.items()]
     log.say(f"predict {model.name}: {'; '.join(said)}{reserve_in_words(comp)}")
+    if worth:
+        log.say(f"predict {model.name}: {_worth_in_words(worth, comp.data.combination)}")
+
+
+def _worth(comp: Competition, scored: Sequence[str], each: Mapping[str, OofScores]) -> dict[str, float | None]:
+    """The leaderboard's mean of each way to combine the rows of a case."""
+    means = {way: mean_of(comp.leaderboard, scored, *scores) for way, scores in each.items()}
+    return {way: mean.get("value") for way, mean in means.items()}
+
+
+def _worth_in_words(worth: Mapping[str, float | None], own: str | None) -> str:
+    said = [
+        f"{in_words(way)} {'none' if value is None else format(value, '.4f')}{' (data.combine)' if way == own else ''}"
+        for way, value in worth.items()
+    ]
+    return f"by case: {', '.join(said)}"
 
 
 def seconds_of(comp: Competition, workspace: Workspace, model: Model) -> float:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from pipeline.config import Competition, Model
+from pipeline.data.boxes import CUT
 from pipeline.data.channels import Channels
 from pipeline.data.levels import Levels, in_words
 from pipeline.errors import RequestError, WorkFailed
@@ -113,7 +114,8 @@ def wanted_caches(comp: Competition, workspace: Workspace) -> list[Wanted]:
     if not resizes or not (workspace.facts.is_file() and workspace.manifest.is_file()):
         return []
     images = readable_images(workspace)
-    lines = [f"{path}\0{sha}\n" for path, sha in zip(images["path"], images["sha256"], strict=True)]
+    columns = [images[name] for name in ("path", "sha256", CUT) if name in images]
+    lines = ["\0".join(cells) + "\n" for cells in zip(*columns, strict=True)]
     lines += [json.dumps(codes) for codes in reader_codes(workspace).values()]
     deep = in_words(levels_of(workspace) or {})
     lines += [json.dumps(deep)] if deep else []
@@ -193,7 +195,10 @@ def _build(wanted: Wanted, form: "Form", images: pd.DataFrame, workspace: Worksp
 def _sources(images: pd.DataFrame, channels: Channels, levels: Levels | None = None) -> "list[Source]":
     from pipeline.vision.build import Source
 
-    return [Source(*row, levels=levels, channels=channels) for row in images.itertuples(index=False, name=None)]
+    found = images.rename(columns={CUT: "cut"}).to_dict("records")
+    return [
+        Source(**{str(name): value for name, value in row.items()}, levels=levels, channels=channels) for row in found
+    ]
 
 
 def _verify(wanted: Sequence[Wanted], workspace: Workspace, log: Log) -> None:

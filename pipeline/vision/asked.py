@@ -11,6 +11,7 @@ from pipeline.data.sample import id_column_of
 from pipeline.data.several import parts_of
 from pipeline.data.tables import need_column, read_table
 from pipeline.data.text import as_it_lies
+from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.vision.config import ImageData
 from pipeline.vision.tables import TEST, read_one
@@ -21,21 +22,26 @@ TRIED = 20  # rows whose files show which column of a sample names them
 def test_table_of(
     raw: Path, data: ImageData, sample: Path | None, id_in_sample: str | None, long: LongForm | None
 ) -> str | None:
-    """The table that is said; else the one called as that of train, where the sample cannot fill the pattern."""
+    """The table that is said; else the one called as that of train, where the sample cannot fill the pattern, or lacks
+    boxes and cases that stand there.
+    """
     if data.test_table is not None:
         return data.test_table
     usual = None if data.table is None else as_test(data.table)
     if usual is None or data.test is None or not as_it_lies(raw / usual).is_file() or raw / usual == sample:
         return None
-    needed = {*fields_of(data.test), data.id}
+    needed, beside = {*fields_of(data.test), data.id}, {*(data.box or ()), *([data.case] if data.case else ())}
+    fills = False
     if sample is not None and sample.is_file():
         if long is None:
             held = set(read_table(sample, "submission.sample", encoding=data.encoding).columns)
         else:
             held = set(unfolded(sample, long).columns)
-        if needed <= held or needed - {data.id} <= held - {id_in_sample}:
+        fills = needed <= held or needed - {data.id} <= held - {id_in_sample}
+        if fills and beside <= held:
             return None
-    return usual if needed <= set(read_one(raw, data, usual, TEST).columns) else None
+    own = set(read_one(raw, data, usual, TEST).columns)
+    return usual if needed <= own and (not fills or beside <= own) else None
 
 
 def asked_by(
@@ -47,6 +53,11 @@ def asked_by(
     table = read_table(sample, "submission.sample", encoding=data.encoding)
     if id_in_sample is not None:
         need_column(table, id_in_sample, sample.name, "submission.id")
+    if data.case is not None and not data.row_a_case and data.id not in table.columns:
+        raise RequestError(
+            f"data.test = {data.test!r} is filled with images, and {sample.name} asks for cases; data.test_table names "
+            f"the table that has {data.id!r} and {data.case!r} of the test images"
+        )
     column = id_in_sample or (data.id if data.id in table.columns else _by_files(table, raw, data))
     return table.assign(**{data.id: table[column]})
 

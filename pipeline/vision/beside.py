@@ -1,57 +1,74 @@
-"""Columns beside the image in a network: numbers as they are, words as learned vectors, side by side."""
+"""Columns beside the label (weights, boxes, cases): found for test rows too, and what to say of cells that are none."""
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-import torch
-from fastai.callback.mixup import MixUp
-from fastai.tabular.model import emb_sz_rule
-from torch import Tensor, nn
+import numpy as np
+import pandas as pd
 
-from pipeline.vision.encoding import UNKNOWN, Features
+from pipeline.data.tables import lines_of
+from pipeline.errors import RequestError
+from pipeline.log import Log
+from pipeline.targets.classes import some
+from pipeline.vision.config import ImageData
+from pipeline.vision.joined import with_tables
+from pipeline.vision.tables import TEST, has_names, read_one
 
 
-class Beside(nn.Module):
-    """Encoded features (n, numbers + words) to (n, features).
+def stripped(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Some columns of a table, without blanks around their cells."""
+    return table[list(columns)].apply(lambda column: column.str.strip())
 
-    A vector is as wide as fastai's tabular models have it; the one of an unknown word is zero and stays so.
+
+def bad_in_words(
+    raw: Path,
+    data: ImageData,
+    table: pd.DataFrame,
+    name: str,
+    columns: Sequence[str],
+    is_bad: Callable[[pd.DataFrame], np.ndarray],
+) -> tuple[int, str]:
+    """How many rows of a table hold cells that are not what they should be, and the first of them with their lines.
+
+    Where the columns are joined to it, with their ids. `is_bad` says which (rows,) of stripped cells.
     """
-
-    def __init__(self, features: Features) -> None:
-        super().__init__()
-        self.numbers = features.width
-        self.vectors = nn.ModuleList(nn.Embedding(size, emb_sz_rule(size), UNKNOWN) for size in features.sizes)
-        self.features = self.numbers + sum(emb_sz_rule(size) for size in features.sizes)
-
-    def draw(self) -> None:
-        """Draw the vectors anew, as fastai's Embedding does."""
-        with torch.no_grad():
-            for weight in self.vectors.parameters():
-                nn.init.trunc_normal_(weight, std=0.01)[UNKNOWN].zero_()
-
-    def forward(self, encoded: Tensor, other: Tensor | None = None, share: Tensor | None = None) -> Tensor:
-        """Mixed with those of `other` rows, where there are any, by the `share` (n,) of their own."""
-        own = self._joined(encoded.as_subclass(Tensor))
-        if other is None or share is None:
-            return own
-        return torch.lerp(self._joined(other.as_subclass(Tensor)), own, share[:, None])
-
-    def _joined(self, encoded: Tensor) -> Tensor:
-        codes = encoded[:, self.numbers :].long()
-        parts = [vectors(own) for vectors, own in zip(self.vectors, codes.unbind(dim=1), strict=True)]
-        return torch.cat([encoded[:, : self.numbers], *parts], dim=1)
+    key = TEST if name == data.test_table else "data.table"
+    own = read_one(raw, data, name, key)
+    inside = set(columns) <= set(own.columns)
+    cells = stripped(own if inside else table, columns)
+    bad = np.flatnonzero(is_bad(cells))
+    first = bad[:3].tolist()
+    if inside:
+        header = not has_names(data, name, key)
+        places = [f"in line {line}" for line in lines_of(raw / name, first, header, data.separator, data.encoding)]
+    else:
+        places = [f"of {id}" for id in table[data.id].iloc[first]]
+    shown = [", ".join(cell or "blank" for cell in cells.iloc[row]) for row in first]
+    shown = [f"({cell})" if len(columns) > 1 else cell for cell in shown]
+    said = ", ".join(f"{cell} {place}" for cell, place in zip(shown, places, strict=True))
+    return len(bad), said + (", ..." if len(bad) > len(first) else "")
 
 
-class MixUpBeside(MixUp):
-    """fastai's MixUp where features lie beside the images: `Beside` mixes what it makes of them, by the share by which
-    images and losses are mixed.
+def for_test(
+    raw: Path, data: ImageData, table: pd.DataFrame, name: str | None, columns: Sequence[str], key: str, log: Log | None
+) -> tuple[pd.DataFrame, str]:
+    """A table with these columns, and its name, row for row with test images that a table names, or a folder (None).
+
+    The table itself, with data.tables beside it, or else the rows of data.table that have their ids. Raises
+    RequestError where they are in none.
     """
-
-    def before_batch(self) -> None:
-        learn: Any = self.learn
-        (images, encoded), (labels,) = learn.xb, learn.yb
-        drawn = self.distrib.sample((len(images),)).to(images.device)
-        self.lam = torch.maximum(drawn, 1 - drawn)
-        order = torch.randperm(len(images)).to(images.device)
-        self.yb1 = (labels[order],)
-        mixed = torch.lerp(images[order], images, self.lam[:, None, None, None])
-        learn.xb = (mixed, encoded, encoded[order], self.lam)
+    where = name or f"folder {data.test!r}"
+    if not set(columns) <= set(table.columns):
+        table = with_tables(raw, data, table, where, log, columns)
+    if set(columns) <= set(table.columns):
+        return table, where
+    main = str(data.table)
+    known = with_tables(raw, data, read_one(raw, data, main, "data.table"), main, None)
+    by_id = known.drop_duplicates(data.id).set_index(data.id, drop=False)
+    missing = table[data.id][~table[data.id].isin(by_id.index)]
+    if len(missing):
+        raise RequestError(
+            f"{key}: test images need {', '.join(map(repr, columns))} too; {where} does not have that, nor has {main} "
+            f"a row for {some(missing)}; data.test_table names the table that has it"
+        )
+    return by_id.loc[table[data.id]].reset_index(drop=True), main

@@ -16,6 +16,7 @@ from fastai.vision.augment import Resize as ResizeTransform
 from fastai.vision.core import PILImage, TensorImage
 from fastai.vision.data import get_grid
 
+from pipeline.data.boxes import Cutout
 from pipeline.data.channels import RGB, UNSAID, Said
 from pipeline.data.levels import stretched
 from pipeline.data.readers import is_array, values_of
@@ -31,13 +32,20 @@ from pipeline.vision.presize import read_pixels
 
 @dataclass(frozen=True)
 class Sample:
-    """One image: its id, its file, one label a target (None where it is to be predicted, or has no answer), and its
-    encoded features, where there are any."""
+    """One image: its id, its file or what is cut out of it, and one label a target (None where it is to be predicted,
+    or has no answer). `weight` is how much it counts in the loss, `beside` its encoded features, where there are any.
+    """
 
     id: str
-    path: Path
+    path: Path | Cutout
     labels: tuple[Label | None, ...] | None = None
+    weight: float = 1.0
     beside: np.ndarray | None = field(default=None, compare=False)  # float32 (features,)
+
+
+def has_weights(samples: Sequence[Sample]) -> bool:
+    """Whether they do not all count alike."""
+    return any(sample.weight != 1.0 for sample in samples)
 
 
 class UprightImage(PILImage):
@@ -45,8 +53,10 @@ class UprightImage(PILImage):
 
     @classmethod
     def create(cls, source: object) -> "UprightImage":
-        if not isinstance(source, (str, Path)):
+        if not isinstance(source, (str, Path, Cutout)):
             return super().create(cast(Any, source))
+        if isinstance(source, Cutout):
+            return super().create(source.of(_as_picture(source.file)))
         if is_several(str(source)) or is_array(source):
             return super().create(_as_picture(source))
         return super().create(read_pixels(read_bytes(source), source))
@@ -109,11 +119,12 @@ class EncodeLabels(Transform):
                 row += [self.joint.no_answer] * head.label_width
                 continue
             row += [first + value for value in head.spec.target_kind.encode(head.spec, label)]
+        row += [sample.weight] * self.joint.weighted
         dtype = torch.int64 if self.joint.only_codes else torch.float32
         return TensorLabels(torch.tensor(row, dtype=dtype))
 
     def decodes(self, labels: TensorLabels) -> ShownLabels:
-        parts = labels.split(self.joint.label_widths)
+        parts = labels.split(self.joint.columns)[: len(self.joint.heads)]
         pairs = zip(self.joint.heads, parts, self.joint.first_codes, strict=True)
         return ShownLabels(
             head.spec.target_kind.show(head.spec, part - first if first else part) if is_answer(part[None]) else "?"
@@ -205,7 +216,7 @@ def build_loaders(
     `stats` are the mean and standard deviation (channels,) (channels,) of the network. A training set smaller than a
     batch makes one batch: fastai would drop it and train on nothing.
     """
-    joint = JointLabels(heads)
+    joint = JointLabels(heads, weighted=has_weights(train))
     beside = any(sample.beside is not None for sample in (*train, *valid))
     block = DataBlock(
         blocks=[

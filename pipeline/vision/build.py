@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
+from pipeline.data.boxes import cut_out, size_of
 from pipeline.data.channels import RGB, Channels
 from pipeline.data.levels import Levels
 from pipeline.data.several import digest_of, read_content, state_of
@@ -38,7 +39,8 @@ JPEG_SIDE = 65_500  # pixels, of libjpeg
 @dataclass(frozen=True)
 class Source:
     """An image to presize: its path below the raw folder, and what its audit found (upright pixels); `levels` are those
-    by which the images of its set are read that have more than 8 bits, `channels` those of all of them.
+    by which the images of its set are read that have more than 8 bits, `channels` those of all of them. `cut` is the
+    part of it, '' for all.
     """
 
     path: str
@@ -47,11 +49,20 @@ class Source:
     height: int
     levels: Levels | None = None
     channels: Channels = RGB
+    cut: str = ""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of what is presized."""
+        return size_of(self.cut, self.width, self.height)
 
 
 @dataclass(frozen=True)
 class Row:
-    """An image in the cache: where its bytes lie, their checksum, and the file that they were made from."""
+    """An image in the cache: where its bytes lie, their checksum, and the file that they were made from.
+
+    `cut` is left out of the index where all images are whole.
+    """
 
     path: str
     offset: int
@@ -65,6 +76,7 @@ class Row:
     source_mtime: int  # nanoseconds; of the content, and of the name or the attributes as well
     source_ctime: int
     sha256: str
+    cut: str = ""
 
 
 T = TypeVar("T")
@@ -74,7 +86,7 @@ ROW_FIELDS = [field.name for field in fields(Row)]
 
 def raw_bytes(sources: Sequence[Source], resize: Resize) -> int:
     """What the pixels of all images take on the disk."""
-    shapes = ((frame_of(one.width, one.height, resize).shape, one.channels.count) for one in sources)
+    shapes = ((frame_of(*one.size, resize).shape, one.channels.count) for one in sources)
     return sum(height * width * channels for (height, width), channels in shapes)
 
 
@@ -122,7 +134,7 @@ def build_cache(
 
             for made in _stream(work, zip(sources[done:], places, strict=False), threads):
                 placed = made if isinstance(made, Row) else _write(file, *made, end)
-                journal.write(json.dumps(asdict(placed)).encode() + b"\n")
+                journal.write(json.dumps(_noted(placed)).encode() + b"\n")
                 journal.flush()
                 done, end = done + 1, placed.offset + placed.length
                 progress(done, len(sources))
@@ -132,7 +144,7 @@ def build_cache(
         if sources and sources[0].channels.settings():
             levels["channels"] = sources[0].channels.settings()
         about = {"form": form, "resize": resize.model_dump(), "images": done, "bytes": end}
-        _finish(partial, folder, about | levels)
+        _finish(partial, folder, about | levels, any(source.cut for source in sources))
     return True
 
 
@@ -155,7 +167,7 @@ def _taken_up(file: BinaryIO, journal: BinaryIO, sources: Sequence[Source], resi
         except (ValueError, TypeError):
             break
         data = os.pread(file.fileno(), row.length, row.offset)
-        same = (row.path, row.sha256, row.offset) == (source.path, source.sha256, end)
+        same = (row.path, row.sha256, row.cut, row.offset) == (source.path, source.sha256, source.cut, end)
         same = same and line.endswith(b"\n") and asdict(row).items() >= _geometry(source, resize).items()
         if not (same and len(data) == row.length and zlib.crc32(data) == row.crc32):
             break
@@ -167,7 +179,7 @@ def _taken_up(file: BinaryIO, journal: BinaryIO, sources: Sequence[Source], resi
 
 def _geometry(source: Source, resize: Resize) -> dict[str, int]:
     """An image's frame, as its row tells it."""
-    frame = frame_of(source.width, source.height, resize)
+    frame = frame_of(*source.size, resize)
     height, width = frame.shape
     return {"height": height, "width": width, "centre_y": frame.down.centre, "centre_x": frame.across.centre}
 
@@ -191,7 +203,7 @@ def _make(raw: Path, source: Source, resize: Resize, form: Form) -> Made:
             f"the image {path} is {geometry['width']:,} by {geometry['height']:,} pixels once presized, more than a "
             "JPEG holds; give raw pixels the room (--cache-gb), or take the image out of the data"
         )
-    packed = pack(presize(pixels, resize), form, geometry["centre_x"], resize.size[1])
+    packed = pack(presize(cut_out(pixels, source.cut), resize), form, geometry["centre_x"], resize.size[1])
     row = Row(
         path=source.path,
         offset=0,
@@ -201,16 +213,22 @@ def _make(raw: Path, source: Source, resize: Resize, form: Form) -> Made:
         source_mtime=state.mtime,
         source_ctime=state.ctime,
         sha256=source.sha256,
+        cut=source.cut,
         **geometry,
     )
     return packed, row
+
+
+def _noted(row: Row) -> dict[str, Any]:
+    """A row as the journal keeps it: as ever where the image is whole."""
+    return {name: value for name, value in asdict(row).items() if name != "cut" or value}
 
 
 def _places(sources: Sequence[Source], resize: Resize, start: int) -> Iterator[int]:
     """Where the pixels of each image begin."""
     for source in sources:
         yield start
-        height, width = frame_of(source.width, source.height, resize).shape
+        height, width = frame_of(*source.size, resize).shape
         start += height * width * source.channels.count
 
 
@@ -238,9 +256,10 @@ def _write(file: BinaryIO, data: np.ndarray, row: Row, place: int) -> Row:
     return replace(row, offset=place)
 
 
-def _finish(partial: Path, folder: Path, about: dict[str, Any]) -> None:
+def _finish(partial: Path, folder: Path, about: dict[str, Any], cut: bool) -> None:
     """The journal becomes the index; then the manifest, and the folder's name."""
-    schema = pa.schema([(name, pa.string() if name in ("path", "sha256") else pa.int64()) for name in ROW_FIELDS])
+    names = ROW_FIELDS if cut else ROW_FIELDS[:-1]
+    schema = pa.schema([(name, pa.string() if name in ("path", "sha256", "cut") else pa.int64()) for name in names])
     if about["images"]:
         options = pa_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="error")
         table = pa_json.read_json(partial / JOURNAL, parse_options=options)

@@ -11,6 +11,7 @@ from typing import get_args
 import numpy as np
 import pyarrow.parquet as pq
 
+from pipeline.data.boxes import Cutout, cut_out
 from pipeline.data.channels import read_channels
 from pipeline.data.levels import Levels
 from pipeline.data.several import digest_of, read_content, state_of
@@ -20,7 +21,7 @@ from pipeline.machine import is_in_memory, read_into
 from pipeline.vision import CACHE_VERSION
 from pipeline.vision.config import Resize
 from pipeline.vision.layout import Buffer, Cut, Form, cut, pack, window_of_jpeg
-from pipeline.vision.presize import Fractions, Pixels, corner, presize, read_pixels
+from pipeline.vision.presize import Fractions, Picture, Pixels, corner, presize, read_pixels
 from pipeline.workspace import ABOUT, INDEX, PIXELS, read_json
 
 MENDED = 50  # damaged images that are decoded anew and kept in memory; more are refused
@@ -70,7 +71,7 @@ class Cache:
         if hashlib.sha256(data).hexdigest() != sha256:
             raise DamagedCache(f"the index of the presize cache {self.folder} was changed; run `pipeline presize`")
         table = pq.read_table(self.folder / INDEX)
-        column = {name: table[name].to_numpy() for name in table.column_names if name not in ("path", "sha256")}
+        column = {name: table[name].to_numpy() for name in table.column_names if name not in ("path", "sha256", "cut")}
         # As Python's own numbers: a batch looks up thousands.
         self._extent = list(zip(column["offset"].tolist(), column["length"].tolist(), strict=True))
         self._shape = list(zip(column["height"].tolist(), column["width"].tolist(), strict=True))
@@ -78,8 +79,11 @@ class Cache:
         self._crc = column["crc32"]
         self._source = np.stack([column[f"source_{name}"] for name in ("bytes", "mtime", "ctime")], axis=1)
         self._sha256 = table["sha256"]
-        self._rows = {path: row for row, path in enumerate(table["path"].to_pylist())}
-        self._names = table["path"]
+        self._names, self._cuts = table["path"], [""] * len(self._extent)
+        if "cut" in table.column_names:
+            self._cuts = [cut or "" for cut in table["cut"].to_pylist()]
+        keys = map(_key, table["path"].to_pylist(), self._cuts)
+        self._rows = {key: row for row, key in enumerate(keys)}
 
     def _open_pixels(self) -> None:
         path = self.folder / PIXELS
@@ -101,9 +105,11 @@ class Cache:
     def __len__(self) -> int:
         return len(self._extent)
 
-    def row(self, image: Path | str | Pixels) -> int:
+    def row(self, image: Picture) -> int:
         """The row of an image below the raw folder; -1 where it is not in the cache, as pixels never are."""
-        name = str(image) if not isinstance(image, np.ndarray) else ""
+        if isinstance(image, np.ndarray):
+            return -1
+        name = _key(str(image.file), image.cut) if isinstance(image, Cutout) else str(image)
         return self._rows.get(name[len(self._prefix) :], -1) if name.startswith(self._prefix) else -1
 
     def read(self, row: int, at: Fractions, out: Pixels, scratch: np.ndarray | None = None) -> None:
@@ -171,7 +177,8 @@ class Cache:
                     "run `pipeline presize --force`"
                 )
             self.warn(f"the presize cache is damaged at {path.name}: decoded anew; `pipeline presize --force` mends it")
-            pixels = presize(read_pixels(read_content(path), path, self.levels, self.channels), self.resize)
+            pixels = read_pixels(read_content(path), path, self.levels, self.channels)
+            pixels = presize(cut_out(pixels, self._cuts[row]), self.resize)
             data = pack(pixels, self.form, self._centre[row][1], self.resize.size[1])
             self._rebuilt[row] = data
             return data
@@ -203,6 +210,11 @@ class Cache:
                 found.append(self._names[row].as_py())
             progress(row + 1, len(self))
         return found
+
+
+def _key(path: str, cut: str) -> str:
+    """What an image is found by."""
+    return f"{path}\0{cut}" if cut else path
 
 
 def _ranges(said: Mapping[str, Sequence[float]] | None) -> Levels | None:

@@ -14,6 +14,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from pipeline.combinations import COMBINATIONS, in_words, serving, spelled
+from pipeline.combinations import DEFAULT as COMBINED
 from pipeline.config import Competition, Data, Folds, Rate, refuse_repeats, targets_of
 from pipeline.data.channels import MOST, Said
 from pipeline.data.several import BETWEEN, is_several, parts_of
@@ -51,6 +53,12 @@ def _one_of_several(value: object) -> object:
 
 
 Files = Annotated[str, BeforeValidator(_one_of_several)]
+
+
+def _known_combination(name: str) -> str:
+    if name not in COMBINATIONS:
+        raise ValueError(COMBINATIONS.unknown(name))
+    return name
 
 
 Names = Annotated[list[str], Field(min_length=1)]
@@ -105,18 +113,32 @@ class ImageData(Data, frozen=True):
     test_table: str | None = None  # with a row a test image, where the sample submission does not name their files
     test_id: str | None = None  # its column of ids, where that is not data.id
     holdout: Annotated[float, Field(gt=0, lt=1)] | None = None
+    weight: str | None = None  # a column of the table: how much a row counts in the loss
+    box: Annotated[list[str], Field(min_length=4, max_length=4)] | None = None  # columns: left, top, width, height
+    box_margin: Annotated[float, Field(ge=0, le=10)] = 0.1  # of the longer side, around the box
+    case: str | None = None  # a column: images of one cell have one answer, which the sample's ids ask for
+    combine: Annotated[str, BeforeValidator(spelled), AfterValidator(_known_combination)] = COMBINED
     long: Long | None = None  # of the table: a row for each image and column
     # Columns of the table that models may read beside the image: names, or patterns such as "margin*".
     features: list[Annotated[Feature, BeforeValidator(_feature_by_name)]] = Field(default=[])
 
     @model_validator(mode="after")
-    def _one_test_set(self) -> Self:
+    def _consistent(self) -> Self:
         if self.test is not None and self.holdout is not None:
             raise ValueError("test and holdout exclude each other: a test folder, or a share of train held back")
         if self.test_table is not None and self.test is None:
             raise ValueError("test_table goes with test, the folder or pattern of its images")
         if self.features and self.table is None:
             raise ValueError("features are columns of data.table, and there is none")
+        for key in ("weight", "box", "case"):
+            if getattr(self, key) is not None and self.table is None:
+                raise ValueError(f"{key} = {getattr(self, key)!r} is in data.table, and there is none")
+        if self.box is not None and len(set(self.box)) < len(self.box):
+            raise ValueError(f"box = {self.box!r} names a column twice; expected left, top, width and height")
+        if self.case is None and self.combine != COMBINED:
+            raise ValueError(
+                f"combine = {self.combine!r} goes with case, the column of what images have one answer for"
+            )
         if self.test_id is not None and self.test_table is None:
             raise ValueError("test_id is a column of test_table, which is not named")
         return self
@@ -159,6 +181,23 @@ class ImageData(Data, frozen=True):
     @property
     def held_back(self) -> float | None:
         return self.holdout
+
+    @property
+    def row_a_case(self) -> bool:
+        """Whether tables have a row a case, whose images are what the pattern or folder of that row holds."""
+        return self.case == self.id
+
+    @property
+    def combination(self) -> str | None:
+        return None if self.case is None else self.combine
+
+    @property
+    def answer_id(self) -> str:
+        return self.case or self.id
+
+    def settings(self, within: Any = None, leave_out: Collection[str] = ()) -> Settings:
+        """Without what the manifest does not depend on."""
+        return super().settings(within, {*leave_out, "combine"})
 
     @property
     def named_files(self) -> list[str]:
@@ -425,8 +464,20 @@ class ImageCompetition(Competition, frozen=True):
         for number, model in enumerate(self.models):
             if model.reads_features and not self.data.features:
                 raise ValueError(f"models.{number}: {model.name!r} reads data.features, and the file names none")
+        self._check_combination()
         known = [target.name for target in self.targets]
         for name in self.folds.stratify or []:
             if name not in known:
                 raise ValueError(f"folds.stratify names {name!r}, which is not a target ({', '.join(known)})")
         return self
+
+    def _check_combination(self) -> None:
+        """Raise ValueError for a target whose predictions cannot become one for a case."""
+        name = self.data.combination
+        for target in self.targets if name is not None else ():
+            if not COMBINATIONS[str(name)].serves(target.kind):
+                hint = "; kind = 'binary' is for two" if target.kind == "category" else ""
+                raise ValueError(
+                    f"data.combine = {in_words(str(name))!r} is no way for target {target.name!r} of kind "
+                    f"{target.kind!r} ({', '.join(map(in_words, serving([target.kind])))} are){hint}"
+                )

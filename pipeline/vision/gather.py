@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import torch
 
+from pipeline.data.boxes import Cutout
 from pipeline.data.channels import RGB, Channels
 from pipeline.data.levels import Levels
 from pipeline.data.several import Content, read_content
@@ -24,7 +25,7 @@ from pipeline.vision.cache import Cache, DamagedCache
 from pipeline.vision.config import Resize
 from pipeline.vision.layout import Cut
 from pipeline.vision.memory import keep_freed_memory
-from pipeline.vision.presize import Fractions, Pixels, cut_window, presize_window, read_pixels
+from pipeline.vision.presize import Fractions, Picture, Pixels, cut_window, presize_window, read_pixels
 
 COPYING = 2  # threads that fill the memory bus
 WAITING = 8  # threads that keep a disk busy
@@ -75,7 +76,7 @@ class Pending:
 class PixelSource:
     """Windows of images: from the cache where it holds them, else from their files.
 
-    `cache` must be of the same `resize`. An image is a path, or pixels (height, width, channels) that somebody decoded.
+    `cache` must be of the same `resize`. An image is a path, a part of its file, or pixels (height, width, channels).
     `exact` makes an image that is not cached into the very pixels that a raw cache would hold, in twice the time.
     `augmentations` change the windows of a batch that is begun with seeds, in the threads that fill it. `levels` are
     those by which files of more than 8 bits are read, and `channels` those of all images, by default the cache's, or
@@ -118,7 +119,7 @@ class PixelSource:
 
     def start(
         self,
-        images: Sequence[Path | str | Pixels],
+        images: Sequence[Picture],
         at: Sequence[Fractions],
         pinned: bool = False,
         seeds: Sequence[int] | None = None,
@@ -159,7 +160,7 @@ class PixelSource:
 
     def _fill(
         self,
-        images: Sequence[Path | str | Pixels],
+        images: Sequence[Picture],
         rows: Sequence[int],
         at: Sequence[Fractions],
         out: Pixels,
@@ -174,8 +175,12 @@ class PixelSource:
             if cache is not None and row >= 0:
                 cache.read(row, place, window, scratch)
             else:
-                pixels = image if isinstance(image, np.ndarray) else self._read(image)
-                self._cut(pixels, self.resize, place, window)
+                self._cut(self._decoded(image), self.resize, place, window)
+
+    def _decoded(self, image: Picture) -> Pixels:
+        if isinstance(image, np.ndarray):
+            return image
+        return image.of(self._read(image.file)) if isinstance(image, Cutout) else self._read(image)
 
     def _read(self, image: Path | str) -> Pixels:
         return read_pixels(read_bytes(image), image, self.levels, self.channels)

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from pipeline.cases import CASE
+from pipeline.data.boxes import CUT
 from pipeline.data.columns import column_of
 from pipeline.data.tables import header_of
 from pipeline.errors import RequestError
@@ -22,17 +24,23 @@ def large_group(images: int, fold: int) -> dict[str, int]:
 
 
 def groups_of(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame, log: Log | None = None) -> np.ndarray:
-    """A group number of each row (rows,). A blank cell of a column groups nothing."""
+    """A group number of each row (rows,). A blank cell of a column groups nothing; boxes of one image are together, and
+    images of one case, whatever the file says.
+    """
     alone = np.arange(len(rows))
     if comp.folds.group == "none":
-        return alone
+        return pd.factorize(rows[CASE])[0] if CASE in rows else alone
     alike = np.where(rows["group"] == ALONE, alone, len(rows) + rows["group"])
+    if CUT in rows:
+        alike = joined(alike, pd.factorize(rows["path"])[0])
+    if CASE in rows:
+        alike = joined(alike, pd.factorize(rows[CASE])[0])
     if not comp.folds.by_column:
         return alike
     also = "or 'near-duplicates', or 'none'" + ("" if comp.folds.table else "; folds.table names another table")
     cells = cells_of(comp, workspace, rows, comp.folds.group, "folds.group", also, log)
     codes = pd.factorize(cells)[0]
-    return _joined(np.where(cells == "", len(codes) + alone, codes), alike)
+    return joined(np.where(cells == "", len(codes) + alone, codes), alike)
 
 
 def cells_of(
@@ -53,7 +61,8 @@ def cells_of(
     cells = read_one(workspace.raw, comp.data, table, key)
     if table == comp.data.table and comp.data.tables:
         cells = with_tables(workspace.raw, comp.data, cells, table, None)
-    return column_of(cells, table, comp.data.id, column, rows["id"], key, also)
+    ids = rows[CASE] if comp.data.row_a_case else rows["id"]
+    return column_of(cells, table, comp.data.id, column, ids, key, also)
 
 
 def table_of(
@@ -113,7 +122,7 @@ def report_torn(numbers: np.ndarray, rows: pd.DataFrame, log: Log) -> None:
         )
 
 
-def _joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Groups (rows,) of the rows that either grouping puts together, numbered as they first appear."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

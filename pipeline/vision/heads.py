@@ -20,7 +20,7 @@ from pipeline.targets import TargetSpec, label_kinds
 from pipeline.vision.poolings import DEFAULT, POOLINGS
 
 if TYPE_CHECKING:
-    from pipeline.vision.beside import Beside
+    from pipeline.vision.embedding import Beside
 
 
 @dataclass(frozen=True)
@@ -66,26 +66,31 @@ class JointLabels:
     then fastai's confusion matrix over joint classes holds one block for each target.
 
     `partial` are the numbers of heads whose target some items do not answer: their labels are `no_answer` there.
+    `weighted`: behind the labels stands how much the item counts in the loss.
     """
 
-    def __init__(self, heads: Sequence[Head], partial: Collection[int] = ()) -> None:
-        self.heads, self.partial = tuple(heads), frozenset(partial)
+    def __init__(self, heads: Sequence[Head], partial: Collection[int] = (), weighted: bool = False) -> None:
+        self.heads, self.partial, self.weighted = tuple(heads), frozenset(partial), weighted
         self.widths = [head.spec.width for head in heads]
-        self.label_widths = [head.label_width for head in heads]
+        self.columns = [head.label_width for head in heads] + [1] * weighted
         self.offsets = [sum(self.widths[:i]) for i in range(len(heads))]
         # Where the codes of each target's labels begin among the joint ones: nowhere for labels that are no codes.
         self.first_codes = [
             offset if head.spec.exclusive else 0 for head, offset in zip(self.heads, self.offsets, strict=True)
         ]
         self.vocab = [column for head in heads for column in head.spec.columns]
-        self.only_codes = all(head.spec.exclusive for head in heads)
+        self.only_codes = all(head.spec.exclusive for head in heads) and not weighted
         self.no_answer = -1 if self.only_codes else math.nan
 
     def labels_of(self, head_number: int, labels: Tensor) -> Tensor:
-        """One target's columns of joint labels (n, sum of label widths), codes counted from 0 again."""
-        own = labels.split(self.label_widths, dim=1)[head_number]
+        """One target's columns of joint labels (n, sum of columns), codes counted from 0 again."""
+        own = labels.split(self.columns, dim=1)[head_number]
         first = self.first_codes[head_number]
         return own - first if first else own
+
+    def weights_of(self, labels: Tensor) -> Tensor | None:
+        """How much each item counts (n,); None where all count alike."""
+        return labels[:, -1] if self.weighted else None
 
 
 def is_answer(labels: Tensor) -> Tensor:
@@ -97,7 +102,8 @@ def is_answer(labels: Tensor) -> Tensor:
 class JointLoss(nn.Module):
     """The weighted sum of the heads' losses, with what fastai asks of a loss: activation, decodes, reduction.
 
-    A head's loss of a batch is the mean over the items that answer its target.
+    A head's loss of a batch is the mean over the items that answer its target, weighted where they have weights: the
+    sum of weight times loss, by the sum of the weights; 0 where none of them counts.
     """
 
     y_int = True  # MixUp mixes losses, not labels
@@ -107,23 +113,29 @@ class JointLoss(nn.Module):
         self.joint, self.reduction = joint, reduction
 
     def forward(self, preds: Tensor, labels: Tensor) -> Tensor:
-        """`preds` (n, sum of widths) raw, `labels` (n, sum of label widths): a scalar, or (n,) unreduced."""
+        """`preds` (n, sum of widths) raw, `labels` (n, sum of columns): a scalar, or (n,) unreduced."""
         preds, labels = _plain(preds).float(), _plain(labels)
+        weights = self.joint.weights_of(labels)
         parts = preds.split(self.joint.widths, dim=1)
         terms = (
-            head.weight * self._term(number, part, self.joint.labels_of(number, labels))
+            head.weight * self._term(number, part, self.joint.labels_of(number, labels), weights)
             for number, (head, part) in enumerate(zip(self.joint.heads, parts, strict=True))
         )
         total = cast(Tensor, sum(terms))
         return total if self.reduction == "none" else getattr(total, self.reduction)()
 
-    def _term(self, number: int, preds: Tensor, labels: Tensor) -> Tensor:
-        """One head's loss of each item (n,), scaled so that its mean over all items is that over those that answer."""
+    def _term(self, number: int, preds: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+        """One head's loss of each item (n,), scaled so that its mean over all items is that over those that answer,
+        each as much as its weight says.
+        """
         head = self.joint.heads[number]
         if number not in self.joint.partial:
-            return head.term(preds, labels)
+            term = head.term(preds, labels)
+            return term if weights is None else _weighed(term, weights)
         known = is_answer(labels)
         term = head.term(preds, torch.where(known[:, None], labels, torch.zeros_like(labels)))
+        if weights is not None:
+            return _weighed(term, weights * known)
         return torch.where(known, term, torch.zeros_like(term)) * (len(term) / known.sum().clamp(min=1))
 
     def activation(self, preds: Tensor) -> Tensor:
@@ -132,7 +144,7 @@ class JointLoss(nn.Module):
         return torch.cat([head.activate(part) for head, part in pairs], dim=1)
 
     def decodes(self, activated: Tensor) -> Tensor:
-        """Activated predictions as joint labels (n, sum of label widths)."""
+        """Activated predictions as joint labels (n, sum of label widths), without weights."""
         parts = _plain(activated).split(self.joint.widths, dim=1)
         decided = []
         for head, part, first in zip(self.joint.heads, parts, self.joint.first_codes, strict=True):
@@ -195,6 +207,13 @@ class NamedHeads(nn.Module):
     def last_of(self, target: str) -> nn.Linear:
         """A target's own layer."""
         return cast(nn.Linear, self.heads[f"head_{target}"])
+
+
+def _weighed(term: Tensor, weights: Tensor) -> Tensor:
+    """Losses (n,) whose mean is the weighted mean; 0 where no item counts. One that does not has no gradient."""
+    total = weights.sum()
+    counting = torch.where(weights > 0, term, torch.zeros_like(term))  # 0 x inf is no number
+    return counting * weights * (len(term) / torch.where(total > 0, total, torch.ones_like(total)))
 
 
 def _plain(tensor: Tensor) -> Tensor:

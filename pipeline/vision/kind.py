@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 import pandas as pd
 
+from pipeline.cases import answer_ids
 from pipeline.data.audit import audit, inspect_images
+from pipeline.data.boxes import CUT, sides_in
 from pipeline.data.channels import UNSAID, channels_in_words, channels_of
 from pipeline.data.duplicates import alike
 from pipeline.data.levels import in_words, said_of, sort_of
@@ -26,6 +28,7 @@ from pipeline.machine import cores, device_in_words
 from pipeline.predictions import Predictions
 from pipeline.rows import ALONE, channels_in, content_digest, has_deep_images, levels_of, reader_codes
 from pipeline.settings import Settings
+from pipeline.vision.boxes import counts_of, refuse_empty
 from pipeline.vision.config import ImageCompetition, ImageData, ImageModel, Resize
 from pipeline.vision.features import read_features, tell_features
 from pipeline.vision.groups import LARGE, large_group, table_of
@@ -83,34 +86,43 @@ class ImageKind:
 
     def own_sample(self, comp: ImageCompetition, manifest: pd.DataFrame, raw: Path) -> pd.DataFrame | None:
         """For a competition that has test images and no sample: id, and a column a target."""
-        test = manifest["id"][manifest["split"] == "test"]
+        test = answer_ids(manifest[manifest["split"] == "test"])
         names = [target.name for target in comp.targets]
-        return pd.DataFrame({comp.data.id: test, **dict.fromkeys(names, "")}) if len(test) else None
+        return pd.DataFrame({comp.data.answer_id: test, **dict.fromkeys(names, "")}) if len(test) else None
 
     def with_ids(self, table: pd.DataFrame, data: ImageData, raw: Path, said: str | None = None) -> pd.DataFrame:
         """As it is: it has a column of ids."""
         return table
 
     def hint_on_ids(self, comp: ImageCompetition) -> str:
+        if comp.data.case is not None:
+            return f"data.case = {comp.data.case!r} says that they are its cells"
         folder = (comp.data.test or "test").split("{")[0].rstrip("/")
         return f"if ids have no ending, use a pattern such as test = '{folder}/{{{comp.data.id}}}.*'"
 
     def audit(self, comp: ImageCompetition, workspace: Workspace, manifest: pd.DataFrame, log: Log) -> Audit:
         paths = [workspace.raw / path for path in manifest["path"]]
         with log.bar("check images") as progress:
-            facts = inspect_images(paths, workers=cores(), progress=progress, said=comp.data.said_channels)
+            facts = inspect_images(
+                paths, workers=cores(), progress=progress, said=comp.data.said_channels, boxes=sides_in(manifest)
+            )
         _refuse_hopeless(manifest, facts, workspace)
         relative = facts.assign(path=manifest["path"])
         channels = channels_of(relative, comp.data.said_channels)
+        looks, about = facts, {}
+        if CUT in facts:
+            refuse_empty(manifest, facts[CUT], facts["width"], facts["height"])
+            looks, about = facts.assign(sha256=facts["sha256"] + facts[CUT]), {"boxes": counts_of(manifest, facts)}
         counted = ((manifest["split"] == "train") & facts["readable"]).to_numpy(bool)
         fold = max(1, round(comp.folds.part * counted.sum()))
-        groups, chains = alike(facts, counted, fold)
+        groups, chains = alike(looks, counted, fold)
         large = _Large(int(counted.sum()), fold, chains, sorted(int(counted[rows].sum()) for rows in groups)[::-1])
         names = [target.name for target in comp.targets]
-        summary = audit(manifest, facts, groups, names, channels, comp.data.levels)
+        summary = audit(manifest, looks, groups, names, channels, comp.data.levels) | about
         if large.groups and large.groups[0] > fold:
             summary[LARGE] = large_group(large.groups[0], fold)
-        kept = pd.concat([manifest[["id", "split"]], facts[KEPT]], axis=1).assign(group=_numbered(groups, len(facts)))
+        found = facts[[*KEPT, *[CUT] * (CUT in facts)]]
+        kept = pd.concat([manifest[["id", "split"]], found], axis=1).assign(group=_numbered(groups, len(facts)))
         words = channels_in_words(channels, relative, comp.data.said_channels) if channels.settings() else ""
         return Audit(kept, summary, partial(_say_audit, summary, large, words))
 
@@ -183,7 +195,7 @@ class ImageKind:
         features = features_of(model, fold.train)
         with given_back():
             train_fold(
-                samples_of(fold.train, fold.specs, fold.raw, features),
+                samples_of(fold.train, fold.specs, fold.raw, features, weighted=True),
                 samples_of(fold.held_out, fold.specs, fold.raw, features),
                 heads,
                 model,
@@ -304,6 +316,9 @@ def _say_audit(summary: dict[str, Any], large: _Large, channels: str, log: Log) 
         f"check: {counts['readable']:,} of {counts['train'] + counts['test']:,} images can be read; "
         "details in audit.json"
     )
+    if "boxes" in summary:
+        cut, beyond, whole = (summary["boxes"][what] for what in ("cut", "beyond", "whole"))
+        log.say(f"  boxes: {cut:,} cut out ({beyond:,} end where their image ends), {whole:,} whole images")
     for split, consequence in (("train", "left out"), ("test", "get a row of class priors")):
         say_unreadable([row for row in summary["unreadable"] if row["split"] == split], split, consequence, log)
     findings = [

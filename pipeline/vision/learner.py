@@ -15,11 +15,11 @@ from pipeline.data.channels import Channels
 from pipeline.data.levels import Levels
 from pipeline.errors import RequestError
 from pipeline.vision.augmentations import read_augmentation
-from pipeline.vision.beside import MixUpBeside
-from pipeline.vision.blocks import Sample, build_loaders
+from pipeline.vision.blocks import Sample, build_loaders, has_weights
 from pipeline.vision.cache import Cache
 from pipeline.vision.callbacks import Accumulate, FrozenStatistics
 from pipeline.vision.config import ImageModel
+from pipeline.vision.embedding import MixUpBeside
 from pipeline.vision.encoding import Features
 from pipeline.vision.gather import PixelSource
 from pipeline.vision.heads import Head, JointLabels, JointLoss, is_answer
@@ -73,7 +73,7 @@ def build_learner(  # noqa: PLR0913
     partial = [
         k for k in range(len(heads)) if any(item.labels is not None and item.labels[k] is None for item in items)
     ]
-    joint = JointLabels(heads, partial)
+    joint = JointLabels(heads, partial, has_weights(train))
     learn = Learner(
         loaders,
         network.model.to(loaders.device),

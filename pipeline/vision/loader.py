@@ -13,8 +13,10 @@ from fastai.data.core import Datasets, TfmdDL, TfmdLists
 from fastai.data.load import DataLoader, fa_collate
 from fastai.vision.core import TensorImage
 
+from pipeline.data.boxes import Cutout
 from pipeline.vision.gather import Pending, PixelSource, ahead, windows
 from pipeline.vision.memory import sent
+from pipeline.vision.presize import Picture
 
 Host = DataLoader if TYPE_CHECKING else object  # what PixelLoading is mixed into
 
@@ -59,12 +61,12 @@ class PixelLoading(Host):
         """Where batches go: to the CPU for a loader that was given no device."""
         return torch.device("cpu" if self.device is None else self.device)
 
-    def _image(self, index: int) -> Path | str | np.ndarray:
+    def _image(self, index: int) -> Picture:
         """The image's file; or its pixels, where an item is no file but an image already."""
         images = self.dataset.tls[0]
         item = images.items[index]
         path = getattr(item, "path", item)
-        return path if isinstance(path, (str, Path)) else np.asarray(images[index])
+        return path if isinstance(path, (str, Path, Cutout)) else np.asarray(images[index])
 
     def _complete(self, indices: Sequence[int], pixels: torch.Tensor) -> tuple:
         labels = [self._labels_of(index) for index in indices]
@@ -92,7 +94,7 @@ class ImageDL(PixelLoading, DataLoader):
 
 
 def image_loader(
-    images: Sequence[Path | np.ndarray],
+    images: Sequence[Picture],
     pixels: PixelSource,
     batch_size: int,
     device: Any,

@@ -1,5 +1,6 @@
 """The manifest: one row an image, with its id, split, file and labels, from table, names and folders."""
 
+import glob
 import os
 import re
 import string
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from pipeline.cases import CASE
 from pipeline.config import Target
 from pipeline.data.longform import LongForm
 from pipeline.data.readers import all_endings, images_among
@@ -21,12 +23,15 @@ from pipeline.log import Log
 from pipeline.targets.classes import some
 from pipeline.vision.apart import fixed_folder, keep_apart, real_folder
 from pipeline.vision.asked import asked_by, fields_of, tell_test_table, test_table_of
+from pipeline.vision.boxes import boxes_of, boxes_of_test
+from pipeline.vision.cases import cases_of, cases_of_test, images_of_cases, refuse_disagreement
 from pipeline.vision.cells import read_arrays
 from pipeline.vision.config import ImageData
 from pipeline.vision.endings import did_you_mean, with_endings
 from pipeline.vision.joined import with_tables
 from pipeline.vision.labels import labels_of, refuse_silent
 from pipeline.vision.tables import TEST, elsewhere, read_rows, refuse_repeats
+from pipeline.vision.weights import weights_of
 
 
 def build_manifest(
@@ -38,7 +43,8 @@ def build_manifest(
     id_in_sample: str | None = None,
     long: LongForm | None = None,
 ) -> pd.DataFrame:
-    """All images of a competition, sorted by split and id: columns id, split, path, bytes, then the targets.
+    """All images of a competition, sorted by split and id: columns id, split, path, bytes, then the targets, then what
+    else the file asks for (names that begin with `_`).
 
     `path` is relative to `raw`; labels are text, numbers for regression, and missing for test rows. `sample` is the
     sample submission, whose ids (in `id_in_sample`, if that is said, of rows as `long` says) name the test images where
@@ -53,14 +59,20 @@ def build_manifest(
         rows, table = rows[kept].reset_index(drop=True), table[kept].reset_index(drop=True)
     labels = {target.name: labels_of(target, rows, table, data, log, len(targets) > 1) for target in targets}
     refuse_silent(labels, rows["id"])
-    parts = [rows.assign(split="train", **labels)]
+    name = str(data.table)
+    beside = (
+        weights_of(raw, data, table, log) | boxes_of(raw, data, table, name, log) | cases_of(raw, data, table, name)
+    )
+    if CASE in beside:
+        refuse_disagreement(beside[CASE], labels, rows["id"])
+    parts = [rows.assign(split="train", **labels, **beside)]
     if test is not None:
         parts.append(test.assign(split="test"))
     manifest = pd.concat(parts, ignore_index=True)
     manifest = manifest.sort_values(["split", "id"], ascending=[False, True], ignore_index=True)
     manifest["bytes"] = [_size(raw, path) for path in manifest["path"]]
     _refuse_missing(manifest, raw, data)
-    return manifest[["id", "split", "path", "bytes", *[target.name for target in targets]]]
+    return manifest[["id", "split", "path", "bytes", *[target.name for target in targets], *beside]]
 
 
 def walk_images(folder: Path) -> list[str]:
@@ -92,8 +104,19 @@ def _train_rows(
                 need_column(table, column, data.table, f"targets {target.name!r}: column", also)
     if rows is not None:
         return rows, table
-    paths = _paths(raw, table, data, data.images, data.table, "data.images", log)
-    return pd.DataFrame({"id": table[data.id], "path": paths}), table
+    return _rows_of(raw, data, table, data.images, data.table, "data.images", log)
+
+
+def _rows_of(
+    raw: Path, data: ImageData, table: pd.DataFrame, pattern: str, name: str, key: str, log: Log | None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Ids and paths of the images of a table, and the rows that they are of, which may be cases of several images."""
+    if data.row_a_case:
+        plain = table.map(glob.escape) if "*" in pattern else table
+        filled = _filled(plain, data.id, pattern, name, key)
+        unpack_for(raw, [f"{fixed_folder(pattern).rstrip('/')}/"], log)
+        return images_of_cases(raw, data, table, filled, fixed_folder(pattern), key)
+    return pd.DataFrame({"id": table[data.id], "path": _paths(raw, table, data, pattern, name, key, log)}), table
 
 
 def tags_of(targets: Sequence[Target]) -> list[tuple[str, str | None]]:
@@ -112,7 +135,7 @@ def find_test_rows(
     id_in_sample: str | None = None,
     long: LongForm | None = None,
 ) -> pd.DataFrame:
-    """The test images alone: columns id and path. Arguments and errors as in `build_manifest`."""
+    """The test images alone: id and path, their boxes and cases. Arguments and errors as in `build_manifest`."""
     if data.test is None:
         raise RequestError("data.test: the file names no test images")
     if data.arrays is not None:
@@ -121,8 +144,11 @@ def find_test_rows(
         return rows
     folders = [f"{fixed_folder(one).rstrip('/')}/" for one in parts_of(data.test)]
     unpack_for(raw, [*data.named_files, *folders], log)
-    if "{" not in data.test and data.test_table is None and not is_several(data.test):
-        return _walk(raw, data.test, "data.test", fixed_folder(data.images), log)
+    plain = "{" not in data.test and data.test_table is None and not is_several(data.test)
+    if plain and not data.row_a_case:
+        rows = _walk(raw, data.test, "data.test", fixed_folder(data.images), log)
+        ids = pd.DataFrame({data.id: rows["id"]})
+        return rows.assign(**boxes_of_test(raw, data, ids, None, log), **cases_of_test(raw, data, ids, None, log))
     name = test_table_of(raw, data, sample, id_in_sample, long)
     if name is not None:
         tell_test_table(name, data, log)
@@ -138,9 +164,9 @@ def find_test_rows(
     missing = set(fields_of(data.test)) - set(table.columns)
     if missing:
         table = with_tables(raw, data, table, name, log, missing)
-    rows = pd.DataFrame({"id": table[data.id], "path": _paths(raw, table, data, data.test, name, "data.test", log)})
+    rows, table = _rows_of(raw, data, table, data.test, name, "data.test", log)
     _tell_unasked(raw, data, rows, name, log)
-    return rows
+    return rows.assign(**boxes_of_test(raw, data, table, name, log), **cases_of_test(raw, data, table, name, log))
 
 
 def _tell_unasked(raw: Path, data: ImageData, rows: pd.DataFrame, name: str, log: Log | None) -> None:

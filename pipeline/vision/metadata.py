@@ -80,7 +80,8 @@ class Metadata(Section, frozen=True):
 
     `stats` is None for the architecture's own; `seed` names the fold, and what TTA draws; `versions` are those of the
     libraries that trained it; by `levels` images of more than 8 bits are read; `channels` is None for RGB, and
-    `channel_axis` where arrays have them; `features` are the columns that it takes beside an image.
+    `channel_axis` where arrays have them. `cut`: it was trained on boxes. `features` are the columns that it takes
+    beside an image.
     """
 
     format: Literal[1] = 1
@@ -95,10 +96,11 @@ class Metadata(Section, frozen=True):
     levels: dict[str, tuple[float, float]] | None = None
     channels: int | None = None
     channel_axis: Axis = ""
+    cut: bool = False
     features: Features | None = None
 
     @classmethod
-    def of(
+    def of(  # noqa: PLR0913
         cls,
         model: ImageModel,
         heads: Sequence[Head],
@@ -107,6 +109,7 @@ class Metadata(Section, frozen=True):
         versions: Mapping[str, str] | None = None,
         levels: Levels | None = None,
         channels: Channels = RGB,
+        cut: bool = False,
         features: Features | None = None,
     ) -> "Metadata":
         """What is known from a model's settings and a fold's heads; without `versions` nobody knows them."""
@@ -122,6 +125,7 @@ class Metadata(Section, frozen=True):
             levels=dict(levels) if levels else None,
             channels=channels.count if channels.settings() else None,
             channel_axis=channels.axis,
+            cut=cut,
             features=features,
         )
 
@@ -131,10 +135,11 @@ class Metadata(Section, frozen=True):
         return RGB if self.channels is None else Channels(self.channels, self.channel_axis)
 
     def header(self) -> dict[str, str]:
-        """What the header of the weights holds; nothing of levels, channels and features where there are none, as
-        earlier versions expect."""
+        """What the header of the weights holds; of levels, channels, boxes and features nothing where there are none,
+        as earlier versions expect."""
         off: dict[str, Any] = {} if self.levels else {"levels": True}
         off |= {} if self.channels else {"channels": True, "channel_axis": True}
+        off |= {} if self.cut else {"cut": True}
         off |= {} if self.features else {"features": True, "model": {"features"}}
         text = self.model_dump_json(exclude=off)
         return {"arch": self.arch, "metadata": text}

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from pipeline.data.channels import RGB
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.predictions import TargetSpec
-from pipeline.vision.beside import Beside
 from pipeline.vision.config import ImageModel
+from pipeline.vision.embedding import Beside
 from pipeline.vision.encoding import Features
 from pipeline.vision.fitting import body_from, fit_of, options_of
 from pipeline.vision.header import sort_header

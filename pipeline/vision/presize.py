@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from pipeline.data.boxes import Cutout
 from pipeline.data.channels import RGB, Channels
 from pipeline.data.levels import Levels
 from pipeline.data.readers import decode
@@ -15,6 +16,7 @@ from pipeline.errors import WorkFailed
 from pipeline.vision.config import Resize
 
 Pixels = np.ndarray  # (height, width, channels) uint8, upright; three channels are RGB
+Picture = Path | str | Cutout | Pixels  # an image: its file, a part of that, or pixels that somebody decoded
 Fractions = tuple[float, float] | None  # where between its two ends a window lies, across and down; None: the centre
 
 

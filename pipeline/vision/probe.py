@@ -17,7 +17,7 @@ from pipeline.vision.config import PROBED, ImageModel
 from pipeline.vision.gather import PixelSource
 from pipeline.vision.heads import Head, JointLoss, is_answer
 from pipeline.vision.learner import network_of
-from pipeline.vision.linear import Linear, fit_classes, fit_numbers, fit_tags
+from pipeline.vision.linear import Linear, Weights, fit_classes, fit_numbers, fit_tags
 from pipeline.vision.loader import image_loader
 from pipeline.vision.model import BodyAndHeads, statistics_of
 from pipeline.vision.predict import VALID
@@ -37,6 +37,7 @@ def fit_probe(
     of history. What is drawn afterwards is as it would have been without.
     """
     began, joint = time.monotonic(), cast(JointLoss, learn.loss_func).joint
+    weights = np.array([sample.weight for sample in train]) if joint.weighted else None
     encode = EncodeLabels(joint)
     labels = torch.stack([encode.encodes(sample).as_subclass(Tensor) for sample in train])
     network = network_of(learn)
@@ -45,7 +46,8 @@ def fit_probe(
         copies = len(features) // len(train)
         for number, head in enumerate(heads):
             own = joint.labels_of(number, labels).repeat(copies, 1)
-            layer = _fitted(head, features, own, seed_everything(*seed, "probe", number), copies)
+            counts = None if weights is None else np.tile(weights, copies)
+            layer = _fitted(head, features, own, counts, seed_everything(*seed, "probe", number), copies)
             _put(network, head, layer)
         raw = _raw(network, features[: len(train)])
         loss = float(JointLoss(joint)(raw, labels))
@@ -82,30 +84,30 @@ def _pooled(network: BodyAndHeads, batch: Tensor, beside: Sequence[Tensor]) -> T
     return network.heads.shared(network.features(batch), *beside).cpu()
 
 
-def _fitted(head: Head, features: np.ndarray, labels: Tensor, seed: int, copies: int) -> Linear:
-    """The layer of one head, from the rows that answer its target."""
+def _fitted(head: Head, features: np.ndarray, labels: Tensor, weights: Weights, seed: int, copies: int) -> Linear:
+    """The layer of one head, from the rows that answer its target, as much as they weigh."""
     known = is_answer(labels)
-    x, y = features[known.numpy()], labels[known]
+    x, y, w = features[known.numpy()], labels[known], None if weights is None else weights[known.numpy()]
     kind = next(kind for kind in label_kinds(head.spec.kind) if kind in PROBED)
-    return FITS[kind](head, x, y, seed, copies)
+    return FITS[kind](head, x, y, w, seed, copies)
 
 
-def _classes(head: Head, x: np.ndarray, labels: Tensor, seed: int, copies: int) -> Linear:
-    return fit_classes(x, labels[:, 0].numpy().astype(int), head.spec.width, seed, copies)
+def _classes(head: Head, x: np.ndarray, labels: Tensor, weights: Weights, seed: int, copies: int) -> Linear:
+    return fit_classes(x, labels[:, 0].numpy().astype(int), head.spec.width, seed, copies, weights)
 
 
-def _tags(head: Head, x: np.ndarray, labels: Tensor, seed: int, copies: int) -> Linear:
-    return fit_tags(x, labels.numpy(), seed, copies)
+def _tags(head: Head, x: np.ndarray, labels: Tensor, weights: Weights, seed: int, copies: int) -> Linear:
+    return fit_tags(x, labels.numpy(), seed, copies, weights)
 
 
-def _numbers(head: Head, x: np.ndarray, labels: Tensor, seed: int, copies: int) -> Linear:
+def _numbers(head: Head, x: np.ndarray, labels: Tensor, weights: Weights, seed: int, copies: int) -> Linear:
     numbers = labels.double()
     scaled = head.spec.target_kind.scaled(numbers, numbers, head.center, head.scale)
-    return fit_numbers(x, scaled[:, 0].numpy(), seed, copies)
+    return fit_numbers(x, scaled[:, 0].numpy(), seed, copies, weights)
 
 
 # By the kind of the labels' form.
-FITS: Mapping[str, Callable[[Head, np.ndarray, Tensor, int, int], Linear]] = {
+FITS: Mapping[str, Callable[[Head, np.ndarray, Tensor, Weights, int, int], Linear]] = {
     "category": _classes,
     "binary": _classes,
     "multilabel": _tags,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from pipeline.cases import CASE
 from pipeline.data.labels import specs_of, strata_of
 from pipeline.data.stratify import assign_folds, choose_share
 from pipeline.errors import RequestError
@@ -14,6 +15,7 @@ from pipeline.rows import trained_on
 from pipeline.targets.classes import in_order
 from pipeline.vision.config import ImageCompetition, ImageFolds
 from pipeline.vision.groups import cells_of, groups_of, report_large, report_torn
+from pipeline.vision.weights import WEIGHT
 from pipeline.workspace import Workspace
 
 SHOWN = 3  # warnings of rare classes that are told one by one
@@ -35,7 +37,10 @@ def split_images(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFram
         numbers, how = by(comp, workspace, rows, specs, groups, log)
         if comp.folds.by_column:
             how += f", whole groups of {comp.folds.group!r} and near-duplicates"
+        if CASE in rows:
+            how += f", whole cases of {comp.data.case!r}"
     _refuse_empty(numbers, comp.folds)
+    _refuse_weightless(rows, numbers, comp.folds)
     _report_rare(specs, rows, numbers, comp.folds, log)
     return numbers, how
 
@@ -145,6 +150,16 @@ def _refuse_empty(numbers: np.ndarray, folds: ImageFolds) -> None:
         )
     if not trained_on(numbers, 0, folds.by_time).any():
         raise RequestError(f"folds: all {len(numbers)} readable training images are held out, and none is to train on")
+
+
+def _refuse_weightless(rows: pd.DataFrame, numbers: np.ndarray, folds: ImageFolds) -> None:
+    """Raise RequestError for a fold whose models would be trained on rows of weight 0 alone."""
+    for fold in range(folds.n) if WEIGHT in rows else ():
+        counting = trained_on(numbers, fold, folds.by_time) & (rows[WEIGHT] > 0).to_numpy()
+        if not counting.any():
+            raise RequestError(
+                f"data.weight: all rows to train fold {fold + 1} on have the weight 0, so that none counts"
+            )
 
 
 def _report_rare(

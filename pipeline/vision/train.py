@@ -13,6 +13,7 @@ from fastai.callback.schedule import valley
 from fastai.learner import Learner
 from fastai.optimizer import Optimizer
 
+from pipeline.data.boxes import Cutout
 from pipeline.data.channels import RGB
 from pipeline.data.levels import Levels, in_words
 from pipeline.errors import TimeIsUp, WorkFailed
@@ -20,7 +21,7 @@ from pipeline.log import Log
 from pipeline.losses import LOSSES
 from pipeline.registry import code_in
 from pipeline.settings import differences
-from pipeline.vision.blocks import Sample
+from pipeline.vision.blocks import Sample, has_weights
 from pipeline.vision.cache import Cache
 from pipeline.vision.callbacks import (
     BatchBar,
@@ -156,7 +157,8 @@ def train_fold(  # noqa: PLR0913
     if not np.isfinite(rows[-1]["train_loss"]):
         raise WorkFailed(f"{label}: the loss is {rows[-1]['train_loss']}; lower the model's lr ({lr}) and train again")
     network = network_of(learn)
-    known = statistics_of(network), installed_versions(), levels, channels, features
+    cut = any(isinstance(sample.path, Cutout) for sample in train)
+    known = statistics_of(network), installed_versions(), levels, channels, cut, features
     described = Metadata.of(model, heads, seed, *known)
     save_weights(folder / WEIGHTS, network, described.header())
     write_text(folder / HISTORY, csv_text(_alike(rows)))
@@ -208,6 +210,8 @@ def _inputs(
     on under another root, and on another machine.
     """
     samples: list = [[(sample.id, sample.labels) for sample in part] for part in (train, valid)]
+    samples += [[sample.weight for sample in train]] if has_weights(train) else []
+    samples += [[s.id, s.path.cut] for part in (train, valid) for s in part if isinstance(s.path, Cutout)]
     samples += [[s.id, s.beside.tolist()] for part in (train, valid) for s in part if s.beside is not None]
     return {
         "samples": hashlib.sha256(repr(samples).encode()).hexdigest(),

@@ -11,9 +11,11 @@ import torch
 from fastai.torch_core import default_device
 from torch import Tensor
 
+from pipeline.data.boxes import pictures
 from pipeline.data.channels import RGB
 from pipeline.data.several import joined
 from pipeline.errors import RequestError, WorkFailed
+from pipeline.log import Log
 from pipeline.predictions import NO_FOLD, Predictions, TargetSpec
 from pipeline.targets.classes import some
 from pipeline.vision.augment import FusedAugment
@@ -29,7 +31,7 @@ from pipeline.vision.memory import keep_freed_memory
 from pipeline.vision.metadata import Metadata, Statistics, read_metadata
 from pipeline.vision.model import Network, build_network, load_weights
 from pipeline.vision.predict import predict_passes
-from pipeline.vision.presize import Pixels
+from pipeline.vision.presize import Picture, Pixels
 
 Images = Sequence[Path | str | Sequence[Path | str] | Pixels] | Tensor
 
@@ -121,6 +123,8 @@ class TrainedModel:
         The mean over `tta` augmented passes and a plain one; 0 for the plain one alone, by default as many as the
         settings say. What is drawn follows from the images' order. Raises RequestError for another shape, and for a
         model that takes features beside the images.
+
+        Of a model that was trained on boxes, files are predicted as a whole, with a warning: pixels may be cut before.
         """
         features = self.metadata.features
         if features is not None:
@@ -128,14 +132,17 @@ class TrainedModel:
                 f"{self.settings.name!r} reads features beside the image ({some(features.names)}): predict_rows takes "
                 f"rows with a column {PREFIX + features.names[0]!r} and so on"
             )
+        if self.metadata.cut and len(images) and not isinstance(images[0], (np.ndarray, Tensor)):
+            Log().warn("this model was trained on boxes cut out of images (data.box); whole files are predicted here")
         return self._predict(ids, self._listed(images), self._pixels, tta, fold).tta
 
     def predict_rows(
         self, rows: pd.DataFrame, raw: Path, cache: Cache | None = None, tta: int | None = None, fold: int = NO_FOLD
     ) -> Predicted:
-        """Predict rows of a manifest (`id`, `path` below `raw`, features) in their order, plainly and with TTA.
+        """Predict rows of a manifest in their order, plainly and with TTA.
 
-        Images come from `cache` where it holds them; the others become the pixels that it would hold.
+        Of each its `id`, `path` below `raw`, what is cut out of it, and features where the model reads them. Images
+        come from `cache` where it holds them; the others become the pixels that it would hold.
         """
         levels, channels = self.metadata.levels, self.channels
         pixels = self._pixels
@@ -143,12 +150,12 @@ class TrainedModel:
             pixels = pixels_of(self.settings, cache, exact=True, levels=levels, channels=channels)
         features = self.metadata.features
         beside = None if features is None else torch.from_numpy(features.encode(rows))
-        return self._predict(rows["id"].tolist(), [raw / path for path in rows["path"]], pixels, tta, fold, beside)
+        return self._predict(rows["id"].tolist(), pictures(rows, raw), pixels, tta, fold, beside)
 
     def _predict(
         self,
         ids: Sequence[str],
-        images: Sequence[Path | Pixels],
+        images: Sequence[Picture],
         pixels: PixelSource,
         tta: int | None,
         fold: int,
