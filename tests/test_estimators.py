@@ -1,13 +1,26 @@
 """What is fitted to columns alone: it learns, it is kept as arrays, and says what scikit-learn would say."""
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 from pydantic import ValidationError
 from safetensors.numpy import load, save
 
-from pipeline.errors import WorkFailed
+from pipeline.errors import RequestError, WorkFailed
+from pipeline.log import Log
+from pipeline.metrics.leaderboard import Leaderboard
+from pipeline.targets import TargetSpec
 from pipeline.vision.estimators import ESTIMATORS, Answers
 from pipeline.vision.estimators.trees import Grown, joined, sums
+from pipeline.vision.features import PREFIX
+from pipeline.vision.heads import Head
+from pipeline.vision.scored import Scored
+from pipeline.vision.table import TrainedTable, train_table
+from pipeline.vision.table_config import TableModel
+from pipeline.vision.weights import WEIGHT
+from pipeline.workspace import WEIGHTS
 
 RNG = np.random.Generator(np.random.PCG64(3))
 INPUTS = RNG.normal(size=(300, 5))
@@ -125,3 +138,52 @@ def test_a_row_on_the_threshold_goes_left_and_trees_add_up():
     arrays = joined([stump(0, 1.0, 2.0), stump(1, 3.0, 5.0), stump(1, 10.0, 20.0)], np.array([100.0, 0.0]))
     found = sums(arrays, np.array([[9.0, 0.5], [9.0, 0.6]]))
     assert found.tolist() == [[101.0, 13.0], [102.0, 25.0]]
+
+
+# Weights of rows
+
+KIND = TargetSpec("kind", "category", ("a", "b"))
+
+
+def drawn_rows(weights: list[float] | None = None) -> pd.DataFrame:
+    """40 rows: in the first half the number tells the label, in the second the other one."""
+    number = np.tile(np.linspace(-1, 1, 20), 2)
+    kind = np.where((number > 0) == (np.arange(40) < 20), "b", "a")
+    rows = pd.DataFrame({"id": [f"r{row}" for row in range(40)], "kind": kind, f"{PREFIX}number": number})
+    return rows if weights is None else rows.assign(**{WEIGHT: weights})
+
+
+def table_of(rows: pd.DataFrame, folder: Path, estimator: str) -> TrainedTable:
+    folder.mkdir()
+    heads, model = [Head(KIND, "cross_entropy")], TableModel(name="t", arch=f"table:{estimator}")
+    scored = Scored.of(Leaderboard.read("accuracy", {"kind": "category"}), ["kind"], [KIND], rows)
+    train_table(rows, rows, heads, model, (1, "t", 0), folder, Log(), "train t fold 1/2", scored)
+    return TrainedTable.open(folder / WEIGHTS)
+
+
+@pytest.mark.parametrize("estimator", ["linear", "forest"])
+@pytest.mark.parametrize("little", [0.0, 0.01])
+def test_a_table_model_believes_the_rows_that_count(tmp_path, estimator, little):
+    for name, weights in (("first", [2.0, little]), ("second", [little, 2.0])):
+        rows = drawn_rows(np.repeat(weights, 20).tolist())
+        found = table_of(rows, tmp_path / name, estimator).values(rows)["kind"].argmax(axis=1)
+        right = (np.array(KIND.vocab)[found] == rows["kind"]).to_numpy()
+        halves = right[:20].mean(), right[20:].mean()
+        assert halves[name == "second"] > 0.85
+        assert halves[name == "first"] < 0.15
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_what_counts_nothing_is_as_if_it_were_not_there_and_alike_is_as_unsaid(tmp_path, estimator):
+    rows = drawn_rows([*20 * [3.0], *20 * [0.0]])
+    with_none, without = table_of(rows, tmp_path / "zero", estimator), table_of(rows[:20], tmp_path / "gone", estimator)
+    assert (with_none.values(rows)["kind"] == without.values(rows)["kind"]).all()
+    table_of(drawn_rows(), tmp_path / "unsaid", estimator)
+    table_of(drawn_rows(40 * [2.5]), tmp_path / "alike", estimator)
+    assert (tmp_path / "alike" / WEIGHTS).read_bytes() == (tmp_path / "unsaid" / WEIGHTS).read_bytes()
+
+
+def test_a_target_that_no_row_that_counts_answers_is_refused(tmp_path):
+    rows = drawn_rows([*20 * [1.0], *20 * [0.0]]).assign(kind=[*20 * [None], *20 * ["a"]])
+    with pytest.raises(RequestError, match=r"train t fold 1/2: .* none that counts \(.*\) has an answer to 'kind'"):
+        table_of(rows, tmp_path / "t", "linear")

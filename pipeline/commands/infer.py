@@ -28,6 +28,7 @@ from pipeline.stages.predict import with_priors
 from pipeline.stages.submit import check_submission
 from pipeline.submission import as_sent, decided, fill_in, sheet_of
 from pipeline.vision.boxes import refuse_empty
+from pipeline.vision.cases import ids_in_tables
 from pipeline.vision.config import ImageCompetition, ImageModel
 from pipeline.vision.features import read_test_features, sorts_in
 from pipeline.vision.kind import say_unreadable
@@ -56,7 +57,8 @@ def infer(
     test = _test_rows(comp, workspace, _channels_of(comp, weights), log)
     if comp.data.has_features:
         sorts = sorts_in(pd.read_parquet(workspace.features))
-        test = pd.concat([test, read_test_features(workspace.raw, comp.data, sorts, test["id"])], axis=1)
+        own = ids_in_tables(test, comp.data)
+        test = pd.concat([test, read_test_features(workspace.raw, comp.data, sorts, own)], axis=1)
     members = {model.name: _predict(comp, workspace, model, weights[model.name], test, log) for model in comp.models}
     preds = decided(comp, workspace, _blend(comp, files, workspace, members))
     known = pd.read_parquet(workspace.manifest)

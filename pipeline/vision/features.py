@@ -14,6 +14,7 @@ from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.targets.classes import some
 from pipeline.vision.asked import as_test
+from pipeline.vision.cases import ids_in_tables
 from pipeline.vision.cells import columns_beside
 from pipeline.vision.config import ImageData
 from pipeline.vision.joined import with_tables
@@ -36,18 +37,19 @@ def read_features(raw: Path, data: ImageData, targets: Sequence[Target], manifes
     table = with_tables(raw, data, table, name, None)
     asked = _asked_of(raw, table, data, targets, name)
     test = (manifest["split"] == "test").to_numpy() & (data.held_back is None)
-    ids = manifest["id"][~test]
+    own = ids_in_tables(manifest, data)
+    ids = own[~test]
     cells = _cells(table, data.id, list(asked), ids, name)
     sorts = {column: said or sort_of(cells[column]) for column, said in asked.items()}
     parts = [_typed(cells, sorts, ids, name)]
     if test.any():
-        parts.append(read_test_features(raw, data, sorts, manifest["id"][test]))
+        parts.append(read_test_features(raw, data, sorts, own[test]))
     found = pd.concat(parts).loc[manifest.index]
     return pd.concat([manifest[["id", "split"]], found], axis=1)
 
 
 def read_test_features(raw: Path, data: ImageData, sorts: Mapping[str, str], ids: pd.Series) -> pd.DataFrame:
-    """Features of test rows alone, each NUMBER or WORD by its column; the index is that of the ids."""
+    """Features of test rows alone, each NUMBER or WORD by its column; the index is that of the ids in the tables."""
     name, table = _table_of_test(raw, data, list(sorts), ids)
     lacking = set(sorts) - set(table.columns)
     if lacking:
@@ -87,7 +89,7 @@ def _asked_of(
     for feature in data.features:
         columns = [feature.name]
         if feature.name not in table.columns and any(mark in feature.name for mark in "*?["):
-            taken = {*answers, data.id}
+            taken = {*answers, data.id, data.case, data.weight}
             columns = [c for c in table.columns if fnmatch.fnmatchcase(c, feature.name) and c not in taken]
             if not columns:
                 raise RequestError(
@@ -135,8 +137,8 @@ def _cells(table: pd.DataFrame, id_column: str, columns: Sequence[str], ids: pd.
     missing = ids[~ids.isin(known.index)]
     if len(missing):
         raise RequestError(
-            f"data.features: {name} has no row for {len(missing)} of {len(ids)} images: {some(missing)}; its column "
-            f"{id_column!r} holds {some(known.index[:3])}"
+            f"data.features: {name} has no row for {len(missing)} of {len(ids)} images: {some(missing.unique())}; its "
+            f"column {id_column!r} holds {some(known.index[:3])}"
         )
     return known.loc[ids, list(columns)].apply(lambda column: column.str.strip()).set_index(ids.index)
 

@@ -76,7 +76,7 @@ def _head_of(target: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _pooling_of(about: dict[str, Any]) -> str:
-    return about.get("settings", {}).get("pooling", DEFAULT)
+    return about["model"].get("pooling", DEFAULT)
 
 
 def _units(options: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[str | None, ...]:

@@ -26,6 +26,7 @@ from pipeline.vision.metadata import HeadMetadata, installed_versions
 from pipeline.vision.scored import Scored
 from pipeline.vision.table_config import TableModel
 from pipeline.vision.trained import Predicted
+from pipeline.vision.weights import WEIGHT
 from pipeline.workspace import HISTORY, WEIGHTS, csv_text, write_text, write_with
 
 MOST_WORDS = 200  # of a column that get a column of 0 and 1 each, the most frequent first
@@ -57,15 +58,15 @@ def train_table(  # noqa: PLR0913
     """Fit each target from the training rows' features; write `weights.safetensors` and `history.csv` into `folder`.
 
     It is done in one go: a fold that was killed is fitted again, to the same bytes. Raises RequestError for a target
-    of a kind that no estimator fits.
+    of a kind that no estimator fits, or that no row which counts has an answer to.
     """
     started = time.monotonic()
     features = Features.of(train)
     inputs, entry = inputs_of(features, train), ESTIMATORS[model.estimator]
     tensors: dict[str, np.ndarray] = {}
     for head in heads:
-        known = train[head.spec.name].notna().to_numpy()
-        answers = _answers_of(head, train[head.spec.name][known])
+        known, weights = _counting(train, head.spec.name, label)
+        answers = _answers_of(head, train[head.spec.name][known], weights)
         drawn = zlib.crc32(repr((*seed, head.spec.name)).encode()) >> 1
         found = entry.fit(inputs[known], answers, model.chosen, drawn)
         tensors |= {f"{head.spec.name}.{key}": np.array(array, order="C") for key, array in found.items()}
@@ -147,17 +148,31 @@ class TrainedTable:
         return Predicted(found, found)
 
 
-def _answers_of(head: Head, labels: pd.Series) -> Answers:
+def _counting(train: pd.DataFrame, target: str, label: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Which rows (n,) a target is fitted to, and how much each of these counts, 1 on average; None where all are alike.
+
+    Rows of weight 0 are left out: they would take part in what is counted by rows, such as the least of a leaf.
+    """
+    known = train[target].notna().to_numpy()
+    if WEIGHT in train:
+        known = known & (train[WEIGHT].to_numpy() > 0)
+    if not known.any():
+        raise RequestError(f"{label}: of the training rows none that counts (data.weight) has an answer to {target!r}")
+    weights = train[WEIGHT].to_numpy(dtype=np.float64)[known] if WEIGHT in train else np.ones(1)
+    return known, None if (weights == weights[0]).all() else weights / weights.mean()
+
+
+def _answers_of(head: Head, labels: pd.Series, weights: np.ndarray | None) -> Answers:
     """Labels (n,) as what an estimator is fitted to, by what the target's kind makes of them for a network."""
     spec, kind = head.spec, head.spec.target_kind
     rows = torch.tensor([kind.encode(spec, kind.sample_label(label)) for label in labels], dtype=torch.float64)
     rows = rows.reshape(len(labels), head.label_width)
     if spec.exclusive:
-        return Answers("one", np.eye(spec.width)[rows[:, 0].long().numpy()])
+        return Answers("one", np.eye(spec.width)[rows[:, 0].long().numpy()], weights)
     if spec.vocab and head.label_width == spec.width:
-        return Answers("any", rows.numpy())
+        return Answers("any", rows.numpy(), weights)
     if not spec.vocab:
-        return Answers("number", kind.scaled(rows, rows, head.center, head.scale).numpy())
+        return Answers("number", kind.scaled(rows, rows, head.center, head.scale).numpy(), weights)
     raise RequestError(f"a table model does not know targets of kind {spec.kind!r}, such as {spec.name!r}")
 
 
