@@ -115,7 +115,7 @@ def _table_of_test(raw: Path, data: ImageData, columns: Sequence[str], ids: pd.S
         return name, _rows(raw, data, name, TEST)
     held = {column for joined in data.tables for column in read_one(raw, data, joined.table, "data.tables").columns}
     if held >= set(columns):
-        return "the test set", pd.DataFrame({data.id: ids.to_numpy()}, dtype=str)
+        return "the test set", pd.DataFrame({data.id: ids.unique()}, dtype=str)
     shown = f"{', '.join(columns[:4])}{', ...' if len(columns) > 4 else ''}"
     looked = f" (no {name} beside {data.table})" if name else ""
     raise RequestError(
