@@ -327,6 +327,11 @@ class Data(Section, frozen=True):
         return None
 
     @property
+    def has_features(self) -> bool:
+        """Whether columns of its tables are kept for the models, beside what else a row is."""
+        return False
+
+    @property
     def combination(self) -> str | None:
         """How the predictions of rows that share an answer (a case) become one; None where each row has its own."""
         return None

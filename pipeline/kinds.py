@@ -88,6 +88,13 @@ class Kind(Protocol[C_contra, D_contra, M_contra]):
         """
         ...
 
+    def read_features(self, comp: C_contra, raw: Path, manifest: pd.DataFrame, log: Log) -> pd.DataFrame:
+        """id, split and the columns of the tables that `data` says it `has_features` of, row for row with the manifest.
+
+        Raises RequestError for what is not there.
+        """
+        ...
+
     def own_sample(self, comp: C_contra, manifest: pd.DataFrame, raw: Path) -> pd.DataFrame | None:
         """The sample submission that `makes_sample` promises."""
         ...

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fastai.learner import Learner
 
     from pipeline.collab.model import Trained
+    from pipeline.vision.table import TrainedTable
     from pipeline.vision.trained import TrainedModel
 
 
@@ -163,7 +164,7 @@ class Project:
 
         return reopen(self.competition, self.workspace, model, fold, self.log)
 
-    def trained(self, model: str, fold: int) -> "TrainedModel | Trained":
+    def trained(self, model: str, fold: int) -> "TrainedModel | TrainedTable | Trained":
         """A trained fold, to predict images or pairs of users and items with; its weights say what it is."""
         from pipeline.commands.reopen import open_job
 

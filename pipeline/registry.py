@@ -29,6 +29,7 @@ ROOMS = (
     "pipeline.data.layouts",
     "pipeline.data.readers",
     "pipeline.vision.augmentations",
+    "pipeline.vision.estimators",
     "pipeline.vision.poolings",
     "pipeline.collab.algorithms",
 )

@@ -37,14 +37,21 @@ def audited_rows(
 
 def training_rows(workspace: Workspace) -> pd.DataFrame:
     """The readable training rows, audited, sorted by id."""
-    rows = audited_rows(workspace)
+    rows = _with_features(workspace, audited_rows(workspace))
     return rows[(rows["split"] == "train") & rows["readable"]].sort_values("id", ignore_index=True)
 
 
 def test_rows(workspace: Workspace) -> pd.DataFrame:
     """The test rows, audited, sorted by id."""
-    rows = audited_rows(workspace)
+    rows = _with_features(workspace, audited_rows(workspace))
     return rows[rows["split"] == "test"].sort_values("id", ignore_index=True)
+
+
+def _with_features(workspace: Workspace, rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with the columns that the file names besides, where it does."""
+    if not workspace.features.is_file():
+        return rows
+    return rows.merge(pd.read_parquet(workspace.features), on=["id", "split"], how="left", validate="one_to_one")
 
 
 def readable_images(workspace: Workspace) -> pd.DataFrame:

@@ -47,6 +47,12 @@ class Workspace:
         return self.meta / "manifest.parquet"
 
     @property
+    def features(self) -> Path:
+        """Columns of the tables that models may read beside what a row is; apart from the manifest, so that folds and
+        models that read none of them stay as they are when these change."""
+        return self.meta / "features.parquet"
+
+    @property
     def facts(self) -> Path:
         return self.meta / "facts.parquet"
 

@@ -373,6 +373,16 @@ def test_heads_behind_another_pooling_stay_new(tmp_path):
     assert not torch.equal(network.model.state_dict()[name], theirs[name])
 
 
+def test_heads_behind_the_same_pooling_are_taken_and_the_file_says_which_it_was(tmp_path):
+    """Where pooling has no numbers of its own, nothing but the header tells average from maximum."""
+    theirs = fold_of(tmp_path / "weights.safetensors", [COLOUR], pooling="max")
+    name = "1.heads.head_colour.weight"
+    for pooling, words in (("max", "heads taken: colour"), ("avg", "heads new: colour"), ("gem", "heads new: colour")):
+        network = build_network(ARCH, str(tmp_path / "weights.safetensors"), [COLOUR], SIZE, pooling=pooling)
+        assert network.start.endswith(words)
+        assert torch.equal(network.model.state_dict()[name], theirs[name]) is (pooling == "max")
+
+
 def test_a_fold_of_another_architecture_is_refused(tmp_path):
     fold_of(tmp_path / "weights.safetensors", [COLOUR], arch="test_resnet")
     with pytest.raises(RequestError, match="tensors of test_efficientnet are in"):

@@ -43,6 +43,10 @@ class RatingsKind:
     def build_manifest(self, comp: RatingsCompetition, raw: Path, log: Log) -> pd.DataFrame:
         return build_manifest(raw, comp.data, log)
 
+    def read_features(self, comp: RatingsCompetition, raw: Path, manifest: pd.DataFrame, log: Log) -> pd.DataFrame:
+        """None: what is known of users and items is by user and item."""
+        return manifest[["id", "split"]]
+
     def own_sample(self, comp: RatingsCompetition, manifest: pd.DataFrame, raw: Path) -> pd.DataFrame | None:
         """For a competition that has a test table and no sample: its own ids, if any, and rating."""
         test = manifest["id"][manifest["split"] == "test"]

@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import tomli_w
 
@@ -53,7 +53,7 @@ def bundle(
         wheel = build_wheel(making)
         added = add_lacking(wheel, held, making, log)
         places = _add_artifacts(comp, workspace, making)
-        _add_weights(cast(list[ImageModel], comp.models), making, log)
+        _add_weights(_networks(comp), making, log)
         settings = {"slug": comp.slug, "stage": "train", "minutes": MINUTES}
         (making / COMPETITION).write_text(_whole(comp), encoding="utf-8")
         (making / "notebook.ipynb").write_text(notebook(settings), encoding="utf-8")
@@ -79,9 +79,7 @@ def state(comp: Competition, workspace: Workspace, plugins: Sequence[Path] = ())
         if path.suffix in (".py", ".toml", ".txt"):
             sources.update(f"{path.relative_to(source_tree())}\n".encode() + path.read_bytes())
     weights = {
-        model.weights: start_digest(model.arch, model.weights)
-        for model in cast(list[ImageModel], comp.models)
-        if is_path(model.weights)
+        model.weights: start_digest(model.arch, model.weights) for model in _networks(comp) if is_path(model.weights)
     }
     return {
         "slug": comp.slug,
@@ -91,6 +89,11 @@ def state(comp: Competition, workspace: Workspace, plugins: Sequence[Path] = ())
         **({"plugins": {plug_in_name(path): digest(path) for path in plugins}} if plugins else {}),
         "artifacts": {place: _mark(path) for place, path in sorted(_artifacts(comp, workspace).items())},
     }
+
+
+def _networks(comp: Competition) -> list[ImageModel]:
+    """Models that start from weights."""
+    return [model for model in comp.models if isinstance(model, ImageModel)]
 
 
 def _mark(path: Path) -> str | None:
@@ -143,6 +146,7 @@ def _preflight(sentences: list[str], log: Log) -> None:
 def _artifacts(comp: Competition, workspace: Workspace) -> dict[str, Path]:
     """Files by their place below a root: what the data stages made, and, once every fold is trained, the weights."""
     meta = [workspace.manifest, workspace.facts, workspace.audit, workspace.folds]
+    meta += [workspace.features] if comp.data.has_features else []
     meta += [workspace.stamp(name) for name in BUNDLED]
     steps = [train.step(comp, workspace, job) for job in jobs_of(comp)]
     if all(step.done() for step in steps):

@@ -28,9 +28,12 @@ from pipeline.stages.predict import with_priors
 from pipeline.stages.submit import check_submission
 from pipeline.submission import as_sent, decided, fill_in, sheet_of
 from pipeline.vision.boxes import refuse_empty
+from pipeline.vision.cases import ids_in_tables
 from pipeline.vision.config import ImageCompetition, ImageModel
+from pipeline.vision.features import read_test_features, sorts_in
 from pipeline.vision.kind import say_unreadable
 from pipeline.vision.manifest import find_test_rows
+from pipeline.vision.member import Member
 from pipeline.vision.metadata import read_metadata
 from pipeline.workspace import ENSEMBLE, WEIGHTS, Workspace, read_json, write_text
 
@@ -47,9 +50,15 @@ def infer(
     files = {entry.place: bundle / entry.name for entry in entries if entry.place}
     weights = _weights_of(comp, workspace, files)
     fetch_if_needed(comp, workspace, log)
-    for path in (workspace.manifest, workspace.facts, workspace.folds):
+    kept = [workspace.manifest, workspace.facts, workspace.folds]
+    kept += [workspace.features] if comp.data.has_features else []
+    for path in kept:
         shutil.copyfile(files[path.relative_to(workspace.root).as_posix()], path)
     test = _test_rows(comp, workspace, _channels_of(comp, weights), log)
+    if comp.data.has_features:
+        sorts = sorts_in(pd.read_parquet(workspace.features))
+        own = ids_in_tables(test, comp.data)
+        test = pd.concat([test, read_test_features(workspace.raw, comp.data, sorts, own)], axis=1)
     members = {model.name: _predict(comp, workspace, model, weights[model.name], test, log) for model in comp.models}
     preds = decided(comp, workspace, _blend(comp, files, workspace, members))
     known = pd.read_parquet(workspace.manifest)
@@ -116,7 +125,7 @@ def _test_rows(comp: ImageCompetition, workspace: Workspace, channels: Channels,
 def _predict(
     comp: Competition,
     workspace: Workspace,
-    model: ImageModel,
+    model: Member,
     weights: Sequence[Path],
     test: pd.DataFrame,
     log: Log,
@@ -129,7 +138,8 @@ def _predict(
     for job, path in zip(jobs_of(comp, model.name), weights, strict=True):
         log.say(f"infer {job.title}: {len(seen):,} images")
         trained = open_fold(comp, workspace, job, path)
-        rows = trained.predict_rows(seen, workspace.raw, tta=model.tta).tta
+        tta = model.tta if isinstance(model, ImageModel) else None
+        rows = trained.predict_rows(seen, workspace.raw, tta=tta).tta
         parts.append(rows if comp.data.combination is None else by_case(rows, seen, comp.data.combination))
     mean = predictions.blend(parts, [1.0] * len(parts))
     return with_priors(mean, training_rows(workspace), unread) if unread else mean

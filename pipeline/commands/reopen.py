@@ -11,6 +11,7 @@ from pipeline.log import Log
 from pipeline.rows import load_rows
 from pipeline.stages.train import fold_of
 from pipeline.vision.config import ImageCompetition
+from pipeline.vision.table_config import TableModel
 from pipeline.workspace import WEIGHTS, Workspace
 
 if TYPE_CHECKING:
@@ -19,23 +20,29 @@ if TYPE_CHECKING:
 
     from pipeline.collab.model import Trained
     from pipeline.vision.metadata import Metadata
+    from pipeline.vision.table import TrainedTable
     from pipeline.vision.trained import TrainedModel
 
 
-def open_job(comp: Competition, workspace: Workspace, name: str, fold: int) -> "TrainedModel | Trained":
+def open_job(comp: Competition, workspace: Workspace, name: str, fold: int) -> "TrainedModel | TrainedTable | Trained":
     """A trained fold of any kind of competition. Raises RequestError for a model or fold that there is not."""
     (job,) = jobs_of(comp, name, fold)
     return kind_of(comp).open_trained(fold_of(comp, workspace, job, load_rows(comp, workspace)))
 
 
-def open_fold(comp: Competition, workspace: Workspace, job: Job, weights: Path | None = None) -> "TrainedModel":
+def open_fold(
+    comp: Competition, workspace: Workspace, job: Job, weights: Path | None = None
+) -> "TrainedModel | TrainedTable":
     """A trained fold of an image competition. `weights` may lie elsewhere than in the workspace.
 
     Raises RequestError for another kind, WorkFailed for weights that are not there.
     """
+    from pipeline.vision.table import TrainedTable
     from pipeline.vision.trained import TrainedModel
 
     path = weights or job.folder(workspace) / WEIGHTS
+    if isinstance(job.model, TableModel):
+        return TrainedTable.open(path)
     return TrainedModel.open(path, metadata_of(comp, workspace, job, path))
 
 
@@ -67,14 +74,18 @@ def reopen(comp: Competition, workspace: Workspace, name: str, fold: int, log: L
 
     comp = need_images(comp)
     (job,) = jobs_of(comp, name, fold)
+    if isinstance(job.model, TableModel):
+        raise RequestError(f"{name!r} is a table model, no network to look into; Project.trained opens it")
     opened = fold_of(comp, workspace, job, load_rows(comp, workspace))
     weights = opened.folder / WEIGHTS
+    about = metadata_of(comp, workspace, job, weights)
     learn = build_learner(
         opened.model,
-        [head.head() for head in metadata_of(comp, workspace, job, weights).heads],
-        samples_of(opened.train, opened.specs, workspace.raw),
-        samples_of(opened.held_out, opened.specs, workspace.raw),
+        [head.head() for head in about.heads],
+        samples_of(opened.train, opened.specs, workspace.raw, about.features),
+        samples_of(opened.held_out, opened.specs, workspace.raw, about.features),
         weights="none",
+        features=about.features,
         pixels=pixels_of(opened.model, open_cache(opened.presized, workspace.raw, log or Log()), exact=True),
     )
     load_weights(weights, cast("nn.Module", learn.model))

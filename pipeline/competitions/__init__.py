@@ -193,8 +193,9 @@ def _nearest(place: list[int | str], section: Any) -> str:
 
 
 def _section_of(section: type[BaseModel], key: str) -> Any:
-    """The type of a table below `section`, found inside list[...], Annotated[...] and `| None`."""
-    field = section.model_fields.get(key)
+    """The type of a table below `section`, or below one of its variants, inside list[...], Annotated[...], `| None`."""
+    fields = [one.model_fields[key] for one in (section, *section.__subclasses__()) if key in one.model_fields]
+    field = next(iter(fields), None)
     pending = [field.annotation] if field else []
     while pending:
         kind = pending.pop()

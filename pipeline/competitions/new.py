@@ -23,6 +23,7 @@ table  = "train.csv"                     # leave it out when labels are read fro
 id     = "image_id"                      # the table's and the sample submission's id column
 images = "train_images/{{image_id}}"       # filled from each row, ".*" for any ending; or a folder with those names
 test   = "test_images"                   # a folder; or a pattern such as "test_images/{{image_id}}.jpg"
+# features = ["age", "margin*"]          # columns that models with features = true read beside the image
 # holdout = 0.2                          # in place of test: a share of train, held back with its answers
 # weight = "weight"                      # a column: how much a row counts in the loss
 # box  = ["x", "y", "w", "h"]            # columns: what is cut out of each image

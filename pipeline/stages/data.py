@@ -58,6 +58,7 @@ def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False)
         for doubt in check_sample(comp, workspace, manifest):
             log.warn(doubt)
     refuse_unscorable(comp, manifest[manifest["split"] == "train"], specs_of(comp.targets, manifest))
+    _keep_features(comp, workspace, manifest, log)
     write_with(workspace.manifest, lambda file: manifest.to_parquet(file, index=False))
     step(comp, workspace).record(**about)
     _tell_classes(comp, manifest, log)
@@ -67,6 +68,15 @@ def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False)
         f"data: {counts.get('train', 0):,} training and {counts.get('test', 0):,} test {kind.rows} in {workspace.raw}"
     )
     return True
+
+
+def _keep_features(comp: Competition, workspace: Workspace, manifest: pd.DataFrame, log: Log) -> None:
+    """Write the columns that models may read besides, or take away those of an earlier file."""
+    if comp.data.has_features:
+        features = kind_of(comp).read_features(comp, workspace.raw, manifest, log)
+        write_with(workspace.features, lambda file: features.to_parquet(file, index=False))
+    else:
+        workspace.features.unlink(missing_ok=True)
 
 
 def step(comp: Competition, workspace: Workspace) -> Step:
@@ -85,7 +95,7 @@ def step(comp: Competition, workspace: Workspace) -> Step:
         inputs["long_sample"] = comp.submission.long.settings()
     if own_layouts():
         inputs["layouts"] = own_layouts()
-    outputs = [workspace.manifest]
+    outputs = [workspace.manifest, *([workspace.features] if comp.data.has_features else [])]
     if comp.data.held_back is not None:
         inputs["seed"] = comp.seed
         outputs += [workspace.solution, workspace.held_back_sample]

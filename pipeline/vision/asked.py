@@ -27,7 +27,7 @@ def test_table_of(
     """
     if data.test_table is not None:
         return data.test_table
-    usual = None if data.table is None else _as_test(data.table)
+    usual = None if data.table is None else as_test(data.table)
     if usual is None or data.test is None or not as_it_lies(raw / usual).is_file() or raw / usual == sample:
         return None
     needed, beside = {*fields_of(data.test), data.id}, {*(data.box or ()), *([data.case] if data.case else ())}
@@ -77,7 +77,8 @@ def fields_of(pattern: str) -> list[str]:
         return []
 
 
-def _as_test(table: str) -> str | None:
+def as_test(table: str) -> str | None:
+    """The name of a table of train with test in place of train; None where it has none such."""
     folder, slash, name = table.rpartition("/")
     for train, test in (("train", "test"), ("Train", "Test"), ("TRAIN", "TEST")):
         if train in name:

@@ -1,16 +1,17 @@
 """fastai DataLoaders over samples: upright images in, joint labels out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from fastai.data.block import DataBlock, TransformBlock
 from fastai.data.core import DataLoaders
 from fastai.data.transforms import CategoryMap
-from fastai.torch_basics import TensorBase, Transform, dispatch
+from fastai.torch_basics import L, TensorBase, Transform, dispatch, noop
 from fastai.vision.augment import Resize as ResizeTransform
 from fastai.vision.core import PILImage, TensorImage
 from fastai.vision.data import get_grid
@@ -32,13 +33,14 @@ from pipeline.vision.presize import read_pixels
 @dataclass(frozen=True)
 class Sample:
     """One image: its id, its file or what is cut out of it, and one label a target (None where it is to be predicted,
-    or has no answer). `weight` is how much it counts in the loss.
+    or has no answer). `weight` is how much it counts in the loss, `beside` its encoded features, where there are any.
     """
 
     id: str
     path: Path | Cutout
     labels: tuple[Label | None, ...] | None = None
     weight: float = 1.0
+    beside: np.ndarray | None = field(default=None, compare=False)  # float32 (features,)
 
 
 def has_weights(samples: Sequence[Sample]) -> bool:
@@ -73,6 +75,16 @@ def _as_picture(source: Path | str) -> Any:
 
 class TensorLabels(TensorBase):
     """Joint labels, one row an item; see `heads.JointLabels`."""
+
+
+class TensorBeside(TensorBase):
+    """Encoded features, one row an item; see `encoding.Features`."""
+
+
+def _beside_of(sample: Sample) -> TensorBeside:
+    if sample.beside is None:
+        raise ValueError(f"the sample {sample.id!r} has no features")
+    return TensorBeside(torch.from_numpy(sample.beside))
 
 
 class ShownLabels(list):
@@ -121,7 +133,7 @@ class EncodeLabels(Transform):
 
 
 @dispatch
-def show_results(  # noqa: PLR0913
+def show_results(  # noqa: PLR0913 # pyright: ignore[reportRedeclaration] - one name, chosen by the types
     x: TensorImage,
     y: TensorLabels,
     samples: Any,
@@ -144,7 +156,7 @@ def show_results(  # noqa: PLR0913
 
 
 @dispatch
-def plot_top_losses(  # noqa: PLR0913
+def plot_top_losses(  # noqa: PLR0913 # pyright: ignore[reportRedeclaration]
     x: TensorImage,
     y: TensorLabels,
     samples: Any,
@@ -161,6 +173,31 @@ def plot_top_losses(  # noqa: PLR0913
     for ctx, (image, truth), (predicted,), loss in zip(axes, samples, outs, losses, strict=False):
         image.show(ctx=ctx, **kwargs)
         ctx.set_title(f"{' | '.join(predicted)} /\n{' | '.join(truth)} / {loss.item():.2f}")
+
+
+# Where features lie beside the images: they are not shown.
+
+
+@dispatch
+def show_batch(x: tuple, y: TensorLabels, samples: Any, **kwargs: Any) -> Any:
+    """As of images alone."""
+    return show_batch(x[0], y, _images_of(samples), **kwargs)
+
+
+@dispatch
+def show_results(x: tuple, y: TensorLabels, samples: Any, outs: Any, **kwargs: Any) -> Any:  # noqa: F811
+    """As of images alone."""
+    return show_results(x[0], y, _images_of(samples), outs, **kwargs)
+
+
+@dispatch
+def plot_top_losses(x: tuple, y: TensorLabels, samples: Any, *rest: Any, **kwargs: Any) -> None:  # noqa: F811
+    """As of images alone."""
+    plot_top_losses(x[0], y, _images_of(samples), *rest, **kwargs)
+
+
+def _images_of(samples: Any) -> L:
+    return L((image, truth) for image, _, truth in samples)
 
 
 def build_loaders(
@@ -180,14 +217,16 @@ def build_loaders(
     batch makes one batch: fastai would drop it and train on nothing.
     """
     joint = JointLabels(heads, weighted=has_weights(train))
+    beside = any(sample.beside is not None for sample in (*train, *valid))
     block = DataBlock(
         blocks=[
             pixel_block(UprightImage.create, pixels),
+            *([TransformBlock(type_tfms=[_beside_of])] if beside else []),
             TransformBlock(type_tfms=[EncodeLabels(joint)]),
         ],
-        n_inp=1,
+        n_inp=1 + beside,
         get_items=list,
-        get_x=attrgetter("path"),
+        get_x=[attrgetter("path"), noop] if beside else attrgetter("path"),
         splitter=lambda _: (list(range(len(train))), list(range(len(train), len(train) + len(valid)))),
         item_tfms=[ResizeTransform(pixels.resize.size, method=pixels.resize.method)],  # what `pixels` stands for
         batch_tfms=[FusedAugment(augment, size, stats)],

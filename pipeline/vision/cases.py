@@ -32,6 +32,11 @@ def cases_of(raw: Path, data: ImageData, table: pd.DataFrame, name: str) -> dict
     return {CASE: cases}
 
 
+def ids_in_tables(rows: pd.DataFrame, data: ImageData) -> pd.Series:
+    """What the tables call each row of the manifest: its id, or its case where they have a row for each case."""
+    return rows[CASE if data.row_a_case else "id"]
+
+
 def images_of_cases(
     raw: Path, data: ImageData, table: pd.DataFrame, filled: Sequence[str], fixed: str, key: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -65,6 +65,19 @@ def read_arrays(raw: Path, data: ImageData, name: str, key: str, log: Log | None
     return pd.DataFrame(rows, columns=["id", "path"]), table
 
 
+def columns_beside(raw: Path, data: ImageData, name: str, key: str) -> pd.DataFrame:
+    """The other columns of a table of images, row for row, and no image written out."""
+    taken: dict[tuple[str, ...], set[str]] = {}  # by the keys of records, mostly the same
+    kept: list[dict[str, str]] = []
+    for number, record in enumerate(_records(raw, name, key, data, None), 1):
+        if tuple(record) not in taken:
+            groups = _columns(data.arrays or [], list(record), name)
+            taken[tuple(record)] = {column for group in groups for column in group}
+        others = {column: cell(record[column]) for column in record if column not in taken[tuple(record)]}
+        kept.append({data.id: str(number), **others})
+    return pd.DataFrame(kept, dtype=str).fillna("")
+
+
 def _records(raw: Path, name: str, key: str, data: ImageData, log: Log | None) -> Iterator[Mapping[str, Any]]:
     """Rows by their columns; of JSON one at a time: lists of numbers take many times the room of their text."""
     try:

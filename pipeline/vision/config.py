@@ -3,12 +3,20 @@
 from collections.abc import Collection
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SerializeAsAny,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from pipeline.combinations import COMBINATIONS, in_words, serving, spelled
 from pipeline.combinations import DEFAULT as COMBINED
-from pipeline.config import Competition, Data, Folds, Model, Rate, refuse_repeats, targets_of
+from pipeline.config import Competition, Data, Folds, Rate, refuse_repeats, targets_of
 from pipeline.data.channels import MOST, Said
 from pipeline.data.several import BETWEEN, is_several, parts_of
 from pipeline.forms.said import Long
@@ -16,8 +24,10 @@ from pipeline.registry import code_in
 from pipeline.settings import Section, Settings
 from pipeline.targets import label_kinds
 from pipeline.vision.augmentations import OwnAugmentation, settings_of
+from pipeline.vision.member import Member
 from pipeline.vision.poolings import POOLINGS
 from pipeline.vision.start import is_path, start_digest
+from pipeline.vision.table_config import TableModel
 
 
 def _both_sides(value: object) -> object:
@@ -67,6 +77,25 @@ def _tables_alone(value: object) -> object:
     return [{"table": each} if isinstance(each, str) else each for each in value] if isinstance(value, list) else value
 
 
+class Feature(Section, frozen=True):
+    """A column beside the image; `as` says what it is where its training cells would be taken for something else."""
+
+    name: str
+    sort: Annotated[Literal["number", "word"] | None, Field(alias="as")] = None
+
+    @classmethod
+    def known_keys(cls) -> list[str]:
+        return ["name", "as"]
+
+    @model_serializer(mode="plain")
+    def _as_in_the_file(self) -> str | dict[str, str]:
+        return self.name if self.sort is None else {"name": self.name, "as": self.sort}
+
+
+def _feature_by_name(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
 class ImageData(Data, frozen=True):
     """Where rows, images and ids are found below the raw folder; several `images` are the files of one, whose channels
     lie in their order. `channels` and `channel_axis` say what is seen in the files unless it is said."""
@@ -90,6 +119,8 @@ class ImageData(Data, frozen=True):
     case: str | None = None  # a column: images of one cell have one answer, which the sample's ids ask for
     combine: Annotated[str, BeforeValidator(spelled), AfterValidator(_known_combination)] = COMBINED
     long: Long | None = None  # of the table: a row for each image and column
+    # Columns of the table that models may read beside the image: names, or patterns such as "margin*".
+    features: list[Annotated[Feature, BeforeValidator(_feature_by_name)]] = Field(default=[])
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -97,6 +128,8 @@ class ImageData(Data, frozen=True):
             raise ValueError("test and holdout exclude each other: a test folder, or a share of train held back")
         if self.test_table is not None and self.test is None:
             raise ValueError("test_table goes with test, the folder or pattern of its images")
+        if self.features and self.table is None:
+            raise ValueError("features are columns of data.table, and there is none")
         for key in ("weight", "box", "case"):
             if getattr(self, key) is not None and self.table is None:
                 raise ValueError(f"{key} = {getattr(self, key)!r} is in data.table, and there is none")
@@ -135,6 +168,10 @@ class ImageData(Data, frozen=True):
         for names in filter(None, (self.columns, *(joined.columns for joined in self.tables))):
             refuse_repeats("columns", names)
         return self
+
+    @property
+    def has_features(self) -> bool:
+        return bool(self.features)
 
     @property
     def said_channels(self) -> Said:
@@ -268,10 +305,9 @@ def _known_pooling(name: str) -> str:
 PROBED = ("category", "binary", "multilabel", "regression")
 
 
-class ImageModel(Model, frozen=True):
+class ImageModel(Member, frozen=True):
     """One member of the ensemble: an architecture and how it is trained."""
 
-    arch: str
     weights: str = "pretrained"
     resize: Resize | None = None
     size: Size = (224, 224)
@@ -291,6 +327,11 @@ class ImageModel(Model, frozen=True):
     pooling: Annotated[str, AfterValidator(_known_pooling)] = "concat"
     precision: Literal["auto", "fp32", "fp16"] = "auto"
     tta: Annotated[int, Field(ge=0)] = 4
+    features: bool = False  # whether data.features are joined to the pooled features of the image
+
+    @classmethod
+    def serves(cls, arch: str) -> bool:
+        return not TableModel.serves(arch)
 
     @model_validator(mode="before")
     @classmethod
@@ -340,6 +381,10 @@ class ImageModel(Model, frozen=True):
         if is_path(self.weights):
             more["weights_file"] = start_digest(self.arch, self.weights)
         return Settings(found | more, found.defaults, found.from_spelled, where_known={"weights_file"})
+
+    @property
+    def reads_features(self) -> bool:
+        return self.features
 
     @property
     def schedule_name(self) -> Literal["fine_tune", "one_cycle", "probe"]:
@@ -396,7 +441,7 @@ class ImageCompetition(Competition, frozen=True):
     said_metric: Annotated[str | dict[str, Any], Field(alias="metric")] = "accuracy"
     data: ImageData = ImageData()
     folds: ImageFolds = ImageFolds()
-    models: Annotated[list[ImageModel], Field(min_length=1)]
+    models: Annotated[list[SerializeAsAny[Member]], Field(min_length=1)]
 
     @model_validator(mode="before")
     @classmethod
@@ -413,8 +458,12 @@ class ImageCompetition(Competition, frozen=True):
                 raise ValueError(f"targets.{number}.column needs data.table")
             if self.data.table is None and target.in_table:
                 raise ValueError(f"targets.{number}: without data.table give regex = '...' or folder = true")
-            if any(model.starts_from_probe for model in self.models) and not {*PROBED} & {*label_kinds(target.kind)}:
+            probed = any(isinstance(model, ImageModel) and model.starts_from_probe for model in self.models)
+            if probed and not {*PROBED} & {*label_kinds(target.kind)}:
                 raise ValueError(f"targets.{number}: a probe cannot be fitted to a target of kind {target.kind!r}")
+        for number, model in enumerate(self.models):
+            if model.reads_features and not self.data.features:
+                raise ValueError(f"models.{number}: {model.name!r} reads data.features, and the file names none")
         self._check_combination()
         known = [target.name for target in self.targets]
         for name in self.folds.stratify or []:

@@ -10,16 +10,31 @@ from pipeline.config import Target
 from pipeline.data.boxes import pictures
 from pipeline.targets import Label, TargetSpec
 from pipeline.vision.blocks import Sample
+from pipeline.vision.config import ImageModel
+from pipeline.vision.encoding import Features
 from pipeline.vision.heads import Head
 from pipeline.vision.weights import WEIGHT
 
 
-def samples_of(rows: pd.DataFrame, specs: Sequence[TargetSpec], raw: Path, weighted: bool = False) -> list[Sample]:
-    """Rows of the manifest as samples with labels, in their order; `weighted` to be trained on: with their weights."""
+def samples_of(
+    rows: pd.DataFrame,
+    specs: Sequence[TargetSpec],
+    raw: Path,
+    features: Features | None = None,
+    weighted: bool = False,
+) -> list[Sample]:
+    """Rows of the manifest as samples with labels, in their order; with `features`, those of each besides; `weighted`
+    to be trained on: with their weights."""
     columns = [_own_labels(spec, rows[spec.name]) for spec in specs]
     weights = rows[WEIGHT] if weighted and WEIGHT in rows else repeat(1.0, len(rows))
-    each = zip(rows["id"], pictures(rows, raw), zip(*columns, strict=True), weights, strict=True)
-    return [Sample(id, picture, own, float(weight)) for id, picture, own, weight in each]
+    beside = [None] * len(rows) if features is None else features.encode(rows)
+    each = zip(rows["id"], pictures(rows, raw), zip(*columns, strict=True), weights, beside, strict=True)
+    return [Sample(id, picture, labels, float(weight), own) for id, picture, labels, weight, own in each]
+
+
+def features_of(model: ImageModel, train: pd.DataFrame) -> Features | None:
+    """The columns that a model reads besides, as a fold's training rows show them; None for one that reads none."""
+    return Features.of(train) if model.features else None
 
 
 def _own_labels(spec: TargetSpec, labels: pd.Series) -> list[Label | None]:

@@ -10,6 +10,7 @@ from pipeline.data.tables import header_of
 from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.rows import ALONE
+from pipeline.vision.cases import ids_in_tables
 from pipeline.vision.config import ImageCompetition, ImageFolds
 from pipeline.vision.joined import with_tables
 from pipeline.vision.tables import names_for, read_one, tables_with
@@ -61,8 +62,7 @@ def cells_of(
     cells = read_one(workspace.raw, comp.data, table, key)
     if table == comp.data.table and comp.data.tables:
         cells = with_tables(workspace.raw, comp.data, cells, table, None)
-    ids = rows[CASE] if comp.data.row_a_case else rows["id"]
-    return column_of(cells, table, comp.data.id, column, ids, key, also)
+    return column_of(cells, table, comp.data.id, column, ids_in_tables(rows, comp.data), key, also)
 
 
 def table_of(

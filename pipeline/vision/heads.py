@@ -7,7 +7,7 @@ fastai's get_preds, tta and MixUp want a tensor. `HeadLoss` says what each slice
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from fastai.layers import Flatten
@@ -18,6 +18,9 @@ from pipeline.losses import LOSSES
 from pipeline.settings import Section
 from pipeline.targets import TargetSpec, label_kinds
 from pipeline.vision.poolings import DEFAULT, POOLINGS
+
+if TYPE_CHECKING:
+    from pipeline.vision.embedding import Beside
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,7 @@ class NamedHeads(nn.Module):
 
     Input: features (n, nf, h, w), or (n, nf) where the body pools and `pool` is False. Output: (n, sum of widths).
     `pooling` names one of `POOLINGS`; concat, fastai's mean and maximum side by side, is what create_head makes.
+    What `beside` makes of an image's features joins what is pooled of it, before the first batch norm and dropout.
     """
 
     def __init__(
@@ -166,12 +170,15 @@ class NamedHeads(nn.Module):
         dropout: float = 0.5,
         pooling: str = DEFAULT,
         head: str = "fastai",
+        beside: "Beside | None" = None,
     ) -> None:
         super().__init__()
         pooled = []
         if pool:
             chosen = POOLINGS[pooling]
             features, pooled = features * chosen.widening, [chosen.build(), Flatten()]
+        self.beside, self.pools = beside, len(pooled)
+        features += beside.features if beside is not None else 0
         if head == "linear":
             trunk, last = [nn.Dropout(dropout)], nn.Linear(features, 1)
         else:
@@ -184,8 +191,14 @@ class NamedHeads(nn.Module):
             {f"head_{spec.name}": nn.Linear(last.in_features, spec.width, bias=bias) for spec in specs}
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.outputs(self.trunk(x))
+    def forward(self, x: Tensor, *encoded: Tensor) -> Tensor:
+        return self.outputs(self.shared(x, *encoded))
+
+    def shared(self, x: Tensor, *encoded: Tensor) -> Tensor:
+        """What all the last layers see (n, features); `encoded` is what `Beside` takes, where there is one."""
+        if self.beside is None:
+            return self.trunk(x)
+        return self.trunk[self.pools :](torch.cat([self.trunk[: self.pools](x), self.beside(*encoded)], dim=1))
 
     def outputs(self, x: Tensor) -> Tensor:
         """Of what the trunk gives (n, features), the last layers' part: (n, sum of widths)."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -30,17 +30,21 @@ from pipeline.rows import ALONE, channels_in, content_digest, has_deep_images, l
 from pipeline.settings import Settings
 from pipeline.vision.boxes import counts_of, refuse_empty
 from pipeline.vision.config import ImageCompetition, ImageData, ImageModel, Resize
+from pipeline.vision.features import read_features, tell_features
 from pipeline.vision.groups import LARGE, large_group, table_of
 from pipeline.vision.manifest import build_manifest, empty_class_folders
+from pipeline.vision.member import Member
 from pipeline.vision.splits import split_images
 from pipeline.vision.start import start_file
+from pipeline.vision.table_config import TableModel
 from pipeline.workspace import WEIGHTS, Workspace
 
 if TYPE_CHECKING:
+    from pipeline.vision.table import TrainedTable
     from pipeline.vision.trained import TrainedModel
 
 PLAIN = "plain"  # the folder of predictions without TTA
-Images = Fold[ImageCompetition, ImageModel]
+Images = Fold[ImageCompetition, Member]
 DEEP = "reading of images of more than 8 bits"
 # What the audit keeps of an image.
 KEPT = ["readable", "error", "format", "mode", "width", "height", "orientation", "sha256"]
@@ -74,6 +78,11 @@ class ImageKind:
                     f"({', '.join(sorted(image_endings())[:4])}, ...); add some or remove the folder"
                 )
         return manifest
+
+    def read_features(self, comp: ImageCompetition, raw: Path, manifest: pd.DataFrame, log: Log) -> pd.DataFrame:
+        found = read_features(raw, comp.data, comp.targets, manifest)
+        tell_features(found, log)
+        return found
 
     def own_sample(self, comp: ImageCompetition, manifest: pd.DataFrame, raw: Path) -> pd.DataFrame | None:
         """For a competition that has test images and no sample: id, and a column a target."""
@@ -140,61 +149,80 @@ class ImageKind:
             found["tables"] = [digest(raw / joined.table) for joined in comp.data.tables]
         return Settings(found, found)
 
-    def check_models(self, models: Sequence[ImageModel], workspace: Workspace) -> None:
+    def check_models(self, models: Sequence[Member], workspace: Workspace) -> None:
         """Refuse an architecture that timm does not know or that does not take such images, and a file of weights that
         does not fit."""
-        from pipeline.vision.model import check_start
+        networks = [model for model in models if isinstance(model, ImageModel)]
+        if networks:
+            from pipeline.vision.model import check_start
 
-        for model in models:
-            check_start(model, channels_in(workspace).count)
+            for model in networks:
+                check_start(model, channels_in(workspace).count)
 
     def device(self, log: Log) -> str:
         return device_in_words(log)
 
-    def presize_of(self, model: ImageModel) -> Resize:
-        return model.presize
+    def presize_of(self, model: Member) -> Resize | None:
+        return model.presize if isinstance(model, ImageModel) else None
 
-    def training_inputs(self, comp: ImageCompetition, workspace: Workspace, model: ImageModel) -> dict[str, Any]:
+    def training_inputs(self, comp: ImageCompetition, workspace: Workspace, model: Member) -> dict[str, Any]:
+        read = {"features": digest(workspace.features)} if model.reads_features else {}
+        if not isinstance(model, ImageModel):
+            return read
         levels = levels_of(workspace)
         deep = {DEEP: words} if levels and (words := in_words(levels)) else {}
         channels = channels_in(workspace)
         own = {"channels": channels.in_words()} if channels.settings() else {}
-        return {"images": content_digest(workspace), **reader_codes(workspace), **deep, **own, **model.corrected}
+        own |= {**model.corrected, **read}
+        return {"images": content_digest(workspace), **reader_codes(workspace), **deep, **own}
 
     def train_fold(self, fold: Images, log: Log, deadline: float = math.inf) -> None:
         from pipeline.vision.cache import open_cache
-        from pipeline.vision.fold import heads_of, samples_of
+        from pipeline.vision.fold import features_of, heads_of, samples_of
         from pipeline.vision.memory import given_back
         from pipeline.vision.scored import Scored
+        from pipeline.vision.table import train_table
         from pipeline.vision.train import train_fold
 
-        _warn_of_leak(fold, log)
+        heads, model = heads_of(fold.comp.targets, fold.specs, fold.train), fold.model
+        scored = Scored.of(fold.comp.leaderboard, fold.scored, fold.specs, fold.held_out)
+        if isinstance(model, TableModel):
+            rows = fold.train, fold.held_out
+            train_table(*rows, heads, model, fold.seed, fold.folder, log, f"train {fold.name}", scored)
+            return
+        model = cast(ImageModel, model)
+        _warn_of_leak(fold, model, log)
+        features = features_of(model, fold.train)
         with given_back():
             train_fold(
-                samples_of(fold.train, fold.specs, fold.raw, weighted=True),
-                samples_of(fold.held_out, fold.specs, fold.raw),
-                heads_of(fold.comp.targets, fold.specs, fold.train),
-                fold.model,
+                samples_of(fold.train, fold.specs, fold.raw, features, weighted=True),
+                samples_of(fold.held_out, fold.specs, fold.raw, features),
+                heads,
+                model,
                 fold.seed,
                 fold.folder,
                 log,
                 f"train {fold.name}",
                 open_cache(fold.presized, fold.raw, log),
                 deadline,
-                Scored.of(fold.comp.leaderboard, fold.scored, fold.specs, fold.held_out),
+                scored,
+                features,
             )
 
-    def open_trained(self, fold: Images) -> "TrainedModel":
+    def open_trained(self, fold: Images) -> "TrainedModel | TrainedTable":
         from pipeline.vision.fold import heads_of
         from pipeline.vision.metadata import Metadata
+        from pipeline.vision.table import TrainedTable
         from pipeline.vision.trained import TrainedModel
 
+        if not isinstance(fold.model, ImageModel):
+            return TrainedTable.open(fold.folder / WEIGHTS)
         # Of weights that an earlier version trained, which do not describe themselves.
         metadata = Metadata.of(fold.model, heads_of(fold.comp.targets, fold.specs, fold.train), fold.seed)
         return TrainedModel.open(fold.folder / WEIGHTS, metadata)
 
-    def prediction_inputs(self, model: ImageModel) -> dict[str, Any]:
-        return {"tta": model.tta}
+    def prediction_inputs(self, model: Member) -> dict[str, Any]:
+        return {"tta": model.tta} if isinstance(model, ImageModel) else {}
 
     def predict_fold(self, fold: Images, test: pd.DataFrame, log: Log) -> Mapping[str, tuple[Predictions, Predictions]]:
         from pipeline.vision.cache import open_cache
@@ -203,12 +231,13 @@ class ImageKind:
         with given_back():
             trained = self.open_trained(fold)
             cache = open_cache(fold.presized, fold.raw, log)
-            oof = trained.predict_rows(fold.held_out, fold.raw, cache, fold.model.tta, fold.number)
-            unseen = trained.predict_rows(test, fold.raw, cache, fold.model.tta)
+            tta = fold.model.tta if isinstance(fold.model, ImageModel) else None
+            oof = trained.predict_rows(fold.held_out, fold.raw, cache, tta, fold.number)
+            unseen = trained.predict_rows(test, fold.raw, cache, tta)
         return {"": (oof.tta, unseen.tta), PLAIN: (oof.plain, unseen.plain)}
 
 
-KIND: Kind[ImageCompetition, ImageData, ImageModel] = ImageKind()
+KIND: Kind[ImageCompetition, ImageData, Member] = ImageKind()
 
 
 def _table_of(comp: ImageCompetition, workspace: Workspace, column: str) -> str | None:
@@ -219,9 +248,9 @@ def _table_of(comp: ImageCompetition, workspace: Workspace, column: str) -> str 
         return comp.data.table
 
 
-def _warn_of_leak(fold: Images, log: Log) -> None:
+def _warn_of_leak(fold: Images, model: ImageModel, log: Log) -> None:
     """Weights of another fold of this competition have seen what this fold is measured on."""
-    path = start_file(fold.model.arch, fold.model.weights)
+    path = start_file(model.arch, model.weights)
     if path is None or fold.folder.parents[1].resolve() not in path.resolve().parents:
         return
     if path.parent.name != fold.folder.name:

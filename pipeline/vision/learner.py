@@ -19,6 +19,8 @@ from pipeline.vision.blocks import Sample, build_loaders, has_weights
 from pipeline.vision.cache import Cache
 from pipeline.vision.callbacks import Accumulate, FrozenStatistics
 from pipeline.vision.config import ImageModel
+from pipeline.vision.embedding import MixUpBeside
+from pipeline.vision.encoding import Features
 from pipeline.vision.gather import PixelSource
 from pipeline.vision.heads import Head, JointLabels, JointLoss, is_answer
 from pipeline.vision.memory import keep_freed_memory
@@ -27,20 +29,22 @@ from pipeline.vision.optimizer import FusedAdam
 from pipeline.vision.scored import Scored
 
 
-def build_learner(
+def build_learner(  # noqa: PLR0913
     model: ImageModel,
     heads: Sequence[Head],
     train: Sequence[Sample],
     valid: Sequence[Sample],
     *,
     weights: str | None = None,
+    features: Features | None = None,
     pixels: PixelSource | None = None,
     scored: Scored | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Learner:
     """A Learner on which fastai's own methods work: get_preds, tta, predict, show_batch, show_results, lr_find.
 
-    `weights` replaces the model's own ('none' when trained ones will be loaded). Images come from `pixels`; without
+    `weights` replaces the model's own ('none' when trained ones will be loaded). `features` say how the samples' own
+    were encoded, which the network takes beside the image. Images come from `pixels`; without
     it from their files, decoded anew for each batch. With `scored`, the leaderboard's metric of `valid` is told beside
     the heads' errors. `tell` is told what a file of weights gave to the network.
     """
@@ -49,7 +53,8 @@ def build_learner(
     specs = [head.spec for head in heads]
     pixels = pixels or pixels_of(model)
     start, form = weights or model.weights, (model.dropout, model.pooling, model.head_name)
-    network = build_network(model.arch, start, specs, model.size, *form, channels=pixels.channels.count)
+    channels = pixels.channels.count
+    network = build_network(model.arch, start, specs, model.size, *form, channels=channels, features=features)
     if tell is not None and network.start:
         tell(network.start)
     loaders = build_loaders(
@@ -148,7 +153,7 @@ def _callbacks(model: ImageModel, device: torch.device) -> list:
     if model.frozen_bn:
         callbacks.append(FrozenStatistics())
     if model.mixup:
-        callbacks.append(MixUp(model.mixup))
+        callbacks.append(MixUpBeside(model.mixup) if model.features else MixUp(model.mixup))
     return callbacks
 
 

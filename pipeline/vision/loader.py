@@ -89,13 +89,22 @@ class WeightedPixelDL(PixelLoading, WeightedDL):
 
 
 class ImageDL(PixelLoading, DataLoader):
-    """fastai's bare DataLoader with images from a PixelSource: batches (images,) of uint8 without labels."""
+    """fastai's bare DataLoader with images from a PixelSource: batches (images,) of uint8 without labels, or
+    (images, features)."""
 
 
-def image_loader(images: Sequence[Picture], pixels: PixelSource, batch_size: int, device: Any) -> ImageDL:
-    """A loader of images alone, files or pixels (height, width, channels), in their order."""
-    items = TfmdLists(list(images), [], split_idx=1, do_setup=False)
-    dataset = Datasets(tls=[items])  # pyright: ignore[reportArgumentType] - fastai's hint names one of them
+def image_loader(
+    images: Sequence[Picture],
+    pixels: PixelSource,
+    batch_size: int,
+    device: Any,
+    beside: torch.Tensor | None = None,
+) -> ImageDL:
+    """A loader of images alone, files or pixels (height, width, channels), in their order, or with a row of `beside`
+    each."""
+    parts = [list(images), *([] if beside is None else [list(beside)])]
+    items = [TfmdLists(part, [], split_idx=1, do_setup=False) for part in parts]
+    dataset = Datasets(tls=items)  # pyright: ignore[reportArgumentType] - fastai's hint names one of them
     return ImageDL(dataset, pixels=pixels, bs=batch_size, device=device)
 
 

@@ -95,7 +95,7 @@ def _train_rows(
         rows, table = read_arrays(raw, data, data.table, "data.table", log)
         refuse_repeats(rows["id"], data.table, data.id, raw / data.table, data)
     else:
-        rows, table = None, read_rows(raw, data, data.table, "data.table", log, _tags(targets))
+        rows, table = None, read_rows(raw, data, data.table, "data.table", log, tags_of(targets))
     table = with_tables(raw, data, table, data.table, log)
     for target in targets:
         for column in target.columns if target.in_table else ():
@@ -119,7 +119,7 @@ def _rows_of(
     return pd.DataFrame({"id": table[data.id], "path": _paths(raw, table, data, pattern, name, key, log)}), table
 
 
-def _tags(targets: Sequence[Target]) -> list[tuple[str, str | None]]:
+def tags_of(targets: Sequence[Target]) -> list[tuple[str, str | None]]:
     """The columns of tags, with what stands between them, where tables hold no other labels."""
     own = [target for target in targets if target.in_table]
     if not all("separator" in target.target_kind.takes and target.class_columns is None for target in own):

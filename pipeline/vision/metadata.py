@@ -16,6 +16,7 @@ from pipeline.losses import LOSSES
 from pipeline.settings import Section
 from pipeline.targets import TargetSpec
 from pipeline.vision.config import ImageModel, Resize, Size
+from pipeline.vision.encoding import Features
 from pipeline.vision.header import read_header
 from pipeline.vision.heads import Head
 
@@ -79,7 +80,8 @@ class Metadata(Section, frozen=True):
 
     `stats` is None for the architecture's own; `seed` names the fold, and what TTA draws; `versions` are those of the
     libraries that trained it; by `levels` images of more than 8 bits are read; `channels` is None for RGB, and
-    `channel_axis` where arrays have them. `cut`: it was trained on boxes.
+    `channel_axis` where arrays have them. `cut`: it was trained on boxes. `features` are the columns that it takes
+    beside an image.
     """
 
     format: Literal[1] = 1
@@ -95,9 +97,10 @@ class Metadata(Section, frozen=True):
     channels: int | None = None
     channel_axis: Axis = ""
     cut: bool = False
+    features: Features | None = None
 
     @classmethod
-    def of(
+    def of(  # noqa: PLR0913
         cls,
         model: ImageModel,
         heads: Sequence[Head],
@@ -107,6 +110,7 @@ class Metadata(Section, frozen=True):
         levels: Levels | None = None,
         channels: Channels = RGB,
         cut: bool = False,
+        features: Features | None = None,
     ) -> "Metadata":
         """What is known from a model's settings and a fold's heads; without `versions` nobody knows them."""
         return cls(
@@ -122,6 +126,7 @@ class Metadata(Section, frozen=True):
             channels=channels.count if channels.settings() else None,
             channel_axis=channels.axis,
             cut=cut,
+            features=features,
         )
 
     @property
@@ -130,12 +135,13 @@ class Metadata(Section, frozen=True):
         return RGB if self.channels is None else Channels(self.channels, self.channel_axis)
 
     def header(self) -> dict[str, str]:
-        """What the header of the weights holds; of levels, channels and boxes nothing where there are none, as earlier
-        versions expect."""
-        none = set() if self.levels else {"levels"}
-        none |= set() if self.channels else {"channels", "channel_axis"}
-        none |= set() if self.cut else {"cut"}
-        text = self.model_dump_json(exclude=none)
+        """What the header of the weights holds; of levels, channels, boxes and features nothing where there are none,
+        as earlier versions expect."""
+        off: dict[str, Any] = {} if self.levels else {"levels": True}
+        off |= {} if self.channels else {"channels": True, "channel_axis": True}
+        off |= {} if self.cut else {"cut": True}
+        off |= {} if self.features else {"features": True, "model": {"features"}}
+        text = self.model_dump_json(exclude=off)
         return {"arch": self.arch, "metadata": text}
 
 

@@ -19,6 +19,8 @@ from pipeline.data.channels import RGB
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.predictions import TargetSpec
 from pipeline.vision.config import ImageModel
+from pipeline.vision.embedding import Beside
+from pipeline.vision.encoding import Features
 from pipeline.vision.fitting import body_from, fit_of, options_of
 from pipeline.vision.header import sort_header
 from pipeline.vision.heads import NamedHeads
@@ -90,10 +92,10 @@ class BodyAndHeads(nn.Sequential):
                 module.register_forward_pre_hook(_leave_autocast)
                 module.register_forward_hook(_enter_autocast, always_call=True)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *beside: Tensor) -> Tensor:
         features = self.features(x)
         with torch.autocast(features.device.type, enabled=False):  # that of fp16 on CUDA is fastai's
-            return self.heads(features)
+            return self.heads(features, *beside)
 
     @property
     def heads(self) -> NamedHeads:
@@ -139,7 +141,7 @@ class Network:
     start: str = ""
 
 
-def build_network(
+def build_network(  # noqa: PLR0913
     arch: str,
     weights: str,
     specs: Sequence[TargetSpec],
@@ -148,10 +150,12 @@ def build_network(
     pooling: str = DEFAULT,
     head: str = "fastai",
     channels: int = RGB.count,
+    features: Features | None = None,
 ) -> Network:
     """Build body and heads. `weights`: pretrained, none, or a file; `size`: height and width in pixels;
     `dropout`: before the last layer, half of it before the one before (fastai's `ps`); `pooling`: of the body's map;
-    `head`: as in `NamedHeads`; `channels` of an image: weights for RGB are made to fit others by timm (its `in_chans`).
+    `head`: as in `NamedHeads`; `channels` of an image: weights for RGB are made to fit others by timm (its `in_chans`);
+    `features`: the columns that the network takes beside the image.
 
     Raises RequestError for an architecture that timm does not know, that does not take this size, or that pools by
     itself though another pooling is asked for, or a file that does not fit, and WorkFailed for weights that cannot
@@ -170,8 +174,11 @@ def build_network(
         ) from error
     if pooling != DEFAULT and not body.gives_map:
         raise RequestError(f"{arch} pools its features by itself, so pooling = {pooling!r} would change nothing")
-    heads = NamedHeads(body.features, specs, pool=body.gives_map, dropout=dropout, pooling=pooling, head=head)
+    beside = None if features is None else Beside(features)
+    heads = NamedHeads(body.features, specs, body.gives_map, dropout, pooling, head, beside)
     apply_init(heads, nn.init.kaiming_normal_)
+    if beside is not None:
+        beside.draw()
     start = "" if path is None else fit_of(arch, path, size, channels).told()
     if path is not None and is_own(path):
         start += f"; heads {take_heads(heads, specs, path, pooling).told()}"

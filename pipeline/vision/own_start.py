@@ -16,6 +16,7 @@ from pipeline.vision.naming import shown
 from pipeline.vision.poolings import DEFAULT
 
 HEADS = "1."  # before the names of a network's second part
+TRUNK = ("trunk.", "beside.")  # before those of the layers that all heads share, within it
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ def take_heads(heads: NamedHeads, specs: Sequence[TargetSpec], path: Path, pooli
     wanted = [spec.name for spec in specs if theirs.get(spec.name) == (spec.kind, spec.vocab, _units(spec.options))]
     own = heads.state_dict()
     tensors = _tensors_of(path)
-    trunk = {name: tensor for name, tensor in tensors.items() if name.startswith("trunk.")}
+    trunk = {name: tensor for name, tensor in tensors.items() if name.startswith(TRUNK)}
     same_trunk = _pooling_of(about) == pooling and {k: v.shape for k, v in trunk.items()} == {
-        k: v.shape for k, v in own.items() if k.startswith("trunk.")
+        k: v.shape for k, v in own.items() if k.startswith(TRUNK)
     }
     taken = {name: _head_of(name, tensors) for name in wanted} if same_trunk else {}
     taken = {
@@ -75,7 +76,7 @@ def _head_of(target: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _pooling_of(about: dict[str, Any]) -> str:
-    return about.get("settings", {}).get("pooling", DEFAULT)
+    return about["model"].get("pooling", DEFAULT)
 
 
 def _units(options: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[str | None, ...]:

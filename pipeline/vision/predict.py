@@ -20,7 +20,8 @@ def predict_passes(
     half: bool,
     tta: int,
 ) -> tuple[Tensor, Tensor]:
-    """Activated outputs (n, sum of widths) of a loader's images: plain, and blended with the mean of `tta` passes.
+    """Activated outputs (n, sum of widths) of a loader's images (and features): plain, and blended with the mean of
+    `tta` passes.
 
     What is drawn is what fastai's `Learner.tta` draws, in its order; `half`: in fp16, as its MixedPrecision computes.
     """
@@ -34,9 +35,9 @@ def _one_pass(network: nn.Module, loader: ImageDL, augment: FusedAugment, split:
     """Raw outputs (n, sum of widths) in fp32, on the CPU."""
     outputs = []
     with loader.dataset.set_split_idx(split):
-        for (images,) in loader.new():  # as there: a new loader draws the seed of its windows
+        for images, *beside in loader.new():  # as there: a new loader draws the seed of its windows
             batch = augment(images, split_idx=split).as_subclass(Tensor)
             with torch.autocast("cuda", torch.float16, enabled=half):
-                outputs.append(network(batch))
+                outputs.append(network(batch, *beside))
             outputs[-1] = outputs[-1].float().cpu()
     return torch.cat(outputs)

@@ -42,7 +42,7 @@ def fit_probe(
     labels = torch.stack([encode.encodes(sample).as_subclass(Tensor) for sample in train])
     network = network_of(learn)
     with seeded(*seed, "probe"):
-        features = _features(network, [sample.path for sample in train], model, pixels)
+        features = _features(network, train, model, pixels)
         copies = len(features) // len(train)
         for number, head in enumerate(heads):
             own = joint.labels_of(number, labels).repeat(copies, 1)
@@ -61,25 +61,27 @@ def fit_probe(
 
 
 @torch.no_grad()
-def _features(network: BodyAndHeads, images: Sequence[Any], model: ImageModel, pixels: PixelSource) -> np.ndarray:
+def _features(network: BodyAndHeads, train: Sequence[Sample], model: ImageModel, pixels: PixelSource) -> np.ndarray:
     """What the last layers see (n, features), plainly, then mirrored."""
+    images, columns = [sample.path for sample in train], [s.beside for s in train if s.beside is not None]
+    encoded = torch.from_numpy(np.stack(columns)) if columns else None
     device = next(network.parameters()).device
     augment = FusedAugment(model.augment, model.size, statistics_of(network))
-    loader = image_loader(images, pixels, 2 * (model.batch_size // model.accumulate), device)
+    loader = image_loader(images, pixels, 2 * (model.batch_size // model.accumulate), device, encoded)
     plain, mirrored = [], []
     was_training = network.training
     network.eval()
-    for (images_of_batch,) in loader:
+    for images_of_batch, *beside in loader:
         batch = augment(images_of_batch, split_idx=VALID).as_subclass(Tensor)
-        plain.append(_pooled(network, batch))
+        plain.append(_pooled(network, batch, beside))
         if model.augment.flip:
-            mirrored.append(_pooled(network, batch.flip(-1)))
+            mirrored.append(_pooled(network, batch.flip(-1), beside))
     network.train(was_training)
     return torch.cat(plain + mirrored).numpy().astype(np.float64)
 
 
-def _pooled(network: BodyAndHeads, batch: Tensor) -> Tensor:
-    return network.heads.trunk(network.features(batch)).cpu()
+def _pooled(network: BodyAndHeads, batch: Tensor, beside: Sequence[Tensor]) -> Tensor:
+    return network.heads.shared(network.features(batch), *beside).cpu()
 
 
 def _fitted(head: Head, features: np.ndarray, labels: Tensor, weights: Weights, seed: int, copies: int) -> Linear:

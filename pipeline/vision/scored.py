@@ -49,6 +49,14 @@ class Scored:
         """The name in history.csv of the metric of a target that has one."""
         return f"{target}_{self.leaderboard.of[target].name}"
 
+    def value(self, spec: TargetSpec, values: np.ndarray) -> float:
+        """The metric of a target that has one, of predictions (n, width) of the validation rows; NaN where they have
+        none, as AUC of a single class."""
+        truth, values = answered(self.truth[spec.name], values)
+        chosen = self.leaderboard.of[spec.name]
+        found = or_none(lambda: chosen.at_once(spec, truth, values)) if len(truth) else None
+        return float("nan") if found is None else found
+
     def metrics(self, joint: JointLabels) -> list[Metric]:
         """One for each target whose error is not its metric already."""
         errors = {head.spec.name: f"{head.spec.name}_{head.spec.target_kind.error_name}" for head in joint.heads}
@@ -103,7 +111,4 @@ class WholeSet(Metric):
         values = torch.cat(self.parts).numpy() if self.parts else np.empty((0, spec.width), dtype=np.float32)
         if len(values) != len(truth):  # somebody validates other rows
             return float("nan")
-        truth, values = answered(truth, values)
-        chosen = self.scored.leaderboard.of[spec.name]
-        found = or_none(lambda: chosen.at_once(spec, truth, values)) if len(truth) else None
-        return float("nan") if found is None else found
+        return self.scored.value(spec, values)

@@ -36,6 +36,7 @@ from pipeline.vision.callbacks import (
     seed_everything,
 )
 from pipeline.vision.config import ImageModel
+from pipeline.vision.encoding import Features
 from pipeline.vision.header import read_checkpoint
 from pipeline.vision.heads import Head
 from pipeline.vision.learner import build_learner, network_of, pixels_of
@@ -91,13 +92,15 @@ def train_fold(  # noqa: PLR0913
     cache: Cache | None = None,
     deadline: float = math.inf,
     scored: Scored | None = None,
+    features: Features | None = None,
 ) -> None:
     """Train one fold and write `weights.safetensors` and `history.csv` into `folder`.
 
     After each epoch a checkpoint is kept there; a fold that was killed goes on from it, to the same bytes.
     `seed` is anything printable that names this fold; `cache` holds the presized images; with `scored`, history and
-    epoch lines tell the leaderboard's metric of `valid`. Raises WorkFailed if the loss is no longer a number, and
-    TimeIsUp after the last epoch that ends before `deadline` (of time.monotonic), where there are more.
+    epoch lines tell the leaderboard's metric of `valid`; `features` say how the samples' own were encoded. Raises
+    WorkFailed if the loss is no longer a number, and TimeIsUp after the last epoch that ends before `deadline` (of
+    time.monotonic), where there are more.
     """
     checkpoint = folder / CHECKPOINT
     levels, channels = (cache.levels, cache.channels) if cache else (None, RGB)
@@ -113,6 +116,7 @@ def train_fold(  # noqa: PLR0913
         train,
         valid,
         weights="none" if kept else None,
+        features=features,
         pixels=pixels_of(model, cache),
         scored=scored,
         tell=lambda start: log.say(f"{label}  {start}"),
@@ -154,7 +158,8 @@ def train_fold(  # noqa: PLR0913
         raise WorkFailed(f"{label}: the loss is {rows[-1]['train_loss']}; lower the model's lr ({lr}) and train again")
     network = network_of(learn)
     cut = any(isinstance(sample.path, Cutout) for sample in train)
-    described = Metadata.of(model, heads, seed, statistics_of(network), installed_versions(), levels, channels, cut)
+    known = statistics_of(network), installed_versions(), levels, channels, cut, features
+    described = Metadata.of(model, heads, seed, *known)
     save_weights(folder / WEIGHTS, network, described.header())
     write_text(folder / HISTORY, csv_text(_alike(rows)))
     shutil.rmtree(checkpoint.parent, ignore_errors=True)
@@ -207,6 +212,7 @@ def _inputs(
     samples: list = [[(sample.id, sample.labels) for sample in part] for part in (train, valid)]
     samples += [[sample.weight for sample in train]] if has_weights(train) else []
     samples += [[s.id, s.path.cut] for part in (train, valid) for s in part if isinstance(s.path, Cutout)]
+    samples += [[s.id, s.beside.tolist()] for part in (train, valid) for s in part if s.beside is not None]
     return {
         "samples": hashlib.sha256(repr(samples).encode()).hexdigest(),
         "heads": [_head_inputs(head) for head in heads],

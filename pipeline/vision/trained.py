@@ -17,10 +17,12 @@ from pipeline.data.several import joined
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.log import Log
 from pipeline.predictions import NO_FOLD, Predictions, TargetSpec
+from pipeline.targets.classes import some
 from pipeline.vision.augment import FusedAugment
 from pipeline.vision.cache import Cache
 from pipeline.vision.callbacks import seeded
 from pipeline.vision.config import ImageModel, Resize
+from pipeline.vision.features import PREFIX
 from pipeline.vision.gather import PixelSource
 from pipeline.vision.heads import Head, JointLabels, JointLoss
 from pipeline.vision.learner import autocast_dtype, pixels_of, repeat_exactly
@@ -80,8 +82,9 @@ class TrainedModel:
         specs = [head.head().spec for head in metadata.heads]
         settings = metadata.model
         form = (settings.dropout, settings.pooling, settings.head_name)
-        channels = metadata.image_channels.count
-        built = build_network(metadata.arch, "none", specs, metadata.size, *form, channels=channels)
+        channels, features = metadata.image_channels.count, metadata.features
+        sizes = metadata.size, *form
+        built = build_network(metadata.arch, "none", specs, *sizes, channels=channels, features=features)
         load_weights(path, built.model)
         stats = metadata.stats
         if stats is None:
@@ -118,10 +121,17 @@ class TrainedModel:
         of any size, RGB where there are three, or a uint8 tensor (n, channels, *presize.size).
 
         The mean over `tta` augmented passes and a plain one; 0 for the plain one alone, by default as many as the
-        settings say. What is drawn follows from the images' order. Raises RequestError for another shape.
+        settings say. What is drawn follows from the images' order. Raises RequestError for another shape, and for a
+        model that takes features beside the images.
 
         Of a model that was trained on boxes, files are predicted as a whole, with a warning: pixels may be cut before.
         """
+        features = self.metadata.features
+        if features is not None:
+            raise RequestError(
+                f"{self.settings.name!r} reads features beside the image ({some(features.names)}): predict_rows takes "
+                f"rows with a column {PREFIX + features.names[0]!r} and so on"
+            )
         if self.metadata.cut and len(images) and not isinstance(images[0], (np.ndarray, Tensor)):
             Log().warn("this model was trained on boxes cut out of images (data.box); whole files are predicted here")
         return self._predict(ids, self._listed(images), self._pixels, tta, fold).tta
@@ -129,18 +139,27 @@ class TrainedModel:
     def predict_rows(
         self, rows: pd.DataFrame, raw: Path, cache: Cache | None = None, tta: int | None = None, fold: int = NO_FOLD
     ) -> Predicted:
-        """Predict rows of a manifest (`id`, `path` below `raw`, and what is cut out of it), plainly and with TTA.
+        """Predict rows of a manifest in their order, plainly and with TTA.
 
-        Images come from `cache` where it holds them; the others become the pixels that it would hold.
+        Of each its `id`, `path` below `raw`, what is cut out of it, and features where the model reads them. Images
+        come from `cache` where it holds them; the others become the pixels that it would hold.
         """
         levels, channels = self.metadata.levels, self.channels
         pixels = self._pixels
         if cache is not None:
             pixels = pixels_of(self.settings, cache, exact=True, levels=levels, channels=channels)
-        return self._predict(rows["id"].tolist(), pictures(rows, raw), pixels, tta, fold)
+        features = self.metadata.features
+        beside = None if features is None else torch.from_numpy(features.encode(rows))
+        return self._predict(rows["id"].tolist(), pictures(rows, raw), pixels, tta, fold, beside)
 
     def _predict(
-        self, ids: Sequence[str], images: Sequence[Picture], pixels: PixelSource, tta: int | None, fold: int
+        self,
+        ids: Sequence[str],
+        images: Sequence[Picture],
+        pixels: PixelSource,
+        tta: int | None,
+        fold: int,
+        beside: Tensor | None = None,
     ) -> Predicted:
         if len(ids) != len(images):
             raise RequestError(f"{len(ids)} ids for {len(images)} images")
@@ -152,7 +171,7 @@ class TrainedModel:
             activation = JointLoss(JointLabels(self.heads)).activation
             # What is drawn for these images does not depend on any predicted before; a loader draws already.
             with seeded(*self.metadata.seed, "tta"):
-                loader = image_loader(images, pixels, size, self.device)
+                loader = image_loader(images, pixels, size, self.device, beside)
                 plain, blended = predict_passes(self.network, loader, augment, activation, self._half, passes)
         return Predicted(self._keyed(ids, plain, fold), self._keyed(ids, blended, fold))
 
