@@ -11,12 +11,12 @@ import torch
 from sklearn.metrics import accuracy_score, log_loss, mean_absolute_error
 
 from pipeline import predictions
-from pipeline.config import Target
 from pipeline.data.labels import answered, known_in, priors, specs_of, strata_of, truth_of
 from pipeline.errors import RequestError
 from pipeline.targets import TargetSpec
+from pipeline.targets.said import Target
 from pipeline.vision.blocks import EncodeLabels, Sample, TensorLabels
-from pipeline.vision.config import ImageData
+from pipeline.vision.data_config import ImageData
 from pipeline.vision.fold import heads_of, samples_of
 from pipeline.vision.heads import Head, JointLabels, JointLoss
 from pipeline.vision.learner import AnsweredMetric, _metric

@@ -12,16 +12,17 @@ import pytest
 from PIL import Image
 
 from pipeline import predictions
-from pipeline.config import Target
 from pipeline.data.audit import inspect_images
 from pipeline.data.boxes import CUT, EMPTY, SIDES, Cutout, cut_of, pictures, size_of
 from pipeline.data.duplicates import near_duplicate_groups
 from pipeline.errors import RequestError
 from pipeline.log import Log
+from pipeline.targets.said import Target
 from pipeline.vision.boxes import refuse_empty
 from pipeline.vision.build import Source, build_cache
 from pipeline.vision.cache import Cache
-from pipeline.vision.config import ImageData, Resize
+from pipeline.vision.config import Resize
+from pipeline.vision.data_config import ImageData
 from pipeline.vision.gather import PixelSource
 from pipeline.vision.manifest import build_manifest, find_test_rows
 from pipeline.vision.presize import cut_window

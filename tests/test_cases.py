@@ -14,13 +14,13 @@ from pipeline.combinations import COMBINATIONS, serving
 from pipeline.commands.bundle import _artifacts
 from pipeline.commands.infer import infer
 from pipeline.competitions import load
-from pipeline.config import Target
 from pipeline.errors import RequestError
 from pipeline.kaggle.manifest import Entry
 from pipeline.log import Log
 from pipeline.predictions import Predictions
 from pipeline.targets import KINDS, TargetSpec
-from pipeline.vision.config import ImageData
+from pipeline.targets.said import Target
+from pipeline.vision.data_config import ImageData
 from pipeline.vision.manifest import build_manifest, find_test_rows
 from pipeline.workspace import Workspace
 from tests.command import pipeline

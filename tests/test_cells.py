@@ -12,13 +12,13 @@ from pipeline import competitions
 from pipeline.commands.bundle import _artifacts
 from pipeline.commands.infer import infer
 from pipeline.commands.session import _take_data
-from pipeline.config import Target
 from pipeline.data.layouts.json_records import each_record
 from pipeline.data.text import Unreadable
 from pipeline.errors import RequestError
 from pipeline.kaggle.manifest import Entry
+from pipeline.targets.said import Target
 from pipeline.vision.cells import read_arrays
-from pipeline.vision.config import ImageData
+from pipeline.vision.data_config import ImageData
 from pipeline.vision.manifest import build_manifest
 from pipeline.workspace import Workspace
 from tests.command import pipeline

@@ -28,7 +28,8 @@ from pipeline.targets import TargetSpec
 from pipeline.vision.augment import FusedAugment, resize_as_fastai, warp_by_torch
 from pipeline.vision.build import Source, build_cache
 from pipeline.vision.cache import Cache
-from pipeline.vision.config import Augment, ImageData, Resize
+from pipeline.vision.config import Augment, Resize
+from pipeline.vision.data_config import ImageData
 from pipeline.vision.fitting import fit_of
 from pipeline.vision.gather import PixelSource
 from pipeline.vision.layout import Form

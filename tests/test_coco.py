@@ -5,10 +5,10 @@ import json
 import pandas as pd
 import pytest
 
-from pipeline.config import Target
 from pipeline.data.tables import lines_of, read_table
 from pipeline.errors import RequestError
-from pipeline.vision.config import ImageData
+from pipeline.targets.said import Target
+from pipeline.vision.data_config import ImageData
 from pipeline.vision.manifest import build_manifest
 
 IMAGES = [

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.config import Target
 from pipeline.data.readers import READERS, Reader, decode
 from pipeline.errors import RequestError
-from pipeline.vision.config import ImageData
+from pipeline.targets.said import Target
+from pipeline.vision.data_config import ImageData
 from pipeline.vision.manifest import build_manifest
 from tests.plugged import plugged
 

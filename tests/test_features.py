@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 import tomli_w
 
-from pipeline.config import Target
 from pipeline.errors import RequestError
 from pipeline.stages.data import data
-from pipeline.vision.config import ImageData, ImageModel
+from pipeline.targets.said import Target
+from pipeline.vision.config import ImageModel
+from pipeline.vision.data_config import ImageData
 from pipeline.vision.encoding import Features
 from pipeline.vision.features import PREFIX, read_features, sorts_in
 from pipeline.vision.table_config import TableModel

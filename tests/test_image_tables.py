@@ -3,13 +3,13 @@
 import pandas as pd
 import pytest
 
-from pipeline.config import Target
 from pipeline.errors import RequestError
 from pipeline.rows import read_folds, readable_images
 from pipeline.stages.check import check
 from pipeline.stages.data import data
 from pipeline.stages.folds import folds, step
-from pipeline.vision.config import ImageData
+from pipeline.targets.said import Target
+from pipeline.vision.data_config import ImageData
 from pipeline.vision.manifest import build_manifest
 
 LABEL = (Target(name="label"),)

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pipeline.config import Target
 from pipeline.losses import LOSSES, Loss
 from pipeline.settings import Section
 from pipeline.targets import KINDS, TargetSpec, losses_of
+from pipeline.targets.said import Target
 from pipeline.vision.heads import Head, JointLabels, JointLoss
 from tests.plugged import plugged
 

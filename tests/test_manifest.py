@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 
 from pipeline import competitions
-from pipeline.config import Target
 from pipeline.data.labels import decode, priors, specs_of, truth_of
 from pipeline.data.tables import read_table
 from pipeline.errors import RequestError
 from pipeline.predictions import TargetSpec
-from pipeline.vision.config import ImageData
+from pipeline.targets.said import Target
+from pipeline.vision.data_config import ImageData
 from pipeline.vision.manifest import build_manifest, find_test_rows, walk_images
 
 LABEL = [Target(name="label")]

@@ -11,9 +11,9 @@ import pytest
 from pydantic import Field, create_model
 
 from pipeline import Project, freshness
-from pipeline.config import Target
 from pipeline.settings import Section, differences
 from pipeline.stages import train as training
+from pipeline.targets.said import Target
 from pipeline.vision.config import Augment, ImageCompetition, ImageModel, Resize
 from pipeline.vision.kind import ImageKind
 from tests.command import pipeline

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from pipeline.competitions import load
-from pipeline.config import Target
 from pipeline.data.labels import specs_of
 from pipeline.errors import RequestError
 from pipeline.targets import TargetSpec
+from pipeline.targets.said import Target
 from pipeline.targets.transforms import TRANSFORMS
 from pipeline.vision.heads import Head, JointLabels, JointLoss
 from pipeline.vision.labels import labels_of
@@ -352,7 +352,7 @@ def test_new_keys_are_off_and_change_no_meaning():
 
 
 def test_an_order_is_met_by_each_kind_that_has_classes(numbered):
-    from pipeline.vision.config import ImageData
+    from pipeline.vision.data_config import ImageData
 
     rows = pd.DataFrame({"id": ["a", "b"], "path": ["a.png", "b.png"]})
     tags = Target(name="tags", kind="multilabel", order=["x", "y"])

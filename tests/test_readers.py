@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.config import Target
 from pipeline.data.audit import audit, inspect_images
 from pipeline.data.readers import READERS, Reader, codes_for, decode, image_endings, own_reader_of
 from pipeline.errors import RequestError, WorkFailed
 from pipeline.registry import PlugIn, adding_from
-from pipeline.vision.config import ImageData, Resize
+from pipeline.targets.said import Target
+from pipeline.vision.config import Resize
+from pipeline.vision.data_config import ImageData
 from pipeline.vision.gather import PixelSource
 from pipeline.vision.manifest import build_manifest, walk_images
 from pipeline.vision.presize import read_pixels

@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from pipeline import predictions
-from pipeline.config import Target
 from pipeline.data.labels import decode, priors, specs_of, truth_of
 from pipeline.errors import RequestError
 from pipeline.predictions import Predictions
 from pipeline.targets import TargetSpec
-from pipeline.vision.config import ImageData
+from pipeline.targets.said import Target
+from pipeline.vision.data_config import ImageData
 from pipeline.vision.heads import Head
 from pipeline.vision.manifest import build_manifest
 from pipeline.vision.metadata import HeadMetadata

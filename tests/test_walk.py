@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import Target
 from pipeline.data.walk import endings_in_words, walk, without_circles
 from pipeline.errors import RequestError
 from pipeline.stages.data import _listing, data
-from pipeline.vision.config import ImageData
+from pipeline.targets.said import Target
+from pipeline.vision.data_config import ImageData
 from pipeline.vision.manifest import build_manifest, walk_images
 
 FOLDER = [Target(name="label", folder=True)]

@@ -10,11 +10,11 @@ import torch
 from fastai.callback.mixup import MixUp
 
 from pipeline.competitions import load
-from pipeline.config import Target
 from pipeline.errors import RequestError
 from pipeline.targets import TargetSpec
+from pipeline.targets.said import Target
 from pipeline.vision.blocks import EncodeLabels, Sample, TensorLabels
-from pipeline.vision.config import ImageData, Joined
+from pipeline.vision.data_config import ImageData, Joined
 from pipeline.vision.fold import samples_of
 from pipeline.vision.heads import Head, JointLabels, JointLoss
 from pipeline.vision.linear import fit_classes, fit_numbers, fit_tags

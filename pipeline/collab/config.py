@@ -7,8 +7,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, mod
 
 from pipeline.collab.algorithms.settings import RatingsModel
 from pipeline.collab.pairs import check_pattern
-from pipeline.config import Competition, Data, Ends, Folds, Separator, Target, refuse_repeats
+from pipeline.config import Competition, Data, Folds, Separator, refuse_repeats
 from pipeline.settings import Section
+from pipeline.targets.said import Ends, Target
 
 Column = str | Annotated[int, Field(ge=0)]  # a name, or a number from 0 where the table has no header
 

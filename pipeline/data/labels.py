@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pipeline.config import Target
 from pipeline.targets import Labels, TargetSpec
+from pipeline.targets.said import Target
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

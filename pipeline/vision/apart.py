@@ -11,7 +11,7 @@ from pipeline.data.several import files_of
 from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.targets.classes import some
-from pipeline.vision.config import ImageData
+from pipeline.vision.data_config import ImageData
 
 
 def fixed_folder(pattern: str) -> str:

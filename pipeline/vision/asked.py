@@ -13,7 +13,7 @@ from pipeline.data.tables import need_column, read_table
 from pipeline.data.text import as_it_lies
 from pipeline.errors import RequestError
 from pipeline.log import Log
-from pipeline.vision.config import ImageData
+from pipeline.vision.data_config import ImageData
 from pipeline.vision.tables import TEST, read_one
 
 TRIED = 20  # rows whose files show which column of a sample names them

@@ -10,7 +10,7 @@ from pipeline.data.tables import lines_of
 from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.targets.classes import some
-from pipeline.vision.config import ImageData
+from pipeline.vision.data_config import ImageData
 from pipeline.vision.joined import with_tables
 from pipeline.vision.tables import TEST, has_names, read_one
 

@@ -14,7 +14,7 @@ from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.targets.classes import some
 from pipeline.vision.beside import bad_in_words, for_test
-from pipeline.vision.config import ImageData
+from pipeline.vision.data_config import ImageData
 
 
 def cases_of(raw: Path, data: ImageData, table: pd.DataFrame, name: str) -> dict[str, pd.Series]:

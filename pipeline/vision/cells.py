@@ -22,7 +22,7 @@ from pipeline.data.tables import need_column
 from pipeline.data.text import Unreadable, text_of
 from pipeline.errors import RequestError
 from pipeline.log import Log
-from pipeline.vision.config import ImageData
+from pipeline.vision.data_config import ImageData
 from pipeline.vision.tables import TEST, read_one
 from pipeline.workspace import ARRAYS, META, atomic_folder
 

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.config import Target
 from pipeline.data.tables import need_column
 from pipeline.data.text import as_it_lies
 from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.targets.classes import some
+from pipeline.targets.said import Target
 from pipeline.vision.asked import as_test
 from pipeline.vision.cases import ids_in_tables
 from pipeline.vision.cells import columns_beside
-from pipeline.vision.config import ImageData
+from pipeline.vision.data_config import ImageData
 from pipeline.vision.joined import with_tables
 from pipeline.vision.manifest import tags_of
 from pipeline.vision.tables import TEST, elsewhere, read_one, read_rows

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.config import Target
 from pipeline.data.boxes import pictures
 from pipeline.targets import Label, TargetSpec
+from pipeline.targets.said import Target
 from pipeline.vision.blocks import Sample
 from pipeline.vision.config import ImageModel
 from pipeline.vision.encoding import Features

@@ -11,7 +11,8 @@ from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.rows import ALONE
 from pipeline.vision.cases import ids_in_tables
-from pipeline.vision.config import ImageCompetition, ImageFolds
+from pipeline.vision.config import ImageCompetition
+from pipeline.vision.folds_config import ImageFolds
 from pipeline.vision.joined import with_tables
 from pipeline.vision.tables import names_for, read_one, tables_with
 from pipeline.workspace import Workspace, read_json

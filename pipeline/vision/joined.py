@@ -10,7 +10,7 @@ from pipeline.data.tables import each_once, lines_of, need_column
 from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.targets.classes import some
-from pipeline.vision.config import ImageData, Joined
+from pipeline.vision.data_config import ImageData, Joined
 from pipeline.vision.tables import elsewhere, has_names, read_one
 
 KEY = "data.tables"

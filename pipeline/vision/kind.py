@@ -29,7 +29,8 @@ from pipeline.predictions import Predictions
 from pipeline.rows import ALONE, channels_in, content_digest, has_deep_images, levels_of, reader_codes
 from pipeline.settings import Settings
 from pipeline.vision.boxes import counts_of, refuse_empty
-from pipeline.vision.config import ImageCompetition, ImageData, ImageModel, Resize
+from pipeline.vision.config import ImageCompetition, ImageModel, Resize
+from pipeline.vision.data_config import ImageData
 from pipeline.vision.features import read_features, tell_features
 from pipeline.vision.groups import LARGE, large_group, table_of
 from pipeline.vision.manifest import build_manifest, empty_class_folders

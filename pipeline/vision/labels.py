@@ -5,14 +5,14 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from pipeline.config import Target
 from pipeline.data.several import first_of, is_several
 from pipeline.data.tables import need_column
 from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.targets import Label
 from pipeline.targets.classes import refuse_unlisted, some
-from pipeline.vision.config import ImageData
+from pipeline.targets.said import Target
+from pipeline.vision.data_config import ImageData
 
 YES, NO = (
     ("1", "1.0", "true", "yes"),

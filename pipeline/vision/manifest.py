@@ -10,7 +10,6 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.cases import CASE
-from pipeline.config import Target
 from pipeline.data.longform import LongForm
 from pipeline.data.readers import all_endings, images_among
 from pipeline.data.readers.foreign import refuse_foreign, refuse_foreign_in
@@ -21,12 +20,13 @@ from pipeline.data.within import archives_in_words, unpack_for
 from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.targets.classes import some
+from pipeline.targets.said import Target
 from pipeline.vision.apart import fixed_folder, keep_apart, real_folder
 from pipeline.vision.asked import asked_by, fields_of, tell_test_table, test_table_of
 from pipeline.vision.boxes import boxes_of, boxes_of_test
 from pipeline.vision.cases import cases_of, cases_of_test, images_of_cases, refuse_disagreement
 from pipeline.vision.cells import read_arrays
-from pipeline.vision.config import ImageData
+from pipeline.vision.data_config import ImageData
 from pipeline.vision.endings import did_you_mean, with_endings
 from pipeline.vision.joined import with_tables
 from pipeline.vision.labels import labels_of, refuse_silent

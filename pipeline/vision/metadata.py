@@ -15,10 +15,11 @@ from pipeline.errors import WorkFailed
 from pipeline.losses import LOSSES
 from pipeline.settings import Section
 from pipeline.targets import TargetSpec
-from pipeline.vision.config import ImageModel, Resize, Size
+from pipeline.vision.config import ImageModel, Resize
 from pipeline.vision.encoding import Features
 from pipeline.vision.header import read_header
 from pipeline.vision.heads import Head
+from pipeline.vision.sizes import Size
 
 LIBRARIES = ("pipeline", "torch", "fastai", "timm")
 

@@ -13,7 +13,8 @@ from pipeline.log import Log
 from pipeline.predictions import NO_FOLD, TargetSpec
 from pipeline.rows import trained_on
 from pipeline.targets.classes import in_order
-from pipeline.vision.config import ImageCompetition, ImageFolds
+from pipeline.vision.config import ImageCompetition
+from pipeline.vision.folds_config import ImageFolds
 from pipeline.vision.groups import cells_of, groups_of, report_large, report_torn
 from pipeline.vision.weights import WEIGHT
 from pipeline.workspace import Workspace

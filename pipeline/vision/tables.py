@@ -19,7 +19,7 @@ from pipeline.data.tables import (
 from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.targets.classes import some
-from pipeline.vision.config import ImageData
+from pipeline.vision.data_config import ImageData
 
 TEST = "data.test_table"
 

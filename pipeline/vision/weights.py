@@ -9,7 +9,7 @@ from pipeline.data.tables import need_column
 from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.vision.beside import bad_in_words
-from pipeline.vision.config import ImageData
+from pipeline.vision.data_config import ImageData
 
 WEIGHT = "_weight"  # the manifest's column, which no target can be called
 
