@@ -6,7 +6,7 @@ from sklearn import metrics as sk
 
 from pipeline.deciding import Part, across_folds, apply, fit, refuse_unscorable
 from pipeline.errors import RequestError
-from pipeline.metrics.decisions import CutPoints, Floor, Thresholds
+from pipeline.metrics.decisions import PASSES, CutPoints, Floor, Thresholds, _candidates, _middle_of_best
 from pipeline.metrics.leaderboard import Chosen
 from pipeline.predictions import NO_FOLD, Predictions, TargetSpec
 
@@ -91,6 +91,65 @@ def test_a_threshold_for_each_class_is_no_worse_and_finds_each_ones_scale():
     assert worth[0] + 0.02 < worth[1]
     assert each[0] < 0.1
     assert each[1] > 0.15
+
+
+def each_by_trying(decision, spec, truth, values, gain):
+    """A threshold for each class by computing the metric of all rows at every place: slow, and plain."""
+
+    def worth(thresholds):
+        return gain(truth, decision.apply(spec, values, thresholds))
+
+    thresholds = np.array(Thresholds("fitted").fit(spec, truth, values, gain))
+    reached = worth(thresholds)
+    for _ in range(PASSES):
+        before = reached
+        for column in range(spec.width):
+            places = _candidates(values[:, [column]], truth[:, column].mean())
+            trials = np.tile(thresholds, (len(places), 1))
+            trials[:, column] = places
+            gains = [worth(trial) for trial in trials]
+            if max(gains) > reached:
+                thresholds, reached = thresholds.copy(), max(gains)
+                thresholds[column] = _middle_of_best(places, gains)
+        if reached <= before:
+            break
+    return thresholds.tolist()
+
+
+def some_tags(rng, digits):
+    """Truth and predictions of some tags, also rare ones; few digits make many predictions equal."""
+    truth = (rng.random((150, 4)) < [0.02, 0.1, 0.3, 0.7]).astype(float)
+    values = np.clip(0.5 * truth + rng.uniform(0, 0.6, truth.shape), 0, 1) * rng.uniform(0.2, 1, 4)
+    return truth, values.round(digits).astype(np.float32)
+
+
+OVERLAPS = [{"name": name} for name in ("samples_f1", "micro_f1", "macro_f1", "weighted_f1", "f1", "f2")]
+OVERLAPS += [{"name": name, "average": way} for name in ("jaccard", "fbeta") for way in ("", "micro", "macro")]
+
+
+@pytest.mark.parametrize("none", [(), (("none", "likeliest"),)])
+@pytest.mark.parametrize("said", OVERLAPS, ids=str)
+def test_thresholds_of_classes_from_counts_are_those_of_trying_every_place(said, none):
+    metric, spec = Chosen.of(said | {"threshold": "per_class"}), TargetSpec("tags", "multilabel", tuple("abcd"), none)
+    decision, computed = metric.decision("multilabel"), [0, 0]
+    for seed, digits in ((1, 1), (2, 2), (3, 6)):
+        truth, values = some_tags(np.random.default_rng(seed), digits)
+
+        def gain(truth, decided, way=0):
+            computed[way] += 1
+            return metric.gain(spec, truth, decided)
+
+        found = decision.fit(spec, truth, values, gain)
+        assert found == each_by_trying(decision, spec, truth, values, lambda *given: gain(*given, way=1))
+    assert computed[0] < 0.5 * computed[1]
+
+
+def test_thresholds_of_classes_for_a_metric_that_says_no_counts():
+    truth, values = some_tags(np.random.default_rng(4), 2)
+    decision = Thresholds("per_class")
+    spec = TargetSpec("tags", "multilabel", tuple("abcd"))
+    right = gain_of(Chosen.of("label_accuracy"), spec)
+    assert decision.fit(spec, truth, values, right) == each_by_trying(decision, spec, truth, values, right)
 
 
 def test_thresholds_decide_two_classes_and_leave_more_to_the_largest_probability():

@@ -13,9 +13,12 @@ from pipeline.targets import TargetSpec
 
 Gain: TypeAlias = Callable[[np.ndarray, np.ndarray], float]  # of truth and decided values (n, width): more is better
 Threshold: TypeAlias = float | str
+Foreseen: TypeAlias = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]  # `Tally.gains`
 FITTED, PER_CLASS = "fitted", "per_class"
+Worth: TypeAlias = Callable[[np.ndarray], float]  # of parameters (number,): what they gain
 MANY = 64  # grades above which cut points are not searched for, only set by the grades' shares
 PASSES = 4  # over parameters that are searched one after the other
+ROUNDING = 1e-9  # of a gain that is foreseen from counts: places nearer to the best are computed whole
 
 
 class Decision(ABC):
@@ -89,10 +92,11 @@ class Thresholds(Decision):
     """Tags, or the second of two classes, above a probability: parameters are a number for each column.
 
     Of more than two classes that exclude each other the largest probability decides: parameters are empty.
+    `foreseen` spares the search of each class most of the metric's own computing; it chooses nothing itself.
     """
 
-    def __init__(self, threshold: Threshold) -> None:
-        self.threshold = threshold
+    def __init__(self, threshold: Threshold, foreseen: Foreseen | None = None) -> None:
+        self.threshold, self.foreseen = threshold, foreseen
 
     def start(self, spec: TargetSpec, truth: np.ndarray, values: np.ndarray) -> list[float]:
         true, scores = _cells(spec, truth, values)
@@ -114,7 +118,7 @@ class Thresholds(Decision):
         single = _middle_of_best(candidates, [worth(at * everywhere) for at in candidates])
         thresholds = single * everywhere
         if self.threshold == PER_CLASS and len(start) > 1:
-            thresholds = self._each(thresholds, scores, true, worth)
+            thresholds = self._each(spec, truth, values, thresholds, worth)
         return thresholds.tolist()
 
     def apply(self, spec: TargetSpec, values: np.ndarray, parameters: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -127,23 +131,38 @@ class Thresholds(Decision):
         return spec.target_kind.with_answer((values > thresholds).astype(np.float32), values)
 
     def _each(
-        self, thresholds: np.ndarray, scores: np.ndarray, true: np.ndarray, worth: Callable[[np.ndarray], float]
+        self, spec: TargetSpec, truth: np.ndarray, values: np.ndarray, thresholds: np.ndarray, worth: Worth
     ) -> np.ndarray:
-        """Class by class, what gains most while the others stay."""
-        reached = worth(thresholds)
+        """Tag by tag, what gains most while the others stay."""
+        reached, each = worth(thresholds), [_candidates(values[:, [n]], truth[:, n].mean()) for n in range(spec.width)]
         for _ in range(PASSES):
             before = reached
-            for column in range(len(thresholds)):
-                places = _candidates(scores[:, [column]], true[:, column].mean())
-                trials = np.tile(thresholds, (len(places), 1))
-                trials[:, column] = places
-                gains = [worth(trial) for trial in trials]
+            for column, places in enumerate(each):
+                below = np.searchsorted(places, values[:, column].astype(np.float64))
+                rough = self._rough(spec, truth, values, thresholds, column, below, len(places))
+                gains = _refined(rough, reached, below, [_with(thresholds, column, at) for at in places], worth)
                 if max(gains) > reached:
-                    thresholds, reached = thresholds.copy(), max(gains)
-                    thresholds[column] = _middle_of_best(places, gains)
+                    thresholds = _with(thresholds, column, _middle_of_best(places, gains))
+                    reached = max(gains)
             if reached <= before:
                 break
         return thresholds
+
+    def _rough(
+        self,
+        spec: TargetSpec,
+        truth: np.ndarray,
+        values: np.ndarray,
+        thresholds: np.ndarray,
+        column: int,
+        below: np.ndarray,
+        places: int,
+    ) -> np.ndarray:
+        """About what each place of one column's threshold gains (places,); `below` (n,): places below a row's value."""
+        if self.foreseen is None:
+            return np.full(places, np.inf)
+        with_tag, without = (self.apply(spec, values, _with(thresholds, column, at)) for at in (-np.inf, np.inf))
+        return self.foreseen(truth, with_tag, without, below, places)
 
 
 def by_threshold(options: Any, kinds: tuple[str, ...]) -> Decision | None:
@@ -163,9 +182,7 @@ def _graded(grades: np.ndarray, cuts: np.ndarray, number: np.ndarray) -> np.ndar
     return grades[np.searchsorted(cuts, number)]
 
 
-def _move(
-    cuts: np.ndarray, place: int, number: np.ndarray, worth: Callable[[np.ndarray], float], reached: float
-) -> tuple[np.ndarray, float]:
+def _move(cuts: np.ndarray, place: int, number: np.ndarray, worth: Worth, reached: float) -> tuple[np.ndarray, float]:
     """The cuts with one of them where it gains most between its neighbours, and what they gain."""
     low = cuts[place - 1] if place else -np.inf
     high = cuts[place + 1] if place + 1 < len(cuts) else np.inf
@@ -182,6 +199,30 @@ def _move(
     best = cuts.copy()
     best[place] = _middle_of_best(places, gains)
     return best, max(gains)
+
+
+def _with(thresholds: np.ndarray, column: int, at: float) -> np.ndarray:
+    """The thresholds with another one of a column."""
+    other = thresholds.copy()
+    other[column] = at
+    return other
+
+
+def _refined(
+    rough: np.ndarray, reached: float, below: np.ndarray, trials: Sequence[np.ndarray], worth: Worth
+) -> np.ndarray:
+    """What places gain (places,): computed where they may be the best and gain more than is reached, else about.
+
+    Places between the same two values decide the same, which is computed once.
+    """
+    above = len(below) - np.searchsorted(np.sort(below), np.arange(len(rough)), side="right")  # rows decided for
+    gains, known = rough.copy(), dict[int, float]()
+    for place in np.flatnonzero(rough >= max(rough.max(), reached) - ROUNDING):
+        count = int(above[place])
+        if count not in known:
+            known[count] = worth(trials[place])
+        gains[place] = known[count]
+    return gains
 
 
 def _middle_of_best(places: np.ndarray, gains: Sequence[float]) -> float:

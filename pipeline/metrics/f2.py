@@ -3,12 +3,19 @@
 import numpy as np
 
 from pipeline.metrics import ONE_OF, TAGS, Metric
-from pipeline.metrics.decisions import by_threshold
-from pipeline.metrics.overlap import Averaged, averaged, f_score, no_second_class
+from pipeline.metrics.overlap import Averaged, as_said, averaged, by_counts, f_score, no_second_class
 
 
 def f2(truth: np.ndarray, preds: np.ndarray, options: Averaged) -> float:
     return averaged(truth, preds, f_score(2), options.average)
 
 
-ENTRY = Metric(ONE_OF | TAGS, True, False, f2, options=Averaged, decision=by_threshold, problem=no_second_class)
+ENTRY = Metric(
+    ONE_OF | TAGS,
+    True,
+    False,
+    f2,
+    options=Averaged,
+    decision=by_counts(lambda _: f_score(2), as_said),
+    problem=no_second_class,
+)

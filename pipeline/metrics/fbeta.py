@@ -3,8 +3,7 @@
 import numpy as np
 
 from pipeline.metrics import ONE_OF, TAGS, Metric
-from pipeline.metrics.decisions import by_threshold
-from pipeline.metrics.overlap import Averaged, Beta, averaged, f_score, no_second_class
+from pipeline.metrics.overlap import Averaged, Beta, as_said, averaged, by_counts, f_score, no_second_class
 
 
 class Options(Averaged, frozen=True):
@@ -17,4 +16,12 @@ def fbeta(truth: np.ndarray, preds: np.ndarray, options: Options) -> float:
     return averaged(truth, preds, f_score(options.beta), options.average)
 
 
-ENTRY = Metric(ONE_OF | TAGS, True, False, fbeta, options=Options, decision=by_threshold, problem=no_second_class)
+ENTRY = Metric(
+    ONE_OF | TAGS,
+    True,
+    False,
+    fbeta,
+    options=Options,
+    decision=by_counts(lambda options: f_score(options.beta), as_said),
+    problem=no_second_class,
+)

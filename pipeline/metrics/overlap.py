@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from pipeline.metrics.decisions import FITTED, Threshold, known_threshold
+from pipeline.metrics.decisions import FITTED, Decision, Threshold, Thresholds, known_threshold
 from pipeline.settings import Section
 from pipeline.targets import TargetSpec
 
@@ -46,6 +46,7 @@ class Counts(NamedTuple):
 
 
 Score = Callable[[Counts], np.ndarray]
+Decide = Callable[[Any, tuple[str, ...]], Decision | None]  # `Metric.decision`
 
 
 def f_score(beta: float) -> Score:
@@ -65,15 +66,9 @@ def averaged(truth: np.ndarray, preds: np.ndarray, score: Score, average: Averag
     average = average or ("samples" if truth.ndim == 2 else OF_SECOND if preds.shape[1] == 2 else "macro")
     if average == "samples":
         return float(score(_of_rows(truth, preds)).mean())
-    counts = _of_classes(truth, preds)
-    if average == "micro":
-        return float(score(Counts(*(part.sum(keepdims=True) for part in counts)))[0])
     if average == OF_SECOND:
-        return float(score(counts)[1]) if preds.shape[1] == 2 else float("nan")
-    if average == "weighted":
-        return float(np.average(score(counts), weights=counts.true)) if counts.true.any() else 0.0
-    counted = np.ones(len(counts.true), bool) if truth.ndim == 2 else (counts.decided + counts.true) > 0
-    return float(score(counts)[counted].mean())
+        return float(score(_of_classes(truth, preds))[1]) if preds.shape[1] == 2 else float("nan")
+    return _over_classes(_of_classes(truth, preds), score, average, all_count=truth.ndim == 2)
 
 
 def no_two_classes(options: Any, spec: TargetSpec, truth: np.ndarray) -> str | None:
@@ -84,6 +79,63 @@ def no_two_classes(options: Any, spec: TargetSpec, truth: np.ndarray) -> str | N
 def no_second_class(options: Averaged, spec: TargetSpec, truth: np.ndarray) -> str | None:
     """The same, where the option asks for that class."""
     return no_two_classes(options, spec, truth) if options.average == OF_SECOND else None
+
+
+class Tally(NamedTuple):
+    """A metric of tags by what it counts, for a search that changes the decision of one tag at a time."""
+
+    score: Score
+    average: Average
+
+    def gains(
+        self, truth: np.ndarray, with_tag: np.ndarray, without: np.ndarray, below: np.ndarray, places: int
+    ) -> np.ndarray:
+        """The metric, but for rounding, at rising thresholds of one tag (places,).
+
+        `with_tag` and `without` (n, width) are the decisions where every row has the tag, and where none has; `below`
+        (n,) is how many of the places lie below a row's value, at which it has it.
+        """
+
+        def changed(less: np.ndarray, more: np.ndarray) -> np.ndarray:
+            """Sums over rows at each place, of what a row counts without the tag and with it (n,)."""
+            bins = np.bincount(below, weights=more - less, minlength=places + 1)
+            return less.sum() + bins[::-1].cumsum()[-2::-1]
+
+        if self.average in ("", "samples"):
+            return changed(*(self.score(_of_rows(truth, decided)) for decided in (without, with_tag))) / len(truth)
+        true, fixed = truth > 0.5, _of_classes(truth, without)
+        hits, decided = (np.tile(part.astype(float), (places, 1)) for part in fixed[:2])
+        for n in np.flatnonzero((with_tag != without).any(axis=0)):
+            less, more = without[:, n] > 0.5, with_tag[:, n] > 0.5
+            decided[:, n] = changed(less.astype(float), more.astype(float))
+            hits[:, n] = changed((less & true[:, n]).astype(float), (more & true[:, n]).astype(float))
+        each = (Counts(*own, fixed.true) for own in zip(hits, decided, strict=True))
+        return np.array([_over_classes(counts, self.score, self.average, all_count=True) for counts in each])
+
+
+def by_counts(score: Callable[[Any], Score], average: Callable[[Any], Average]) -> Decide:
+    """As `by_threshold`, for a metric whose options say a score of counts and how it is averaged."""
+
+    def decision(options: Any, kinds: tuple[str, ...]) -> Decision | None:
+        foreseen = Tally(score(options), average(options)).gains
+        return None if options.threshold == 0.5 else Thresholds(options.threshold, foreseen)
+
+    return decision
+
+
+def as_said(options: Averaged) -> Average:
+    """The mean that the options say."""
+    return options.average
+
+
+def _over_classes(counts: Counts, score: Score, average: Average, all_count: bool) -> float:
+    """The score over classes; in the macro mean `all_count`, or those that somebody has or decides."""
+    if average == "micro":
+        return float(score(Counts(*(part.sum(keepdims=True) for part in counts)))[0])
+    if average == "weighted":
+        return float(np.average(score(counts), weights=counts.true)) if counts.true.any() else 0.0
+    counted = np.ones(len(counts.true), bool) if all_count else (counts.decided + counts.true) > 0
+    return float(score(counts)[counted].mean())
 
 
 def _of_classes(truth: np.ndarray, preds: np.ndarray) -> Counts:
