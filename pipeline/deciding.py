@@ -20,7 +20,9 @@ from pipeline.metrics import or_none
 from pipeline.metrics.decisions import Decision
 from pipeline.metrics.leaderboard import Chosen, Scorable
 from pipeline.predictions import Predictions
+from pipeline.submission import none_meant
 from pipeline.targets import TargetSpec
+from pipeline.targets.multilabel import LIKELIEST
 from pipeline.workspace import Workspace, read_json
 
 Parameters = Mapping[str, Any]  # {target: what its decision was fitted to}
@@ -35,6 +37,16 @@ def decides(comp: Competition) -> bool:
 def outputs_of(comp: Competition, workspace: Workspace, member: str) -> list[Path]:
     """The file of what was fitted, where anything is."""
     return [workspace.decision(member)] if decides(comp) else []
+
+
+def inputs_of(comp: Competition, workspace: Workspace) -> dict[str, Any]:
+    """What the decisions depend on besides predictions and metrics: what is sent where no tag is decided for.
+
+    Nothing for most. A word for none is no tag, and decides nothing.
+    """
+    said, decided = none_meant(comp, workspace) if decides(comp) else {}, _decided(comp)
+    filled = {name: own for name, own in said.items() if name in decided and own.get("none") == LIKELIEST}
+    return {"decided_none": filled} if filled else {}
 
 
 class Part(NamedTuple):

@@ -19,7 +19,7 @@ from pipeline.metrics import METRICS, reported
 from pipeline.metrics.leaderboard import Leaderboard, Scorable, in_words
 from pipeline.predictions import Predictions
 from pipeline.rows import training_rows
-from pipeline.submission import scored_targets
+from pipeline.submission import decided, scored_targets
 from pipeline.workspace import ENSEMBLE, OOF, Workspace, read_json
 
 CV = dict[str, dict[str, float]]  # {target: {metric: value}}, the leaderboard's metric first
@@ -45,24 +45,24 @@ def cross_validate(comp: Competition, workspace: Workspace, oof: Predictions) ->
     first; where it decides, each fold is decided as fitted on the others.
     """
     leaderboard, cv = comp.leaderboard, CV()
-    decided: dict[str, deciding.Part] = {}
-    for own in _compared(workspace, oof):
+    as_decided: dict[str, deciding.Part] = {}
+    for own in _compared(comp, workspace, oof):
         spec, leading = own.spec, None
         if leaderboard.scores(spec.name):
-            decided[spec.name] = part = deciding.across_folds(comp, own)
+            as_decided[spec.name] = part = deciding.across_folds(comp, own)
             leading = leaderboard.of[spec.name].name
             cv[spec.name] = {leading: round(leaderboard.of[spec.name].compute(*part.scorable[:3]), 6)}
         each = [name for name in reported(spec.kind, leading) if name != leading]
         cv.setdefault(spec.name, {}).update({name: _of_all(name, own.scorable) for name in each})
-    parts = {name: part.scorable for name, part in decided.items()}
-    each_fold = [[part.of_fold(fold) for part in decided.values()] for fold in np.unique(oof.folds)]
+    parts = {name: part.scorable for name, part in as_decided.items()}
+    each_fold = [[part.of_fold(fold) for part in as_decided.values()] for fold in np.unique(oof.folds)]
     folds = {name: [rounded(leaderboard.of[name].value(held[n])) for held in each_fold] for n, name in enumerate(parts)}
     return OofScores(cv, folds, _pooled(comp, workspace, parts, each_fold) if leaderboard.pooled else {})
 
 
 def fit_decisions(comp: Competition, workspace: Workspace, oof: Predictions) -> deciding.Parameters:
     """What the leaderboard's decisions are fitted to, on all out-of-fold rows."""
-    return deciding.fit(comp, _compared(workspace, oof))
+    return deciding.fit(comp, _compared(comp, workspace, oof))
 
 
 def scored_by(comp: Competition, workspace: Workspace) -> tuple[str, ...]:
@@ -202,9 +202,11 @@ def _from_predictions(comp: Competition, workspace: Workspace, member: str, with
         return {}
 
 
-def _compared(workspace: Workspace, oof: Predictions) -> Iterator[deciding.Part]:
+def _compared(comp: Competition, workspace: Workspace, oof: Predictions) -> Iterator[deciding.Part]:
     """Truth, predictions and folds of each target, of the rows of `oof` that answer it."""
     rows = answers(training_rows(workspace)).set_index("id").loc[list(oof.ids)]
+    if deciding.inputs_of(comp, workspace):  # decided as what is sent is
+        oof = decided(comp, workspace, oof)
     for spec in oof.specs:
         truth = truth_of(spec, rows[spec.name])
         yield deciding.Part(spec, *answered(truth, oof.values[spec.name]), oof.folds[known_in(truth)])

@@ -21,7 +21,7 @@ from pipeline.scoring import (
 )
 from pipeline.settings import Settings
 from pipeline.stage import Stage
-from pipeline.submission import columns_meant, scored_targets
+from pipeline.submission import columns_meant, decided, scored_targets
 from pipeline.workspace import ENSEMBLE, Workspace, write_json
 
 VERSION = 1
@@ -38,7 +38,8 @@ def ensemble(comp: Competition, workspace: Workspace, log: Log, force: bool = Fa
     method = comp.ensemble.method
     members = {m.name: predictions.load(workspace.oof(m.name)) for m in comp.models}
     first = members[comp.models[0].name]
-    gain = gain_on(comp, answers(training_rows(workspace)), scored_targets(comp, workspace), first)
+    as_sent = decided(comp, workspace, first)
+    gain = gain_on(comp, answers(training_rows(workspace)), scored_targets(comp, workspace), as_sent)
     weights = fit_weights(method, members, gain)
     oof = cross_fit(method, members, gain)
     write_json(workspace.blend_weights, weights)
@@ -65,6 +66,7 @@ def step(comp: Competition, workspace: Workspace) -> Step:
         "version": VERSION,
         **settings,
         **scoring,
+        **deciding.inputs_of(comp, workspace),
         "columns": columns_meant(comp, workspace),
         "members": {m.name: [digest(path(m.name)) for path in paths] for m in comp.models},
     }

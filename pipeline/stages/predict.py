@@ -82,6 +82,7 @@ def step(comp: Competition, workspace: Workspace, model: Model) -> Step:
         "version": VERSION,
         **scoring,
         **inputs_of(comp),
+        **deciding.inputs_of(comp, workspace),
         "folds": [digest(job.folder(workspace) / PREDICTED) for job in jobs_of(comp, model.name)],
     }
     outputs = [workspace.metrics(model.name), workspace.oof(model.name)]
