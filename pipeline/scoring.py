@@ -110,6 +110,13 @@ def kept_scores(comp: Competition, scores: Mapping[str, OofScores]) -> dict[str,
     return kept | ({"pooled": pooled} if pooled else {})
 
 
+def pooled_kept(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Of a metrics.json, what was scored of targets that are pooled, with TTA where that is sent: {metric: value}."""
+    kept, kind = metrics.get("fold_scores", {}), "tta_cv" if metrics.get("tta_cv") else "cv"
+    value = kept.get("pooled", {}).get(kind, {}).get("value")
+    return {} if value is None else {kept["metric"]: value}
+
+
 def read_scores(
     comp: Competition, workspace: Workspace, member: str, targets: Sequence[str], read_up_to: int
 ) -> dict[str, Any]:

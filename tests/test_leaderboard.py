@@ -237,7 +237,8 @@ def test_a_mean_of_several_metrics_and_pooled_targets(comp, root):
     assert found["score"] == pytest.approx(np.average(each, weights=[1, 2, 1]), abs=1e-5)
 
     metric = '{name="pooled", of="r2", weights={height=0.5}}'
-    row = road(comp, root, metric).json["rows"][0]
+    result = road(comp, root, metric)
+    row = result.json["rows"][0]
     oof = pd.read_parquet(root / "runs/tiny/ensemble/oof.parquet")
     rows = pd.read_csv(comp.parent / "raw/train.csv").set_index("image_id").loc[oof["id"]]
     truth = np.concatenate([rows["grade"], rows["height"]])
@@ -248,6 +249,24 @@ def test_a_mean_of_several_metrics_and_pooled_targets(comp, root):
     assert len(row["mean"]["folds"]) == 2
     assert road(comp, root, metric, "status").json["models"][0]["mean"] == row["mean"]
     assert graded(comp, root, metric)["score"] is not None
+    _sent_is_shown_with_the_pooled_number(comp, root, metric, Path(result.json["submission"]).with_suffix(".json"))
+
+
+def _sent_is_shown_with_the_pooled_number(comp, root, metric, path):
+    def shown(**changed):
+        path.write_text(json.dumps({**about, **changed}))
+        return road(comp, root, metric, "status").json["leaderboard"][0]["cv"]
+
+    oof, about = pd.read_parquet(root / "runs/tiny/ensemble/oof.parquet"), json.loads(path.read_text())
+    rows = pd.read_csv(comp.parent / "raw/train.csv").set_index("image_id").loc[oof["id"]]
+    truth, preds = (np.concatenate([table["grade"], table["height"]]) for table in (rows, oof))
+    expected = sk.r2_score(truth, preds, sample_weight=np.repeat([1.0, 0.5], len(oof)))
+    about |= {"scores": {"kaggle": {"ref": 1, "status": "complete", "public": 0.5}}}
+    assert shown() == pytest.approx(expected, abs=1e-5)
+    assert shown(pooled={"pooled_r2": 0.25}) == 0.25
+    about.pop("pooled")  # as before it was kept there: the predictions may still be the same
+    assert shown() == pytest.approx(expected, abs=1e-5)
+    assert shown(cv={"grade": {"r2": 0.1}, "height": {"r2": 0.3}}) is None
 
 
 def test_a_session_on_kaggle_decides_as_the_ensemble_did(comp, root, tmp_path, log):

@@ -19,8 +19,9 @@ from pipeline.kaggle.competition import (
     wait_for_score,
 )
 from pipeline.log import Log
+from pipeline.scoring import pooled_kept
 from pipeline.stages.submit import file_sent, latest
-from pipeline.workspace import SUBMISSION, Workspace, read_json, write_json
+from pipeline.workspace import ENSEMBLE, SUBMISSION, Workspace, read_json, write_json
 
 WAIT = 60.0  # minutes for a score, by default
 
@@ -82,16 +83,31 @@ def leaderboard(comp: Competition, workspace: Workspace) -> list[dict[str, Any]]
         sent = about.get("scores", {}).get("kaggle")
         if sent and sent.get("ref"):
             row = {key: sent.get(key) for key in ("date", "public", "private", "status")}
-            rows.append({"submission": path.stem, "cv": _cv_of(comp, about.get("cv") or {}), **row})
+            rows.append({"submission": path.stem, "cv": _cv_of(comp, workspace, about), **row})
     return sorted(rows, key=lambda row: (row["date"] or "", row["submission"]))
 
 
-def _cv_of(comp: Competition, cv: dict[str, dict[str, float]]) -> float | None:
-    """The CV of what the leaderboard scores: the metric of the submitted targets, or their mean."""
+def _cv_of(comp: Competition, workspace: Workspace, about: dict[str, Any]) -> float | None:
+    """The CV of what the leaderboard scores: the metric of the submitted targets, their mean, or of all as one.
+
+    `about` is the submission's JSON; None where it is not known.
+    """
+    cv: dict[str, dict[str, float]] = about.get("cv") or {}
+    if comp.leaderboard.pooled:
+        pooled = about.get("pooled") or _pooled_since(comp, workspace, about.get("member"), cv)
+        return pooled.get(comp.metric)
     submitted = {Column.of(name, source).target for name, source in comp.submission.columns.items()} or set(cv)
     of = {name: chosen.name for name, chosen in comp.leaderboard.of.items() if name in submitted}
     value = comp.leaderboard.mean({name: cv[name][own] for name, own in sorted(of.items()) if own in cv.get(name, {})})
     return None if value is None else round(value, 6)
+
+
+def _pooled_since(comp: Competition, workspace: Workspace, member: str | None, cv: dict[str, Any]) -> dict[str, float]:
+    """What metrics.json says of a submission from before its own JSON did, where it is of the same predictions."""
+    if member not in {ENSEMBLE, *(model.name for model in comp.models)}:
+        return {}
+    metrics = read_json(workspace.metrics(member)) or {}
+    return pooled_kept(metrics) if cv == (metrics.get("tta_cv") or metrics.get("cv")) else {}
 
 
 def _file_about(workspace: Workspace) -> Path:
@@ -107,7 +123,8 @@ def _kernel_about(workspace: Workspace, kernel: tuple[str, str, int]) -> Path:
     path = workspace.kernel_submission(slug, version).with_suffix(".json")
     if not path.is_file():
         metrics = read_json(workspace.metrics("ensemble")) or {}
-        write_json(path, {"member": f"{owner}/{slug}/{version}", "cv": metrics.get("cv"), "scores": {}})
+        pooled = {"pooled": own} if (own := pooled_kept(metrics)) else {}
+        write_json(path, {"member": f"{owner}/{slug}/{version}", "cv": metrics.get("cv"), **pooled, "scores": {}})
     return path
 
 

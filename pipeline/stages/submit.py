@@ -19,6 +19,7 @@ from pipeline.forms import Column
 from pipeline.freshness import Step, digest
 from pipeline.log import Log
 from pipeline.predictions import Predictions, TargetSpec
+from pipeline.scoring import pooled_kept
 from pipeline.stage import Stage
 from pipeline.submission import (
     as_sent,
@@ -71,6 +72,7 @@ def submit(comp: Competition, workspace: Workspace, log: Log, force: bool = Fals
     write_text(path, sent.to_csv(index=False, lineterminator="\n"))
     metrics = read_json(workspace.metrics(member)) or {}
     made = {"member": member, "cv": metrics.get("tta_cv") or metrics.get("cv"), "fingerprint": writing.inputs}
+    made |= {"pooled": pooled} if (pooled := pooled_kept(metrics)) else {}
     scores = (read_json(path.with_suffix(".json")) or {}).get("scores", {})  # the same file may have been sent
     write_json(path.with_suffix(".json"), {**made, "class_shifts": shifts, "scores": scores})
     _remember(workspace, path.name)
