@@ -289,6 +289,12 @@ def test_tags_take_part_in_stratification(tiny, log):
     assert "stratified by variety" in log.lines[-1]
 
 
+def test_the_audit_counts_tags_and_not_cells(tiny, log):
+    tagged(tiny, log)
+    counted = json.loads(tiny.workspace.audit.read_text())["classes"]
+    assert counted == {"disease": {"blast": 8, "hispa": 8, "normal": 8}, "variety": {"a": 6, "b": 6, "c": 6}}
+
+
 def test_folds_made_before_tags_took_part_stay(tiny, log):
     tagged(tiny, log)
     comp, space = tiny.load(*TAGS), tiny.workspace

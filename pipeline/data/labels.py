@@ -30,6 +30,20 @@ def _spec_of(target: Target, labels: pd.Series) -> TargetSpec:
     return TargetSpec(target.name, target.kind, classes, (*target.options, *kind.options_from(labels).items()))
 
 
+def tag_counts(targets: Sequence[Target], manifest: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Training rows with each tag, by target; nothing of targets that have one answer a row."""
+    train, found = manifest[manifest["split"] == "train"], dict[str, dict[str, int]]()
+    for target, spec in zip(targets, specs_of(targets, manifest), strict=True):
+        counts = (
+            None
+            if spec.exclusive or not spec.vocab
+            else target.target_kind.class_counts(spec, train[target.name].dropna())
+        )
+        if counts is not None:
+            found[target.name] = dict(sorted(counts.items()))
+    return found
+
+
 NO_CODE = -1
 
 

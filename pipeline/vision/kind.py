@@ -15,6 +15,7 @@ from pipeline.data.audit import audit, inspect_images
 from pipeline.data.boxes import CUT, sides_in
 from pipeline.data.channels import UNSAID, channels_in_words, channels_of
 from pipeline.data.duplicates import alike
+from pipeline.data.labels import tag_counts
 from pipeline.data.levels import in_words, said_of, sort_of
 from pipeline.data.longform import long_form
 from pipeline.data.readers import image_endings
@@ -120,6 +121,7 @@ class ImageKind:
         large = _Large(int(counted.sum()), fold, chains, sorted(int(counted[rows].sum()) for rows in groups)[::-1])
         names = [target.name for target in comp.targets]
         summary = audit(manifest, looks, groups, names, channels, comp.data.levels) | about
+        summary["classes"] |= tag_counts(comp.targets, manifest)
         if large.groups and large.groups[0] > fold:
             summary[LARGE] = large_group(large.groups[0], fold)
         found = facts[[*KEPT, *[CUT] * (CUT in facts)]]
