@@ -264,6 +264,33 @@ def test_a_time_of_several_meanings_is_refused(checked, log, cell, shown):
     )
 
 
+# Several rows of one image
+
+
+@pytest.mark.parametrize(
+    ("said", "way"),
+    [
+        ("folds.group=none", "; without folds.group = 'none' rows of one image stay together"),
+        ("folds.column=part", ""),
+    ],
+)
+def test_rows_of_one_image_in_different_folds_are_told(tiny, log, said, way):
+    names, own = list(tiny.labels), "data.images=train_images/blast/{file}"
+    table(tiny, file=[names[row // 6 * 3] for row in range(24)], part=[str(row % 3) for row in range(24)])
+    for stage in (data, check):
+        stage(tiny.load(own), tiny.workspace, log)
+    log.lines.clear()
+    made(tiny, log, own, said)
+    told = [line for line in log.lines if "several rows" in line]
+    assert len(told) == 1
+    assert "4 image(s) are named by several rows in different folds, as the file says: " in told[0]
+    assert f"train_images/blast/100.png by 100.png, 101.png, 102.png, ...; scores there are too good{way}" in told[0]
+    log.lines.clear()
+    numbers = made(tiny, log, own)
+    assert pd.Series(numbers).groupby(np.arange(24) // 6).nunique().max() == 1
+    assert not [line for line in log.lines if "several rows" in line]
+
+
 # Tags, and many rare classes
 
 

@@ -123,6 +123,19 @@ def report_torn(numbers: np.ndarray, rows: pd.DataFrame, log: Log) -> None:
         )
 
 
+def report_shared(numbers: np.ndarray, rows: pd.DataFrame, folds: ImageFolds, log: Log) -> None:
+    """Warn of images that several rows name which lie in different folds because the file says so."""
+    apart = pd.Series(numbers).groupby(rows["path"].to_numpy()).nunique()
+    torn = apart.index[apart > 1]
+    if len(torn):
+        ids = rows["id"][rows["path"] == torn[0]].tolist()
+        way = "" if folds.column or folds.valid else "; without folds.group = 'none' rows of one image stay together"
+        log.warn(
+            f"{len(torn):,} image(s) are named by several rows in different folds, as the file says: {torn[0]} by "
+            f"{', '.join(ids[:3])}{', ...' if len(ids) > 3 else ''}; scores there are too good{way}"
+        )
+
+
 def joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Groups (rows,) of the rows that either grouping puts together, numbered as they first appear."""
     from scipy.sparse import coo_array

@@ -15,7 +15,7 @@ from pipeline.rows import trained_on
 from pipeline.targets.classes import in_order
 from pipeline.vision.config import ImageCompetition
 from pipeline.vision.folds_config import ImageFolds
-from pipeline.vision.groups import cells_of, groups_of, report_large, report_torn
+from pipeline.vision.groups import cells_of, groups_of, report_large, report_shared, report_torn
 from pipeline.vision.weights import WEIGHT
 from pipeline.workspace import Workspace
 
@@ -40,6 +40,7 @@ def split_images(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFram
             how += f", whole groups of {comp.folds.group!r} and near-duplicates"
         if CASE in rows:
             how += f", whole cases of {comp.data.case!r}"
+    report_shared(numbers, rows, comp.folds, log)
     _refuse_empty(numbers, comp.folds)
     _refuse_weightless(rows, numbers, comp.folds)
     _report_rare(specs, rows, numbers, comp.folds, log)
