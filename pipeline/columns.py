@@ -91,6 +91,13 @@ def refuse_unfit(comp: Competition, columns: Sequence[Column], specs: Sequence[T
         problem = column.entry.unfit(spec)
         if problem is not None:
             raise RequestError(f"{key}: target {column.target!r} cannot be written as {column.kind!r}: {problem}")
+        decision = metric and metric.decision(spec.kind)
+        if metric and decision and column.entry.ranks and decision.changes(spec):
+            raise RequestError(
+                f"{key}: metric {metric.name!r} decides {column.target!r} by thresholds, and what is decided has no "
+                f"order to be written in as {column.kind!r}; write {column.name} = '{column.target}:decision', or say "
+                "threshold = 0.5 in the metric"
+            )
 
 
 def example(comp: Competition, specs: Sequence[TargetSpec]) -> str:

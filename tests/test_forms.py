@@ -100,6 +100,27 @@ def test_the_likeliest_classes_come_first(one, log, overrides, cells):
     assert submitted(one, log, *overrides)["label"].tolist()[: len(cells)] == cells
 
 
+@pytest.mark.parametrize("threshold", ["'per_class'", "0.3", None])
+def test_tags_that_thresholds_decide_have_no_order_to_be_listed_in(one, log, threshold):
+    write_sample(one, "image_id,label")
+    metric = "samples_f1" if threshold is None else f"{{name='f1', threshold={threshold}}}"
+    said = [f"metric={metric}", "targets=[{name='disease', column='label', kind='multilabel'}]"]
+    message = refused(one, log, *said, BEST)
+    assert (
+        f"submission.columns.label: metric '{'samples_f1' if threshold is None else 'f1'}' decides 'disease'" in message
+    )
+    assert "write label = 'disease:decision', or say threshold = 0.5" in message
+    data(one.load(*said, "submission.columns={label='disease:decision'}"), one.workspace, log)
+
+
+@pytest.mark.parametrize("metric", ["weighted_f1", "{name='macro_f1', threshold='fitted'}"])
+def test_classes_that_the_largest_probability_decides_are_listed(one, log, metric):
+    write_sample(one, "image_id,label")
+    data(one.load(f"metric={metric}", BEST), one.workspace, log)
+    tags = "targets=[{name='disease', column='label', kind='multilabel'}]"
+    data(one.load("metric={name='f1', threshold=0.5}", tags, BEST), one.workspace, log)
+
+
 def test_a_ranked_submission_scores_as_its_predictions_do(one, log):
     write_sample(one, "image_id,label")
     for metric, k in (("map5", 5), ("map3", 2), ("top3_accuracy", 1)):

@@ -100,6 +100,7 @@ class Form(ABC):
     of_class: ClassVar[bool]  # each column holds one class's part, so the file names a class
     gives_probabilities: ClassVar[bool]  # a metric of probabilities can score it
     turned: ClassVar[bool] = False  # more is less of the class
+    ranks: ClassVar[bool] = False  # it lists classes by their probabilities, of which decided predictions have none
     options: ClassVar[type[Section]] = NoOptions
     chosen: Any = NoOptions()  # the options of a column, of the type `options`
 

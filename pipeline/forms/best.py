@@ -34,6 +34,7 @@ class Best(Form):
 
     of_class = False
     gives_probabilities = False
+    ranks = True
     options = Options
     chosen: Options = Options()
 

@@ -39,6 +39,10 @@ class Decision(ABC):
     def apply(self, spec: TargetSpec, values: np.ndarray, parameters: Any) -> np.ndarray:
         """Values (n, width) decided."""
 
+    def changes(self, spec: TargetSpec) -> bool:
+        """Whether there is anything to decide of a target."""
+        return True
+
 
 class Floor(Decision):
     """Numbers from 0."""
@@ -129,6 +133,9 @@ class Thresholds(Decision):
             second = values[:, 1] > thresholds[0]
             return np.column_stack([~second, second]).astype(np.float32)
         return spec.target_kind.with_answer((values > thresholds).astype(np.float32), values)
+
+    def changes(self, spec: TargetSpec) -> bool:
+        return not spec.exclusive or spec.width == 2
 
     def _each(
         self, spec: TargetSpec, truth: np.ndarray, values: np.ndarray, thresholds: np.ndarray, worth: Worth
