@@ -92,6 +92,14 @@ def test_an_archive_is_unpacked_where_data_finds_it(tmp_path):
     assert (again.code, again.err) == (0, "data: up to date\n")
 
 
+def test_a_download_that_is_not_there_is_said_by_its_option(tmp_path):
+    result = pipeline("new", "my-comp", "--from", tmp_path / "absent.zip", "--root", tmp_path)
+    assert result.code == 2
+    assert f"--from {tmp_path}/absent.zip: nothing is there; give a folder or an archive (" in result.err
+    assert "source.path" not in result.err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_every_guess_is_marked_and_said(tmp_path):
     write_competition(tmp_path)
     _, result, text = written(tmp_path / "raw")

@@ -5,6 +5,7 @@ from pathlib import Path
 from pipeline.competitions import load
 from pipeline.competitions.new import place_of
 from pipeline.config import Source
+from pipeline.data.archive import ENDINGS
 from pipeline.data.fetch import ensure_raw
 from pipeline.errors import PipelineError, RequestError
 from pipeline.log import Log
@@ -22,6 +23,8 @@ def new_from(slug: str, given: Path, root: Path, log: Log) -> Path:
     """
     path = place_of(slug, root)
     workspace, head = Workspace(root.resolve(), slug), Head(slug, str(given))
+    if not given.exists() and not workspace.raw.is_dir():  # what was unpacked before needs no archive any more
+        raise RequestError(f"--from {given}: nothing is there; give a folder or an archive ({', '.join(ENDINGS)})")
     with locked(workspace):
         ensure_raw(Source(path=str(given)), workspace, log)
         refused = unpack_all(workspace.raw, log)
