@@ -11,6 +11,7 @@ from pipeline.data.readers import READERS, Reader, decode
 from pipeline.errors import RequestError
 from pipeline.targets.said import Target
 from pipeline.vision.data_config import ImageData
+from pipeline.vision.endings import Listings
 from pipeline.vision.manifest import build_manifest
 from tests.plugged import plugged
 
@@ -56,6 +57,37 @@ def test_the_folder_is_looked_up_among_those_that_are_called_so(paths, tmp_path,
     (tmp_path / "test-more" / "1.jpg").write_text("y")
     with pytest.raises(RequestError, match=r"1 files lie in more than one folder, for example test-more/1"):
         paths(ids, [], images)
+
+
+@pytest.mark.parametrize("images", ["of-*/{id}.jpg", "of-*/{id}.*", "of-*"])
+def test_thousands_of_files_are_not_tried_in_every_folder(paths, tmp_path, images, monkeypatch):
+    names, asked = [f"{number}.jpg" for number in range(150)], list[str]()
+    for number, name in enumerate(names):
+        (tmp_path / f"of-{number % 50}").mkdir(exist_ok=True)
+        (tmp_path / f"of-{number % 50}" / name).write_text("x")
+    own = Listings.of
+    monkeypatch.setattr(Listings, "of", lambda listings, path: asked.append(path) or own(listings, path))
+    ids = names if images == "of-*" else [name.removesuffix(".jpg") for name in names]
+    assert set(paths(ids, [], images)) == {f"of-{number % 50}/{name}" for number, name in enumerate(names)}
+    assert len(asked) < 10 * (150 + 50)
+
+
+@pytest.mark.parametrize("images", ["of-*/{id}.*", "of-*/{id}.JPG", "of-*/{id}"])
+def test_a_file_is_found_in_a_folder_as_it_would_be_in_that_alone(paths, tmp_path, images):
+    """By another ending, another spelling of it, another Unicode form, or with none."""
+    called = {"1": "1.JPG", "caf\u00e9": "cafe\u0301.JPG", "v1.2": "v1.2.JPG", "4": "4"}
+    for number, name in enumerate(called.values()):
+        (tmp_path / f"of-{number}").mkdir(exist_ok=True)
+        (tmp_path / f"of-{number}" / name).write_text("x")
+    for number, (asked, name) in enumerate(called.items()):
+        for id in (asked, f"{asked}.jpg", f"{asked}.png"):
+            try:
+                alone = paths([id], [], images.replace("*/", f"{number}/"))
+            except RequestError:
+                with pytest.raises(RequestError, match="1 of 1 image files are missing"):
+                    paths([id], [], images)
+            else:
+                assert paths([id], [], images) == alone == [f"of-{number}/{name}"]
 
 
 def test_no_file_in_any_of_the_folders_is_told(paths):

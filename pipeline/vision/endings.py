@@ -57,6 +57,10 @@ class Listing:
                 return [name] if name in others else same or others
         return []
 
+    def calls(self, is_open: bool) -> set[str]:
+        """By what its files may be asked for: their names; where the ending `is_open`, also what is before it."""
+        return {*self.names, *self._forms} if is_open else self.names
+
     def like(self, name: str) -> str | None:
         """A file that is called like `name` in other letters, or with an ending that no reader knows."""
         return self._bare.get(_bare(name)) or self._bare.get(_bare(self._split(name)[0]))
@@ -103,6 +107,28 @@ class Listings:
         return [f"{folder}{slash}{found}" for found in self.of(path).find(name)]
 
 
+class Held:
+    """In which of several folders files are, by names that may leave their ending open; each folder is listed once."""
+
+    def __init__(self, listings: Listings, places: Sequence[str], is_open: bool) -> None:
+        self._listings, self._places, self._is_open = listings, places, is_open
+        self._numbers: dict[str, list[int]] = {}
+        for number, place in enumerate(places):
+            for called in self._listings.of(f"{place}/").calls(is_open):
+                self._numbers.setdefault(called, []).append(number)
+
+    def holding(self, name: str) -> list[str]:
+        """The folders with a file that is called so, in their order."""
+        bare = name.removesuffix(ANY)
+        calls = {name, _form(bare), _form(self._listings.endings.split(bare)[0])} if self._is_open else {name}
+        may = sorted({number for called in calls for number in self._numbers.get(called, ())})
+        return [place for place in (self._places[number] for number in may) if self._is_there(f"{place}/{name}")]
+
+    def _is_there(self, path: str) -> bool:
+        there = _last(path) in self._listings.of(path).names
+        return there or (self._is_open and bool(self._listings.find(path.removesuffix(ANY))))
+
+
 def with_endings(raw: Path, paths: Sequence[str], pattern: str, key: str) -> list[str]:
     """Paths filled from a pattern, each that lacks its ending with the one that its file has.
 
@@ -110,11 +136,7 @@ def with_endings(raw: Path, paths: Sequence[str], pattern: str, key: str) -> lis
     RequestError for an id with more than one file; a path without any stays as it is.
     """
     listings, is_open = Listings(raw), pattern.endswith(ANY) or "{" not in pattern
-
-    def is_there(path: str) -> bool:
-        return _last(path) in listings.of(path).names or (is_open and bool(listings.find(path.removesuffix(ANY))))
-
-    paths = with_folders(raw, paths, pattern, key, is_there)
+    paths = with_folders(raw, paths, pattern, key, lambda places: Held(listings, places, is_open).holding)
     if not is_open:
         return list(paths)
     found, several = list[str](), list[list[str]]()
