@@ -184,6 +184,8 @@ class ImageModel(Member, frozen=True):
             found["random crop of a rectangle"] = "keeps its shape"
         if self.augment.flip_vert and not self.augment.flip:
             found["vertical flips without flip"] = "half of the images"
+        if self.lr == "auto" and self.frozen_epochs:
+            found["rate"] = "found with a frozen body, as the first epochs train"
         return found
 
     def resolved(self, within: Any = None) -> Self:
