@@ -13,7 +13,7 @@ from pipeline.columns import by_default, classes_left_out, doubts_in, example, i
 from pipeline.config import Competition
 from pipeline.data.labels import specs_of
 from pipeline.data.longform import LongForm, long_form, unfolded
-from pipeline.data.sample import find_sample, id_column_of, missing_in_words, respelled
+from pipeline.data.sample import BLANK, find_sample, id_column_of, missing_in_words, respelled, without_counter
 from pipeline.data.tables import need_column, read_table
 from pipeline.errors import RequestError
 from pipeline.forms import FORMS, Column, Source
@@ -72,7 +72,7 @@ def read_sample(
     id_column, sample = with_ids(comp, workspace, table, manifest)
     if sample[id_column].duplicated().any():
         raise RequestError(f"submission.sample: {path.name} repeats ids in column {id_column!r}")
-    return id_column, sample
+    return id_column, without_counter(sample, {id_column, *comp.submission.columns})
 
 
 def with_ids(
@@ -110,7 +110,8 @@ def as_sent(comp: Competition, workspace: Workspace, table: pd.DataFrame, column
         return long.folded(sample, whole, path.name)
     if path == workspace.held_back_sample:
         sample = sample[[name for name in sample.columns if name in (comp.data.answer_id, *filled)]]
-    return sample.assign(**{name: table[name].to_numpy() for name in filled})
+    sent = sample.assign(**{name: table[name].to_numpy() for name in filled})
+    return sent if BLANK in filled else sent.rename(columns={BLANK: ""})
 
 
 def _need_sample(comp: Competition, workspace: Workspace) -> Path:

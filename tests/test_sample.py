@@ -319,6 +319,22 @@ def test_the_only_column_holds_the_only_target(one, log):
     assert "nothing to put into 'Prediction'" in refused(one, log)  # of two targets neither is meant more
 
 
+def test_numbers_of_rows_that_pandas_wrote_before_the_others_stay(one, log):
+    rows = "".join(f"{7 + number},{name},\n" for number, name in enumerate(one.test_ids[::-1]))
+    (one.raw / "sample_submission.csv").write_text(",image_id,answer\n" + rows)
+    sent = submitted(one, log, "targets=[{name='disease', column='label'}]")
+    assert sent.columns.tolist() == ["Unnamed: 0", "image_id", "answer"]  # read again; the file has a blank
+    assert sent["Unnamed: 0"].astype(int).tolist() == list(range(7, 13))
+    assert sent["image_id"].tolist() == one.test_ids[::-1]
+    assert sent["answer"].tolist() == ["blast"] * 4 + ["normal", "blast"]
+
+
+def test_numbers_without_a_name_may_be_the_ids(one, log):
+    write_sample(one, ",answer", "{},")
+    sent = submitted(one, log, "targets=[{name='disease', column='label'}]")
+    assert sent["answer"].tolist() == ["blast"] * 4 + ["normal", "blast"]
+
+
 def test_a_star_goes_with_a_star(tiny):
     for columns in ("{'*'='disease'}", "{label='disease/*'}"):
         with pytest.raises(RequestError, match=r"a column a class is '\*' = 'target/\*'"):

@@ -9,6 +9,7 @@ import pandas as pd
 from pipeline.data.tables import neighbours
 
 USUAL = "sample_submission.csv"
+BLANK = "Unnamed: 0"  # what pandas calls a first column whose name is blank
 PACKED = (".zip", ".gz", ".7z")
 # What such a file is called, without marks between words: sampleSubmission.csv, submission_format.csv, ...
 NAMES = re.compile(
@@ -44,6 +45,12 @@ def missing_in_words(raw: Path, said: str) -> str:
     alike = called_alike(raw) if said == USUAL else []
     hint = f"; {', '.join(alike)} may all be it: say which one is" if alike else neighbours(raw / said)
     return f"submission.sample: no file {said!r} in {raw}{hint}"
+
+
+def without_counter(table: pd.DataFrame, used: Collection[str]) -> pd.DataFrame:
+    """A sample without the column of row numbers that pandas writes before the others, unless that is of use."""
+    counts = table.columns[0] == BLANK and BLANK not in used and table[BLANK].str.fullmatch(r"\d+").all()
+    return table.drop(columns=BLANK) if counts else table
 
 
 def id_column_of(table: pd.DataFrame, said: str | None, usual: str, ids: Collection[str]) -> str:
