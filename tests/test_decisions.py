@@ -132,6 +132,7 @@ OVERLAPS += [{"name": name, "average": way} for name in ("jaccard", "fbeta") for
 def test_thresholds_of_classes_from_counts_are_those_of_trying_every_place(said, none):
     metric, spec = Chosen.of(said | {"threshold": "per_class"}), TargetSpec("tags", "multilabel", tuple("abcd"), none)
     decision, computed = metric.decision("multilabel"), [0, 0]
+    assert decision is not None
     for seed, digits in ((1, 1), (2, 2), (3, 6)):
         truth, values = some_tags(np.random.default_rng(seed), digits)
 

@@ -47,7 +47,7 @@ def images_in(files: Files, tables: list[Table], sample: Sample | None) -> Image
 def _over_rows(answer: Answer, sides: Sides) -> Answer:
     """A class that differs between rows of one id: their tags together."""
     column = answer.where.get("column", answer.name)
-    if sides.table is None or answer.kind not in ("category", "binary") or not isinstance(column, str):
+    if sides.table is None or not answer.is_class or not isinstance(column, str):
         return answer
     different = sides.table.rows[[sides.id, column]].drop_duplicates()[sides.id].duplicated().any()
     if not different:
