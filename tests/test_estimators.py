@@ -184,6 +184,6 @@ def test_what_counts_nothing_is_as_if_it_were_not_there_and_alike_is_as_unsaid(t
 
 
 def test_a_target_that_no_row_that_counts_answers_is_refused(tmp_path):
-    rows = drawn_rows([*20 * [1.0], *20 * [0.0]]).assign(kind=[*20 * [None], *20 * ["a"]])
+    rows = drawn_rows([*20 * [1.0], *20 * [0.0]]).assign(kind=[*20 * [np.nan], *20 * ["a"]])
     with pytest.raises(RequestError, match=r"train t fold 1/2: .* none that counts \(.*\) has an answer to 'kind'"):
         table_of(rows, tmp_path / "t", "linear")

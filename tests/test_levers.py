@@ -1,11 +1,13 @@
 """Levers of training that are off unless a model names them: each does what it says, and only that."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import timm
 import torch
+from fastai.learner import Learner
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
@@ -88,6 +90,24 @@ def test_a_frozen_phase_alone_leaves_the_convolutions_as_they_were(samples, tmp_
 def test_what_would_do_nothing_is_refused(changes, words):
     with pytest.raises(ValidationError, match=words):
         a_model(**changes)
+
+
+def test_a_rate_is_looked_for_with_what_the_first_epochs_train(samples, tmp_path, body, monkeypatch):  # noqa: F811
+    seen = []
+
+    def finder(learn, *args, **kwargs):
+        groups = [any(p.requires_grad for p in part.parameters()) for part in learn.model.children()]
+        convolution = next(p for p in learn.model[0].parameters() if p.ndim == 4)
+        seen.append((convolution.requires_grad, groups[1]))
+        return SimpleNamespace(valley=1e-3)
+
+    monkeypatch.setattr(Learner, "lr_find", finder)
+    trained(samples, tmp_path / "tuned", weights=body, epochs=1, lr="auto")
+    trained(samples, tmp_path / "whole", weights=body, epochs=1, lr="auto", schedule="one_cycle")
+    assert seen == [(False, True), (True, True)]
+    assert "rate" in a_model(weights=body, lr="auto").corrected  # folds from before are made anew
+    assert "rate" not in a_model(weights=body, lr="auto", freeze_epochs=0).corrected
+    assert "rate" not in a_model(weights=body).corrected
 
 
 # The probe

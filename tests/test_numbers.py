@@ -142,7 +142,7 @@ def test_a_probe_is_fitted_to_the_transformed_number():
     x = np.linspace(0, 4, 40)[:, None]
     labels = np.expm1(1.5 * x + 0.5)
     head = head_of(target(transform="log1p"), *labels[:, 0])
-    weight, bias = FITS["regression"](head, x, torch.tensor(labels), 0, 1)
+    weight, bias = FITS["regression"](head, x, torch.tensor(labels), None, 0, 1)
     said = head.activate(torch.tensor(x @ weight.T + bias)).numpy()
     assert np.log1p(said) == pytest.approx(np.log1p(labels), abs=0.1)
 

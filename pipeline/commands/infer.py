@@ -27,11 +27,11 @@ from pipeline.stages.data import fetch_if_needed
 from pipeline.stages.predict import with_priors
 from pipeline.stages.submit import check_submission
 from pipeline.submission import as_sent, decided, fill_in, sheet_of
+from pipeline.vision.auditing import say_unreadable
 from pipeline.vision.boxes import refuse_empty
 from pipeline.vision.cases import ids_in_tables
 from pipeline.vision.config import ImageCompetition, ImageModel
 from pipeline.vision.features import read_test_features, sorts_in
-from pipeline.vision.kind import say_unreadable
 from pipeline.vision.manifest import find_test_rows
 from pipeline.vision.member import Member
 from pipeline.vision.metadata import read_metadata

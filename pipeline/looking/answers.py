@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.looking.values import Values
+from pipeline.targets import KINDS
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,21 @@ class Answer:
             name, values.kind, where, values.why, values.classes, values.separator, sure and values.sure,
             values.graded, values.skewed, rows,
         )  # fmt: skip
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it is a quantity."""
+        return "transform" in KINDS[self.kind].takes
+
+    @property
+    def is_tags(self) -> bool:
+        """Whether a row may have several of its classes."""
+        return "separator" in KINDS[self.kind].takes
+
+    @property
+    def is_class(self) -> bool:
+        """Whether every row has one of its classes."""
+        return KINDS[self.kind].exclusive
 
 
 @dataclass

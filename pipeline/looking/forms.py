@@ -50,10 +50,10 @@ def labels_asked(answer: Answer, column: str, sample: Sample, others: Sequence[s
     """What one column holds of a target, by its cells in the sample."""
     cells, constant = sample.cells(column), sample.constant(column)
     found = Asked([answer], "label", {column: answer.name}, others=others)
-    if answer.kind == "regression":
+    if answer.is_number:
         found.form = "number"
         return found
-    ranks = sample.ranked(column, answer.classes) if answer.kind in ("category", "binary") else 0
+    ranks = sample.ranked(column, answer.classes) if answer.is_class else 0
     if ranks:
         return _ranked(found, column, ranks)
     words = not set(cells) & set(answer.classes) and sample.numbers(column) is not None and not _numbers(answer.classes)

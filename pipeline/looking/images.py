@@ -65,7 +65,7 @@ def _with_columns(seen: Images, test: Table | None, tables: Sequence[Table]) -> 
 def _over_rows(answer: Answer, sides: Sides) -> Answer:
     """A class that differs between rows of one id: their tags together."""
     column = answer.where.get("column", answer.name)
-    if sides.table is None or answer.kind not in ("category", "binary") or not isinstance(column, str):
+    if sides.table is None or not answer.is_class or not isinstance(column, str):
         return answer
     different = sides.table.rows[[sides.id, column]].drop_duplicates()[sides.id].duplicated().any()
     if not different:

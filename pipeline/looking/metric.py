@@ -9,10 +9,9 @@ MANY = 200  # classes
 
 def metric_of(asked: Asked) -> tuple[Any, str]:
     """The metric as the file says it, and others that are as usual."""
-    kinds = {answer.kind for answer in asked.answers}
-    if kinds == {"regression"}:
+    if all(answer.is_number for answer in asked.answers):
         return "mcrmse" if len(asked.answers) > 1 else "rmse", "of numbers; mae, rmsle, r2, ... as often"
-    if len(kinds) > 1:
+    if len({answer.kind for answer in asked.answers}) > 1:
         return "accuracy", "targets of several kinds: the mean of those that it scores"
     if asked.form == "ranked":
         return {"name": "map_at_k", "k": asked.ranks}, "cells rank several answers"
@@ -23,13 +22,13 @@ def metric_of(asked: Asked) -> tuple[Any, str]:
 
 
 def _of_probabilities(answer: Answer) -> tuple[str, str]:
-    if answer.kind == "multilabel" or len(answer.classes) == 2:
+    if answer.is_tags or len(answer.classes) == 2:
         return "auc", "the sample asks for probabilities: or log_loss, average_precision, ..."
     return "multiclass_log_loss", "the sample asks for probabilities: or auc, log_loss, ..."
 
 
 def _of_labels(answer: Answer) -> tuple[str, str]:
-    if answer.kind == "multilabel":
+    if answer.is_tags:
         return "f1", "the sample asks for tags: or f2, micro_f1, macro_f1, ..."
     if answer.graded:
         return "quadratic_kappa", "grades: or accuracy"

@@ -61,7 +61,7 @@ def _by_name(train: Table, said: list[str], sample: Sample, others: list[str]) -
         answers.append(Answer.of(target_name(column), column, values, len(train.rows)))
     if len(answers) > 1:
         # Columns that are called as those of the table fill themselves.
-        return Asked(answers, "number" if answers[0].kind == "regression" else "label", others=others)
+        return Asked(answers, "number" if answers[0].is_number else "label", others=others)
     return labels_asked(answers[0], said[0], sample, others)
 
 
@@ -168,7 +168,7 @@ def _unasked(train: Table, own: list[str], test: Table | None) -> Asked:
     answer = Answer.of(target_name(best), best, values, len(train.rows), sure=len(open_ones) == 1)
     if len(open_ones) > 1 and not CALLED_LABEL.match(best):
         answer = _doubted(answer, others)
-    return Asked([answer], "number" if values.kind == "regression" else "label", others=others)
+    return Asked([answer], "number" if answer.is_number else "label", others=others)
 
 
 def _each(train: Table, columns: list[str]) -> Asked:

@@ -184,6 +184,8 @@ class ImageModel(Member, frozen=True):
             found["random crop of a rectangle"] = "keeps its shape"
         if self.augment.flip_vert and not self.augment.flip:
             found["vertical flips without flip"] = "half of the images"
+        if self.lr == "auto" and self.frozen_epochs:
+            found["rate"] = "found with a frozen body, as the first epochs train"
         return found
 
     def resolved(self, within: Any = None) -> Self:
@@ -235,7 +237,7 @@ class ImageCompetition(Competition, frozen=True):
         name = self.data.combination
         for target in self.targets if name is not None else ():
             if not COMBINATIONS[str(name)].serves(target.kind):
-                hint = "; kind = 'binary' is for two" if target.kind == "category" else ""
+                hint = "; kind = 'binary' is for two" if target.target_kind.exclusive else ""
                 raise ValueError(
                     f"data.combine = {in_words(str(name))!r} is no way for target {target.name!r} of kind "
                     f"{target.kind!r} ({', '.join(map(in_words, serving([target.kind])))} are){hint}"

@@ -130,7 +130,7 @@ def train_fold(  # noqa: PLR0913
             rows = [fit_probe(learn, heads, train, model, pixels_of(model, cache), seed)]
             first = {name: value for name, value in rows[0].items() if name not in ("epoch", "seconds")}
             log.say(f"{label}  probe  {in_line(first)}  {rows[0]['seconds']:.1f} s")
-        lr = find_rate(learn, folder, seed) if model.lr == "auto" else model.lr
+        lr = find_rate(learn, folder, seed, frozen=model.frozen_epochs > 0) if model.lr == "auto" else model.lr
     phases = phases_of(model, lr)
     if phases and not kept:
         rows = []  # history is of epochs, where there are any
@@ -165,8 +165,13 @@ def train_fold(  # noqa: PLR0913
     shutil.rmtree(checkpoint.parent, ignore_errors=True)
 
 
-def find_rate(learn: Learner, folder: Path, seed: tuple[int | str, ...]) -> float:
-    """fastai's learning rate finder (Smith 2015), by the longest valley of the loss; leaves the learner as it was."""
+def find_rate(learn: Learner, folder: Path, seed: tuple[int | str, ...], frozen: bool = False) -> float:
+    """fastai's learning rate finder (Smith 2015), by the longest valley of the loss; leaves the learner as it was.
+
+    `frozen`: of the heads alone, where the first epochs train those: the body's gradients ask for a lower rate.
+    """
+    if frozen:
+        learn.freeze()
     place = Path(CHECKPOINT).parent.name
     learn.path, learn.model_dir = folder, place  # pyright: ignore[reportAttributeAccessIssue] - fastai's store_attr
     with learn.no_mbar(), learn.no_logging():
