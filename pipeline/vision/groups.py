@@ -50,7 +50,7 @@ def groups_of(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame, 
 
 def _found_in(cells: np.ndarray, regex: str, column: str, ids: pd.Series) -> np.ndarray:
     """What the pattern's group finds in each cell; nothing in a blank one. Raises RequestError for others without."""
-    found = pd.Series(cells).str.extract(regex, expand=False)
+    found = pd.Series(cells, dtype=str).str.extract(regex, expand=False)
     strange = found.isna().to_numpy() & (cells != "")
     if strange.any():
         raise RequestError(

@@ -96,6 +96,7 @@ SHAPES = (
         faces,
         graders.rmse("RowId", "Location"),
         sample="SampleSubmission.csv",
+        images=TEST,
     ),
     Shape("cifar-10", small_photos, graders.accuracy("id", "label"), sample="sampleSubmission.csv"),
 )
