@@ -423,3 +423,51 @@ def test_a_users_file_must_leave_something_to_train_on(checked, log):
     bring(checked, [(name, 0) for name in checked.labels])
     with pytest.raises(RequestError, match="holds out every row"):
         folds(checked.load("folds.n=1", "folds.share=0.5"), checked.workspace, log)
+
+
+# A part of a cell
+
+
+def test_what_a_pattern_finds_in_the_ids_stays_together(checked, log):
+    """Of ids such as 100.png the first two digits."""
+    numbers = made(checked, log, "folds.group=image_id", r"folds.group_regex=(..)\d.*")
+    names = [name[:2] for name in checked.labels]
+    assert len(set(names)) < len(names)
+    assert all(len(set(numbers[[own == name for own in names]])) == 1 for name in names)
+
+
+def test_a_pattern_leaves_blank_cells_alone_and_refuses_cells_without(checked, log):
+    table(checked, field=["", "p1_left", "p1_right"] * 8)
+    numbers = made(checked, log, "folds.group=field", "folds.group_regex=(.*)_.*", "folds.n=2").reshape(8, 3)
+    assert len(set(numbers[:, 1:].ravel())) == 1
+    assert len(set(numbers[:, 0])) == 2
+    checked.workspace.folds.unlink()
+    table(checked, field=["p1_left", "p2"] * 12)
+    said = refused(checked, log, "folds.group=field", "folds.group_regex=(.*)_.*")
+    assert "folds.group_regex '(.*)_.*' finds nothing in 12 of 24 cells of 'field': p2, p2, p2, ..." in said
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["folds.group_regex=(a)"], "group_regex goes with group"),
+        (["folds.group=field", "folds.group_regex=(a)(b)"], "needs one group (...) around what stays together; has 2"),
+        (["folds.group=field", "folds.group_regex=(a"], "not a regular expression"),
+    ],
+)
+def test_a_pattern_that_says_nothing_is_refused(checked, overrides, words):
+    with pytest.raises(RequestError) as caught:
+        checked.load(*overrides)
+    assert words in str(caught.value)
+
+
+def test_no_pattern_is_what_was_before_there_were_any(checked, log):
+    table(checked, field=[f"f{row // 4}" for row in range(24)])
+    folds(checked.load("folds.group=field"), checked.workspace, log)
+    stamp = json.loads(checked.workspace.stamp("folds").read_text())
+    assert "group_regex" in json.dumps(stamp)
+    text = json.dumps(stamp).replace('"group_regex": null, ', "").replace(', "group_regex": null', "")
+    assert 'group_regex": null' not in text
+    checked.workspace.stamp("folds").write_text(text)
+    assert step(checked.load("folds.group=field"), checked.workspace).done()
+    assert not step(checked.load("folds.group=field", "folds.group_regex=(f).*"), checked.workspace).done()

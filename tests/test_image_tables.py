@@ -300,3 +300,14 @@ def test_a_label_is_the_outer_folder_or_part_of_the_path(raw):
     for target in (Target(name="label", folder=1), Target(name="label", path_regex="^photos/([a-z]+)/")):
         found = built(raw, (target,), table=None, images="photos", test=None)
         assert rows(found) == {"ant/2019/07/x.jpg": "ant", "bee/2020/y.jpg": "bee", "bee/z.jpg": "bee"}
+
+
+def test_rows_for_what_systems_leave_in_folders_are_left_out(raw, log):
+    text = (raw / "train.csv").read_text()
+    (raw / "train.csv").write_text(f"{text}.DS_Store,\nsub/Thumbs.db,ant\n")
+    assert rows(built(raw, log=log, images="train/{id}.*")) == {
+        "a": "ant", "b": "bee", "c": "ant", "d": "bee", "x": "", "y": "",
+    }  # fmt: skip
+    assert "train.csv: left out .DS_Store, sub/Thumbs.db, which no image is called" in "\n".join(log.lines)
+    (raw / "train.csv").write_text(f"{text}.other,\n")
+    assert "have no label, for example .other" in refused(raw, images="train/{id}.*") or "no file" in refused(raw)

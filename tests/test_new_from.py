@@ -450,3 +450,43 @@ def test_own_ids_of_a_test_table_of_ratings(tmp_path):
     pd.DataFrame({"Id": range(60), "Prediction": 3}).to_csv(made.raw / "sampleSubmission.csv", index=False)
     comp, _, _ = written(made.raw)
     assert (comp.data.id, comp.submission.columns) == ("Id", {"Prediction": "rating"})
+
+
+def test_pixels_of_a_column_each_that_are_no_square(d):
+    pixels = {f"p{number}": d.random.integers(0, 256, 18) for number in range(96)}
+    rows = pd.DataFrame({"label": named(cycle(18, 3), "abc"), **pixels})
+    d.table("train.csv", rows[:12])
+    d.table("test.csv", rows[12:].drop(columns="label").assign(code=range(6)))
+    d.table("sample_submission.csv", {"code": range(6), "label": "a"})
+    comp, result, text = written(d.raw)
+    assert data_of(comp, "table", "id", "arrays", "test") == ("train.csv", "code", ["p*"], "test.csv")
+    assert tuple(comp.data.array_shape) == (8, 12)
+    assert re.search(r"array_shape = \[8, 12\] +# \?", text)
+    assert labels_of(d.raw, "label") == {str(number + 1): "abc"[number % 3] for number in range(12)}
+    assert re.search(r"a guess: .*array_shape = \[8, 12\]", result.err)
+
+
+def test_numbered_measurements_beside_images_are_no_pixels(d):
+    train, test = by_id(d, ["a", "b"] * 6)
+    measured = {f"m{number}": d.random.random(18).round(3) for number in range(64)}
+    rows = pd.DataFrame({"id": [*train, *test], "label": ["a", "b"] * 9, **measured})
+    d.table("train.csv", rows[:12])
+    d.table("test.csv", rows[12:].drop(columns="label"))
+    d.table("sample_submission.csv", {"id": test, "label": "a"})
+    comp, _, _ = written(d.raw)
+    assert data_of(comp, "arrays", "images") == (None, "train/{id}.jpg")
+
+
+def test_a_table_that_tells_what_the_rows_of_the_sample_are(d):
+    labels = d.random.random((12, 3)).round(4)
+    train, test = by_id(d, list(range(12)), 4)
+    d.table("train.csv", {"image": train, **{name: labels[:, k] for k, name in enumerate("xyz")}})
+    pairs = [(image, name) for image in test for name in "xyz"][:-1]
+    d.table("lookup.csv", {"row": range(11), "image": [i for i, _ in pairs], "what": [n for _, n in pairs]})
+    d.table("sample_submission.csv", {"row": range(11), "value": 0})
+    comp, _, _ = written(d.raw)
+    assert [target.name for target in comp.targets] == ["x", "y", "z"]
+    assert comp.submission.long.model_dump(exclude_none=True) == {
+        "name": "what", "value": "value", "table": "lookup.csv",
+    }  # fmt: skip
+    assert (manifest_of(d.raw)["split"] == "test").sum() == 4

@@ -1,4 +1,4 @@
-"""Archives: zip, 7z, tar, tar.gz, tar.bz2 and tar.xz, unpacked as a whole or not at all.
+"""Archives: zip, 7z, tar, tar.gz, tar.bz2 and tar.xz, cut into parts or not, unpacked as a whole or not at all.
 
 An archive comes from the network, so it is not trusted. Every member is checked before the first byte is
 written, and again while writing: the second pass relies on nothing that the first one saw.
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from pipeline.data.cut import FIRST, open_whole
 from pipeline.data.member import BUFFER, Chunks, Member, Refused
 from pipeline.data.members import (
     budget_check,
@@ -24,6 +25,7 @@ from pipeline.errors import WorkFailed
 from pipeline.workspace import swap_folder
 
 ENDINGS = (".zip", ".7z", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+ENDINGS += tuple(f"{ending}{FIRST}" for ending in ENDINGS)  # of archives in parts
 Progress = Callable[[int, int], None]
 
 
@@ -63,7 +65,7 @@ def extract(archive: Path, destination: Path, limit_bytes: int | None = None, pr
         if os.path.lexists(destination) and (destination.is_symlink() or any(destination.iterdir())):
             raise WorkFailed(f"{destination} is a link or not empty; unpack {archive} into a new folder")
     with reading(archive):
-        file = archive.open("rb")
+        file = open_whole(archive)
     with file:
         try:
             form = detect_format(archive, file)

@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
+from pipeline.data.cut import size_of
 from pipeline.data.member import BUFFER, DISTRUST, Chunks, Member, Refused
 from pipeline.data.seven import MAGIC, list_7z
 from pipeline.errors import WorkFailed
@@ -342,7 +343,7 @@ class _Tree:
 def budget_check(archive: Path, destination: Path, limit: int | None) -> Callable[[int, int], None]:
     """Return check(count, total bytes), which raises WorkFailed as soon as the archive is too large."""
     folder = next(path for path in (destination.absolute(), *destination.absolute().parents) if path.exists())
-    free, archive_bytes = shutil.disk_usage(folder).free, archive.stat().st_size
+    free, archive_bytes = shutil.disk_usage(folder).free, size_of(archive)
     if limit is None:
         most, room = int(free * 0.95), f"{folder} has {free / 1e9:.2f} GB free, of which 5 % are kept"
     else:

@@ -10,7 +10,19 @@ from pipeline.data.readers import READERS, image_endings
 from pipeline.data.walk import walk
 
 TABLES = (".csv", ".tsv", ".tab", ".txt", ".json", ".jsonl", ".ndjson", ".dat", ".data", ".base", ".item", ".user")
-TABLES += (".test", ".csv.gz", ".csv.zip", ".tsv.gz", ".tsv.zip", ".json.gz", ".json.zip", ".csv.bz2", ".csv.xz")
+TABLES += (
+    ".test",
+    ".csv.gz",
+    ".csv.zip",
+    ".tsv.gz",
+    ".tsv.zip",
+    ".json.gz",
+    ".json.zip",
+    ".csv.bz2",
+    ".csv.xz",
+    ".csv.7z",
+    ".json.7z",
+)
 NO_TABLES = ("readme", "license", "licence", "requirements", "citation", "changelog", "notes")
 A_FILE_AN_IMAGE = 30  # more tables than these in one folder are notes on single images
 

@@ -52,7 +52,12 @@ def _data(seen: Images, sample: Sample | None) -> Part:
             part.add("case", sides.case, "several images have one answer: those of one cell")
     elif sides.test is not None and sides.id != "id":
         part.add("id", sides.id, "the sample's column of ids")
-    part.add("images", sides.images, _said_images(sides.images))
+    if seen.pixels is not None:
+        part.add("arrays", list(seen.pixels.said), "the columns of a channel each")
+        if not seen.pixels.square:
+            part.add("array_shape", list(seen.pixels.sides), "height and width; or others of that product?", guess=True)
+    else:
+        part.add("images", sides.images, _said_images(sides.images))
     if sides.test is not None:
         part.add("test", sides.test, sides.why_test, guess=not sides.why_test)
         if sides.test_table is not None:
@@ -167,7 +172,8 @@ def _submission(sides: Sides, sample: Sample | None, asked: Asked) -> Part:
 
 def _found(sides: Sides, asked: Asked, files: Files) -> list[str]:
     where = f"table {sides.table.name} with {len(sides.table.rows):,} rows" if sides.table is not None else sides.why
-    found = [f"{len(files.images):,} images; {where}; images = {sides.images!r}, test = {sides.test!r}"]
+    images = f"images = {sides.images!r}" if sides.images else "images in its cells"
+    found = [f"{len(files.images):,} images; {where}; {images}, test = {sides.test!r}"]
     for answer in asked.answers[:12]:
         classes = f", {len(answer.classes):,} classes ({tops(answer.classes)})" if answer.classes else ""
         found.append(f"target {answer.name!r}: {answer.kind}{classes}")

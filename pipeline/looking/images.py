@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.looking.answers import Answer, Asked, target_name
+from pipeline.looking.cells import Pixels, sides_of_cells
 from pipeline.looking.files import Files
 from pipeline.looking.folders import sides_of_folders
 from pipeline.looking.forms import classes_in, labels_asked, probabilities_asked
@@ -25,23 +26,40 @@ class Images:
     pictures: Pictures | None
     groups: Sequence[Group] = ()
     features: Sequence[str] = ()
+    pixels: Pixels | None = None  # where they are numbers in the table
 
 
 def images_in(files: Files, tables: list[Table], sample: Sample | None) -> Images:
     """Labels by a table, or else by folders and names. Raises RequestError where there are none."""
     tables = [table if table.header else _named(table) for table in tables]
+    if not files.images and (cells := sides_of_cells(tables, sample)) is not None:
+        sides, pixels, pictures = cells
+        test = next((table for table in tables if table.name == sides.test), None)
+        return _with_columns(Images(sides, _asked(sides, sample, test), pictures, pixels=pixels), test, tables)
     sides = sides_of_table(files, tables, sample)
     if sides is None or sides.table is None:
         sides = sides_of_folders(files, sample, [table for table in tables if table.said_test])
         return Images(sides, _of_names(sides, sample), pictures_in(files.raw, sides.paths))
     test = sides.test_table or test_table_of(sides.table, tables, sample)
+    found = Images(sides, _asked(sides, sample, test), pictures_in(files.raw, sides.paths))
+    return _with_columns(found, test, tables)
+
+
+def _asked(sides: Sides, sample: Sample | None, test: Table | None) -> Asked:
+    assert sides.table is not None
     asked = asked_of(sides.table, sorted(sides.used), sample, test)
     asked.answers = [_over_rows(answer, sides) for answer in asked.answers]
-    taken = {*_labels(asked), *sides.used, sides.case or ""}
+    return asked
+
+
+def _with_columns(seen: Images, test: Table | None, tables: Sequence[Table]) -> Images:
+    """With what else its table holds."""
+    sides = seen.sides
+    assert sides.table is not None
+    taken = {*_labels(seen.asked), *sides.used, sides.case or ""}
     groups = groups_in(sides.table, sides.id, taken, tables)
-    grouped = {group.column for group in groups}
-    features = features_in(sides.table, test, taken | grouped)
-    return Images(sides, asked, pictures_in(files.raw, sides.paths), groups, features)
+    features = features_in(sides.table, test, taken | {group.column for group in groups})
+    return replace(seen, groups=groups, features=features)
 
 
 def _over_rows(answer: Answer, sides: Sides) -> Answer:

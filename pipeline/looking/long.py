@@ -1,7 +1,9 @@
 """Samples and tables with a row for each id and name (a class, a target), taken apart: the rest sees wide ones."""
 
+import itertools
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -10,6 +12,7 @@ from pipeline.looking.tables import Table
 
 BETWEEN = ("__", "_", "-", ":", "|")
 MOST = 1000  # names
+FEW = 6  # columns of a table that only tells what rows are
 TAKEN_APART = "image_id"
 NAME = "\0name"  # a column that no table has
 
@@ -23,10 +26,14 @@ class Long:
     row: str | None = None
     name: str | None = None
     between: str = ""
+    table: str | None = None  # that tells ids and names, where the sample only numbers rows
+    value: str | None = None  # what the sample asks for, then
 
     def said(self, value: str | None = None) -> dict[str, Any]:
         """As the file says it."""
         found: dict[str, Any] = {"row": self.row} if self.row is not None else {"name": self.name}
+        if self.table is not None:
+            return {**found, "value": self.value, "table": self.table}
         return found if value is None else {**found, "value": value}
 
     def wide(self, table: Table, value: str | None, id_column: str) -> Table:
@@ -71,6 +78,25 @@ def long_in(sample: Table) -> Long | None:
                 names = tuple(dict.fromkeys(pairs[2]))
                 return Long(column, names, row=f"{{id}}{between}{{name}}", between=between)
     return _by_column(sample)
+
+
+def lookup_in(sample: Table, tables: Sequence[Table]) -> tuple[Table, Long] | None:
+    """The table that says which id and name each row of the sample is of, names being columns of another table."""
+    if len(sample.columns) != 2:
+        return None
+    row, value = sample.columns
+    for table in tables:
+        beside = [column for column in table.columns if column not in (row, value)]
+        if row not in table.columns or not 2 <= len(beside) <= FEW or not set(sample.rows[row]) <= set(table.rows[row]):
+            continue
+        for name, own in itertools.permutations(beside, 2):
+            names = set(table.cells(name))
+            held = any(names <= set(other.columns) for other in tables if other is not table)
+            if held and not table.rows[[own, name]].duplicated().any():
+                words = tuple(dict.fromkeys(table.cells(name)))
+                filled = replace(table, rows=table.rows.assign(**{value: sample.rows[value].iloc[0]}))
+                return filled, Long(own, words, name=name, table=table.name, value=value)
+    return None
 
 
 def _by_column(sample: Table) -> Long | None:

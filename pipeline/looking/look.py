@@ -5,10 +5,11 @@ from pathlib import Path
 
 from pipeline.errors import RequestError
 from pipeline.forms import FORMS
+from pipeline.looking.cells import pixels_of
 from pipeline.looking.draft import Draft, Head
 from pipeline.looking.files import Files, stem_of
 from pipeline.looking.image_file import image_draft
-from pipeline.looking.long import Long, long_in
+from pipeline.looking.long import Long, long_in, lookup_in
 from pipeline.looking.ratings import rated_in
 from pipeline.looking.ratings_file import ratings_draft
 from pipeline.looking.sample import Sample
@@ -36,6 +37,11 @@ def _sample(files: Files, tables: list[Table]) -> tuple[Sample | None, list[Tabl
     names = {path.rpartition("/")[2] for path in files.images} | {stem_of(path) for path in files.images}
     asked = {cell for table in others if table.said_test for cell in table.rows.iloc[:, 0]}
     long = _long(found, names)
+    lookup = None if long is not None else lookup_in(found, others)
+    if lookup is not None:
+        table, long = lookup
+        others = [other for other in others if other.name != long.table]
+        return Sample(long.wide(replace(table, name=found.name), long.value, long.id), long.id, long), others
     if long is None:
         return Sample.of(found, names | asked, {column for table in others for column in table.columns}), others
     value = next(column for column in found.columns if column not in (long.column, long.name))
@@ -63,7 +69,7 @@ def _ratings(head: Head, files: Files, tables: list[Table], sample: Sample | Non
 
 
 def _images(head: Head, files: Files, tables: list[Table], sample: Sample | None, refused: list[str]) -> Draft:
-    if not files.images:
+    if not files.images and all(pixels_of(table) is None for table in tables):
         seen = ", ".join([table.name for table in tables[:6]] + refused[:2]) or "none"
         raise RequestError(
             f"--from {head.given}: found neither images nor a table of ratings (tables: {seen}); "

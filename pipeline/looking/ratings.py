@@ -97,9 +97,11 @@ def _named(table: Table) -> dict[str, str] | None:
 
 def _paired(table: Table, found: dict[str, str]) -> dict[str, str] | None:
     """User and item in one column, such as r44_c1."""
+    if len(table.columns) > 4:
+        return None
     pairs = [column for column in table.columns if _pair_pattern(table.cells(column)) is not None]
     ratings = [column for column in table.columns if column not in pairs and _numbers(table, column)]
-    if len(pairs) != 1 or not ratings or len(table.columns) > 4:
+    if len(pairs) != 1 or not ratings:
         return None
     times = {"timestamp": found["timestamp"]} if "timestamp" in found else {}
     rest = [column for column in ratings if column not in times.values()]

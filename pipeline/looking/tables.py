@@ -16,7 +16,7 @@ LARGEST = 4 << 30  # bytes of a table that is looked into
 HALF = 0.5
 SAYS_TEST = re.compile(r"(?<![a-z])(test|eval|holdout|unlabell?ed|private|public)", re.I)
 SAYS_TRAIN = re.compile(r"train|(?<![a-z])labels?(?![a-z])", re.I)
-SAYS_SAMPLE = re.compile(r"sample|submi", re.I)
+SAYS_SAMPLE = re.compile(r"sample|submi|benchmark", re.I)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from pipeline.data.layouts import own_layouts
 from pipeline.data.sample import USUAL, called_alike, find_sample, missing_in_words
 from pipeline.data.stratify import choose_share
 from pipeline.data.walk import without_circles
+from pipeline.data.within import unpack_for
 from pipeline.deciding import refuse_unscorable
 from pipeline.errors import RequestError
 from pipeline.freshness import Step
@@ -25,6 +26,7 @@ from pipeline.kinds import kind_of
 from pipeline.log import Log
 from pipeline.stage import Stage
 from pipeline.submission import check_sample, sample_path
+from pipeline.targets.classes import some
 from pipeline.workspace import Workspace, write_text, write_with
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False)
                 _need_a_sample(comp, workspace, manifest, log)
             check_sample(comp, workspace, manifest)
         return False
+    unpack_for(workspace.raw, _named_by_submission(comp), log)
     kind = kind_of(comp)
     manifest, about = kind.build_manifest(comp, workspace.raw, log), {}
     if comp.data.held_back is not None:
@@ -68,6 +71,12 @@ def data(comp: Competition, workspace: Workspace, log: Log, force: bool = False)
         f"data: {counts.get('train', 0):,} training and {counts.get('test', 0):,} test {kind.rows} in {workspace.raw}"
     )
     return True
+
+
+def _named_by_submission(comp: Competition) -> list[str]:
+    """Tables that it names, which may lie in archives."""
+    long = comp.submission.long
+    return [comp.submission.sample, *([] if long is None or long.table is None else [long.table])]
 
 
 def _keep_features(comp: Competition, workspace: Workspace, manifest: pd.DataFrame, log: Log) -> None:
@@ -147,17 +156,24 @@ def _need_a_sample(comp: Competition, workspace: Workspace, manifest: pd.DataFra
 def _tell_classes(comp: Competition, manifest: pd.DataFrame, log: Log) -> None:
     """Say which classes the training rows have, and what in them might not be meant."""
     train, rows = manifest[manifest["split"] == "train"], kind_of(comp).rows
+    _tell_gaps(train, [target.name for target in comp.targets], rows, log)
     for target, spec in zip(comp.targets, specs_of(comp.targets, manifest), strict=True):
         labels = train[target.name].dropna()
         counts = target.target_kind.class_counts(spec, labels)
-        if len(labels) < len(train):
-            without = len(train) - len(labels)
-            log.say(f"data: {without:,} of {len(train):,} {rows} have no {target.name!r}; they count for other targets")
         if counts is None:
             continue
         log.say(f"data: {classes_in_words(target.name, counts, rows)}")
         for doubt in doubts_about(target.name, counts, rows):
             log.warn(doubt)
+
+
+def _tell_gaps(train: pd.DataFrame, names: Sequence[str], rows: str, log: Log) -> None:
+    """Say how many rows have no label of a target: a line for all targets that as many lack."""
+    lacking = train[list(names)].isna().sum()
+    for without in sorted(set(lacking[lacking > 0])):
+        own = [name for name in names if lacking[name] == without]
+        said = repr(own[0]) if len(own) == 1 else f"{len(own)} targets, such as {some(own)}"
+        log.say(f"data: {without:,} of {len(train):,} {rows} have no {said}; they count for other targets")
 
 
 def _may_hold_back_by_tags(recorded: Mapping[str, Any]) -> bool:

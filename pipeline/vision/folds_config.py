@@ -1,10 +1,12 @@
 """[folds] of an image competition."""
 
+import re
 from typing import Annotated, Any, Self
 
 from pydantic import (
     Field,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -21,6 +23,7 @@ class ImageFolds(Folds, frozen=True):
     n: Annotated[int, Field(ge=1)] = 5
     stratify: list[str] | None = None
     group: str = "near-duplicates"  # or "none", or a column: then rows of one cell and near-duplicates are together
+    group_regex: str | None = None  # of the cells of `group`: what its group (...) finds is the cell
     table: str | None = None
     column: str | None = None  # each of its values is a fold, -1 is held out in none
     valid: str | None = None  # the value of `column`, or else the folder, that is the one fold
@@ -43,9 +46,23 @@ class ImageFolds(Folds, frozen=True):
             raise ValueError("share is the part of the rows in the one fold of n = 1 that no column and no valid names")
         if self.table is not None and not said and not self.by_column:
             raise ValueError("table is where group, column or time is found, and none of them names a column")
+        if self.group_regex is not None and not self.by_column:
+            raise ValueError(f"group_regex goes with group, the column whose cells it looks into; found {self.group!r}")
         if self.by_column and self.column is not None:
             raise ValueError(f"group = {self.group!r} and column exclude each other: a column says all of a split")
         return self
+
+    @field_validator("group_regex")
+    @classmethod
+    def _one_group(cls, pattern: str | None) -> str | None:
+        if pattern is not None:
+            try:
+                groups = re.compile(pattern).groups
+            except re.error as error:
+                raise ValueError(f"not a regular expression: {error}") from None
+            if groups != 1:
+                raise ValueError(f"needs one group (...) around what stays together; has {groups}")
+        return pattern
 
     @property
     def by_column(self) -> bool:

@@ -10,6 +10,7 @@ from pipeline.data.tables import header_of
 from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.rows import ALONE
+from pipeline.targets.classes import some
 from pipeline.vision.cases import ids_in_tables
 from pipeline.vision.config import ImageCompetition
 from pipeline.vision.folds_config import ImageFolds
@@ -41,8 +42,22 @@ def groups_of(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame, 
         return alike
     also = "or 'near-duplicates', or 'none'" + ("" if comp.folds.table else "; folds.table names another table")
     cells = cells_of(comp, workspace, rows, comp.folds.group, "folds.group", also, log)
+    if comp.folds.group_regex is not None:
+        cells = _found_in(cells, comp.folds.group_regex, comp.folds.group, rows["id"])
     codes = pd.factorize(cells)[0]
     return joined(np.where(cells == "", len(codes) + alone, codes), alike)
+
+
+def _found_in(cells: np.ndarray, regex: str, column: str, ids: pd.Series) -> np.ndarray:
+    """What the pattern's group finds in each cell; nothing in a blank one. Raises RequestError for others without."""
+    found = pd.Series(cells, dtype=str).str.extract(regex, expand=False)
+    strange = found.isna().to_numpy() & (cells != "")
+    if strange.any():
+        raise RequestError(
+            f"folds.group_regex {regex!r} finds nothing in {int(strange.sum())} of {len(cells)} cells of {column!r}: "
+            f"{some(cells[strange])} (of {some(ids.to_numpy()[strange])})"
+        )
+    return found.fillna("").to_numpy(dtype=str)
 
 
 def cells_of(

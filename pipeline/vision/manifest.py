@@ -30,7 +30,7 @@ from pipeline.vision.data_config import ImageData
 from pipeline.vision.endings import did_you_mean, with_endings
 from pipeline.vision.joined import with_tables
 from pipeline.vision.labels import labels_of, refuse_silent
-from pipeline.vision.tables import TEST, elsewhere, read_rows, refuse_repeats
+from pipeline.vision.tables import TEST, elsewhere, read_rows, refuse_repeats, without_traces
 from pipeline.vision.weights import weights_of
 
 
@@ -96,6 +96,7 @@ def _train_rows(
         refuse_repeats(rows["id"], data.table, data.id, raw / data.table, data)
     else:
         rows, table = None, read_rows(raw, data, data.table, "data.table", log, tags_of(targets))
+        table = without_traces(table, data.id, data.table, log)
     table = with_tables(raw, data, table, data.table, log)
     for target in targets:
         for column in target.columns if target.in_table else ():

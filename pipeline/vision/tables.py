@@ -22,6 +22,7 @@ from pipeline.targets.classes import some
 from pipeline.vision.data_config import ImageData
 
 TEST = "data.test_table"
+TRACES = (".DS_Store", "Thumbs.db", "desktop.ini")  # of macOS and Windows
 
 
 def read_rows(
@@ -116,6 +117,14 @@ def refuse_repeats(
     blank = ids[ids.str.strip() == ""]
     if len(blank):
         raise RequestError(f"data.id: column {column!r} of {where} is empty in {len(blank)} rows")
+
+
+def without_traces(table: pd.DataFrame, column: str, name: str, log: Log | None) -> pd.DataFrame:
+    """Without rows for the hidden files that systems leave in folders, which somebody took for images."""
+    traces = table[column].str.strip().str.rpartition("/")[2].isin(TRACES)
+    if traces.any() and log is not None:
+        log.warn(f"{name}: left out {some(table[column][traces])}, which no image is called")
+    return table[~traces].reset_index(drop=True) if traces.any() else table
 
 
 def tables_with(raw: Path, data: ImageData, columns: Collection[str], apart: Collection[str] = ()) -> list[str]:

@@ -5,9 +5,11 @@ it; `grade(submission, answers)` refuses what the host refuses, or gives the sco
 slug fits the drawing as it fits the download.
 """
 
-from tests.shapes import animals, medicine, plants, things
+from tests.shapes import animals, cells, medicine, plants, things
 from tests.shapes.shape import Shape
 
-SHAPES: dict[str, Shape] = {shape.slug: shape for room in (plants, animals, medicine, things) for shape in room.SHAPES}
+SHAPES: dict[str, Shape] = {
+    shape.slug: shape for room in (plants, animals, medicine, things, cells) for shape in room.SHAPES
+}
 
 __all__ = ["SHAPES", "Shape"]

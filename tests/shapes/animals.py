@@ -158,6 +158,7 @@ SHAPES = (
     Shape("dogs-vs-cats-redux-kernels-edition", cats_and_dogs, graders.binary_log_loss("id", "label")),
     Shape("petfinder-pawpularity-score", pawpularity, graders.rmse("Id", "Pawpularity", 1, 100)),
     Shape("whale-categorization-playground", whales, graders.map_at_5("Image", "Id")),
+    Shape("humpback-whale-identification", whales, graders.map_at_5("Image", "Id")),
     Shape("iwildcam-2019-fgvc6", traps_2019, graders.f1("Id", "Predicted", "macro")),
     Shape("iwildcam-2020-fgvc7", traps_2020, graders.accuracy("Id", "Category")),
     Shape(

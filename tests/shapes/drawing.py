@@ -65,11 +65,25 @@ class Drawing:
         zip_folder(self.raw / folder, self.raw / name, self.raw / folder)
         shutil.rmtree(self.raw / folder)
 
+    def pack_table(self, name: str, archive: str) -> None:
+        """Replace a table by a zip of it that is called otherwise."""
+        with zipfile.ZipFile(self.raw / archive, "w") as made:
+            made.write(self.raw / name, name)
+        (self.raw / name).unlink()
+
     def pack_tar(self, folder: str, name: str) -> None:
         """Replace a folder by a tar that holds it."""
         with tarfile.open(self.raw / name, "w:gz" if name.endswith(".gz") else "w") as archive:
             archive.add(self.raw / folder, folder)
         shutil.rmtree(self.raw / folder)
+
+    def cut(self, name: str, parts: int) -> None:
+        """Replace a file by parts of it, `name.001` and so on, which make it one behind the other."""
+        content = (self.raw / name).read_bytes()
+        size = -(-len(content) // parts)
+        for number in range(parts):
+            (self.raw / f"{name}.{number + 1:03}").write_bytes(content[number * size :][:size])
+        (self.raw / name).unlink()
 
     def pack_7z(self, folder: str, name: str) -> None:
         """Replace a folder, or a file, by a 7z archive that holds it."""

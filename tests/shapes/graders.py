@@ -122,9 +122,11 @@ def class_log_loss(id_column: str) -> Grader:
     return grade
 
 
-def rmse(id_column: str, column: str, low: float = -np.inf, high: float = np.inf) -> Grader:
+def rmse(id_column: str, column: str | Sequence[str], low: float = -np.inf, high: float = np.inf) -> Grader:
+    """The root of the mean square of all differences, of several columns at once."""
+
     def grade(submission: pd.DataFrame, answers: pd.DataFrame) -> float:
-        found, truth = aligned(submission, answers, id_column, [column])
+        found, truth = aligned(submission, answers, id_column, [column] if isinstance(column, str) else column)
         return float(np.sqrt(np.mean((numbers(found, low, high) - numbers(truth)) ** 2)))
 
     return grade

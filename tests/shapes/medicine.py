@@ -28,6 +28,23 @@ def retinas(d: Drawing) -> pd.DataFrame:
     return pd.DataFrame({"id_code": test, "diagnosis": truth})
 
 
+def eyes(d: Drawing) -> pd.DataFrame:
+    """Both eyes of each patient; images in zips that are cut into parts, tables in zips of their own."""
+    looks, truth = [grade for grade in cycle(TRAIN, 5) for _ in "lr"], [grade for grade in cycle(TEST, 5) for _ in "lr"]
+    train, test = (
+        [f"{first + 3 * number}_{side}" for number in range(count) for side in ("left", "right")]
+        for first, count in ((10, TRAIN), (1, TEST))
+    )
+    for part, names, own in (("train", train, looks), ("test", test, truth), ("sample", train[:2], looks[:2])):
+        d.images(f"{part}/{{}}.jpeg", names, own)
+        d.pack(part, f"{part}.zip")
+    d.cut("train.zip", 3)
+    d.cut("test.zip", 2)
+    d.table("trainLabels.csv.zip", {"image": train, "level": looks})
+    d.table("sampleSubmission.csv.zip", {"image": test, "level": 0})
+    return pd.DataFrame({"image": test, "level": truth})
+
+
 def tissue(d: Drawing) -> pd.DataFrame:
     """TIFF files; the table has other names than usual."""
     ids, looks, truth = d.ids(TRAIN + TEST, 40), cycle(TRAIN, 2), cycle(TEST, 2)
@@ -119,6 +136,12 @@ def proteins(d: Drawing) -> pd.DataFrame:
 
 SHAPES = (
     Shape("aptos2019-blindness-detection", retinas, graders.quadratic_kappa("id_code", "diagnosis", 5)),
+    Shape(
+        "diabetic-retinopathy-detection",
+        eyes,
+        graders.quadratic_kappa("image", "level", 5),
+        sample="sampleSubmission.csv.zip",
+    ),
     Shape("histopathologic-cancer-detection", tissue, graders.auc("id", "label")),
     Shape("ranzcr-clip-catheter-line-classification", catheters, graders.auc("StudyInstanceUID", *LINES)),
     Shape("siim-isic-melanoma-classification", moles, graders.auc("image_name", "target")),

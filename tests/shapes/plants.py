@@ -13,6 +13,7 @@ APPLES = ("healthy", "multiple_diseases", "rust", "scab")
 APPLE_TAGS = ("healthy", "scab", "frog_eye_leaf_spot complex", "rust", "scab frog_eye_leaf_spot", "complex")
 APPLE_NAMES = ("complex", "frog_eye_leaf_spot", "healthy", "rust", "scab")
 SEEDLINGS = ("Black-grass", "Common Chickweed", "Loose Silky-bent", "Sugar beet")
+CULTIVARS = ("PI_257599", "PI_154987", "PI_92270", "PI_329546")
 BIOMASS = {"Dry_Clover_g": 0.1, "Dry_Dead_g": 0.1, "Dry_Green_g": 0.1, "Dry_Total_g": 0.5, "GDM_g": 0.2}
 PADDY = ("bacterial_leaf_blight", "blast", "hispa", "normal")
 
@@ -198,6 +199,18 @@ def pasture(d: Drawing) -> pd.DataFrame:
     return test[["sample_id", "target"]]
 
 
+def sorghum(d: Drawing) -> pd.DataFrame:
+    """Other names of columns in the sample; a row of the training table is a hidden file, without a label."""
+    looks, truth = cycle(TRAIN, len(CULTIVARS)), cycle(TEST, len(CULTIVARS))
+    train = [f"2017-06-{1 + number // 10:02}__12-24-20-{930 + number}.png" for number in range(TRAIN)]
+    test = [f"{1000707967 + 9173 * number}.png" for number in range(TEST)]
+    d.images("train_images/{}", train, looks)
+    d.images("test/{}", test, truth)
+    d.table("train_cultivar_mapping.csv", {"image": [*train, ".DS_Store"], "cultivar": [*named(looks, CULTIVARS), ""]})
+    d.table("sample_submission.csv", {"filename": test, "cultivar": CULTIVARS[0]})
+    return pd.DataFrame({"filename": test, "cultivar": named(truth, CULTIVARS)})
+
+
 SHAPES = (
     Shape("cassava-leaf-disease-classification", cassava, graders.accuracy("image_id", "label")),
     Shape("leaf-classification", leaf, graders.class_log_loss("id"), sample="sample_submission.csv.zip"),
@@ -210,4 +223,5 @@ SHAPES = (
     Shape("herbarium-2021-fgvc8", herbarium_2021, graders.f1("Id", "Predicted", "macro")),
     Shape("herbarium-2022-fgvc9", herbarium_2022, graders.f1("Id", "Predicted", "macro")),
     Shape("csiro-biomass", pasture, graders.weighted_r2("sample_id", "target", BIOMASS), rows=5),
+    Shape("sorghum-id-fgvc-9", sorghum, graders.accuracy("filename", "cultivar")),
 )

@@ -20,6 +20,7 @@ class Shape:
     file: str = ""  # the shipped competition file, where it is called otherwise
     sample: str = "sample_submission.csv"
     rows: int = 1  # of the answers for each image
+    images: int = 0  # of the test set, where some have more rows than others
 
     @property
     def name(self) -> str:

@@ -15,6 +15,8 @@ DRIVING = tuple(f"c{number}" for number in range(10))
 HOTELS = (36363, 53586, 18807, 64314, 60181, 55110)
 LAND = ("clear primary", "agriculture clear primary water", "cloudy", "haze primary", "clear habitation road")
 LAND_TAGS = ("agriculture", "clear", "cloudy", "habitation", "haze", "primary", "road", "water")
+VOTED = (3, 2, 2, 2, 4, 2, 3, 7, 3, 3, 6)  # answers to each question
+VOTES = tuple(f"Class{place}.{answer + 1}" for place, many in enumerate(VOTED, 1) for answer in range(many))
 HIDDEN = ("Cover", "JMiPOD", "JUNIWARD", "UERD")
 
 
@@ -130,6 +132,26 @@ def land(d: Drawing) -> pd.DataFrame:
     return pd.DataFrame({"image_name": test, "tags": named(truth, LAND)})
 
 
+def galaxies(d: Drawing) -> pd.DataFrame:
+    """37 columns of shares of votes, whose names hold dots; tables and images in zips; three samples."""
+    looks = cycle(TRAIN + TEST, 5)
+    shares = [[(look + place) % 5 / 4 for place in range(len(VOTES))] for look in looks]
+    noise = d.random.normal(0, 0.05, (TRAIN + TEST, len(VOTES)))
+    ids = [100008 + 23 * number for number in range(TRAIN + TEST)]
+    rows = pd.DataFrame((shares + noise).clip(0, 1).round(6), columns=list(VOTES))
+    rows.insert(0, "GalaxyID", ids)
+    for folder, own, names in (("training", looks[:TRAIN], ids[:TRAIN]), ("test", looks[TRAIN:], ids[TRAIN:])):
+        d.images(f"images_{folder}_rev1/{{}}.jpg", names, own)
+        d.pack(f"images_{folder}_rev1", f"images_{folder}_rev1.zip")
+    blank = rows[TRAIN:].assign(**dict.fromkeys(VOTES, 0))
+    tables = {"training_solutions_rev1": rows[:TRAIN], "all_zeros_benchmark": blank}
+    tables |= {"all_ones_benchmark": blank.replace({name: {0: 1} for name in VOTES})}
+    for name, table in (tables | {"central_pixel_benchmark": blank.assign(**dict.fromkeys(VOTES, 0.3))}).items():
+        d.table(f"{name}.csv", table)
+        d.pack_table(f"{name}.csv", f"{name}.zip")
+    return rows[TRAIN:]
+
+
 def films(d: Drawing) -> pd.DataFrame:
     """A class's competition: ratings from 1 to 5 whose row and column of a matrix are one word."""
     pairs = [(row, column) for row in range(1, 31) for column in range(1, 21)]
@@ -180,6 +202,12 @@ SHAPES = (
         land,
         graders.tag_f("image_name", "tags", LAND_TAGS, 2.0, "rows"),
         sample="sample_submission_v2.csv.zip",
+    ),
+    Shape(
+        "galaxy-zoo-the-galaxy-challenge",
+        galaxies,
+        graders.rmse("GalaxyID", VOTES, 0, 1),
+        sample="all_ones_benchmark.zip",
     ),
     Shape(
         "cil-collaborative-filtering-2022",
