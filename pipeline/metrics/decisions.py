@@ -217,19 +217,19 @@ def _with(thresholds: np.ndarray, column: int, at: float) -> np.ndarray:
 
 def _refined(
     rough: np.ndarray, reached: float, below: np.ndarray, trials: Sequence[np.ndarray], worth: Worth
-) -> np.ndarray:
-    """What places gain (places,): computed where they may be the best and gain more than is reached, else about.
+) -> list[float]:
+    """What places gain: computed where they may be the best and gain more than is reached, else about.
 
     Places between the same two values decide the same, which is computed once.
     """
     above = len(below) - np.searchsorted(np.sort(below), np.arange(len(rough)), side="right")  # rows decided for
     gains, known = rough.copy(), dict[int, float]()
-    for place in np.flatnonzero(rough >= max(rough.max(), reached) - ROUNDING):
+    for place in np.flatnonzero(rough >= max(rough.max(), reached) - ROUNDING).tolist():
         count = int(above[place])
         if count not in known:
             known[count] = worth(trials[place])
         gains[place] = known[count]
-    return gains
+    return gains.tolist()
 
 
 def _middle_of_best(places: np.ndarray, gains: Sequence[float]) -> float:
