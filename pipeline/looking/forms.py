@@ -5,7 +5,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.forms import FORMS
 from pipeline.looking.answers import Answer, Asked
 from pipeline.looking.sample import Sample
 
@@ -74,9 +73,7 @@ def _numbers(classes: Sequence[str]) -> bool:
 def _ranked(found: Asked, column: str, ranks: int) -> Asked:
     found.form, found.ranks = "ranked", ranks
     found.why = f"{ranks} answers in a cell of the sample, the likeliest first"
-    name = found.answers[0].name
-    if "best" in FORMS:
-        found.columns = {column: {"target": name, "form": "best", "k": ranks}}
+    found.columns = {column: {"target": found.answers[0].name, "form": "best", "k": ranks}}
     return found
 
 
@@ -96,7 +93,7 @@ def _one_probability(found: Asked, column: str, why: str) -> Asked:
             label = classes[-1]
             found.why = f"{why}: of {label}, or of {classes[0]}?"
         found.columns = {column: f"{name}/{label}"}
-    elif none and "complement" in FORMS:
+    elif none:
         found.columns, found.sure = {column: f"{name}:complement/{none[0]}"}, False
         found.why = f"{why}: that it is not {none[0]}?"
     else:

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.errors import RequestError
-from pipeline.forms import FORMS
 from pipeline.looking.cells import pixels_of
 from pipeline.looking.draft import Draft, Head
 from pipeline.looking.files import Files, stem_of
@@ -50,10 +49,9 @@ def _sample(files: Files, tables: list[Table]) -> tuple[Sample | None, list[Tabl
 
 
 def _long(table: Table, names: set[str]) -> Long | None:
-    """Rows of ids and names, where a submission can be said so, and ids are not those of images."""
-    if "best" not in FORMS or any(table.cells(column).head(50).isin(names).all() for column in table.columns[:1]):
-        return long_in(table) if "best" in FORMS and len(table.columns) > 2 else None
-    return long_in(table)
+    """Rows of ids and names; a column of ids of images and one besides are rows of images."""
+    of_images = all(table.cells(column).head(50).isin(names).all() for column in table.columns[:1])
+    return None if of_images and len(table.columns) <= 2 else long_in(table)
 
 
 def _wide(table: Table, long: Long, value: str) -> Table:
