@@ -1,6 +1,6 @@
 """What levers of transfer learning gain: ImageNet's lite0 at 128 px on the Pets and clothes photos, out of fold.
 
-`.venv/bin/python benchmarks/levers.py [pets clothes] [--seeds 3]`: about three minutes a seed of Pets, a quarter of an
+`.venv/bin/python benchmarks/levers.py [pets clothes] [--seeds 3] [--ways WAY ...] [--out FILE]`: about three minutes a seed of Pets, a quarter of an
 hour one of clothes, on two quiet cores. A seed draws folds, heads, batches and augmentations; each way gets the same
 rows. The interval is of the difference to `default` over the rows of all seeds, by a paired bootstrap over images.
 """
@@ -74,29 +74,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sets", nargs="*", help=f"some of {', '.join(SETS)}; all by default")
     parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS), help="beside the default")
     parser.add_argument("--out", type=Path, help="default: results/levers.json for all sets and three seeds")
     args = parser.parse_args()
     chosen = args.sets or list(SETS)
     if unknown := set(chosen) - set(SETS):
         parser.error(f"no set {min(unknown)!r}: some of {', '.join(SETS)}")
-    results: dict[str, Any] = {"machine": describe_machine(), "seeds": args.seeds, "ways": WAYS, "rows": []}
+    ways = {way: said for way, said in WAYS.items() if way in (DEFAULT, *args.ways)}
+    results: dict[str, Any] = {"machine": describe_machine(), "seeds": args.seeds, "ways": ways, "rows": []}
     for name in chosen:
         with tempfile.TemporaryDirectory(prefix="bench-levers-") as root:
-            results["rows"] += measure(name, Path(root), args.seeds)
+            results["rows"] += measure(name, Path(root), args.seeds, ways)
     show(results["rows"])
-    out = args.out or (RESULTS if chosen == list(SETS) and args.seeds == SEEDS else None)
+    out = args.out or (RESULTS if chosen == list(SETS) and args.seeds == SEEDS and ways == WAYS else None)
     if out:
         write_json(out, results)
 
 
-def measure(name: str, root: Path, seeds: int) -> list[dict[str, Any]]:
+def measure(name: str, root: Path, seeds: int, ways: Mapping[str, str]) -> list[dict[str, Any]]:
     """A row a way: its error (the mean over targets), seconds of training all folds, the difference to the default."""
-    file, keys = root / f"{name}.toml", {way: f"way-{number}" for number, way in enumerate(WAYS)}
-    models = [MODEL.format(name=keys[way], shared=SHARED, settings=said) for way, said in WAYS.items()]
+    file, keys = root / f"{name}.toml", {way: f"way-{number}" for number, way in enumerate(ways)}
+    models = [MODEL.format(name=keys[way], shared=SHARED, settings=said) for way, said in ways.items()]
     head = f'slug = "{name}"\nmetric = "accuracy"\n'
     write_text(file, head + SETS[name].format(shared=SHARED) + "[folds]\nn = 3\n" + "".join(models))
-    wrong: dict[str, list[pd.Series]] = {way: [] for way in WAYS}
-    seconds: dict[str, list[float]] = {way: [] for way in WAYS}
+    wrong: dict[str, list[pd.Series]] = {way: [] for way in ways}
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
     for seed in range(seeds):
         project = Project(file, root / str(seed), [f"seed={seed}"])
         for stage in ("data", "check", "folds", "presize"):
@@ -115,7 +117,7 @@ def measure(name: str, root: Path, seeds: int) -> list[dict[str, Any]]:
             "to_default": interval(wrong[way], wrong[DEFAULT]),
             "seconds": round(float(np.median(seconds[way])), 1),
         }
-        for way in WAYS
+        for way in ways
     ]
 
 
