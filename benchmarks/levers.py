@@ -1,8 +1,9 @@
 """What levers of transfer learning gain: ImageNet's lite0 at 128 px on the Pets and clothes photos, out of fold.
 
-`.venv/bin/python benchmarks/levers.py [pets clothes] [--seeds 3] [--ways WAY ...] [--out FILE]`: about three minutes a seed of Pets, a quarter of an
-hour one of clothes, on two quiet cores. A seed draws folds, heads, batches and augmentations; each way gets the same
-rows. The interval is of the difference to `default` over the rows of all seeds, by a paired bootstrap over images.
+`.venv/bin/python benchmarks/levers.py [pets clothes] [--seeds 3] [--ways WAY ...] [--out FILE]`: about three minutes
+a seed of Pets, a quarter of an hour one of clothes, on two quiet cores. A seed draws folds, heads, batches and
+augmentations; each way gets the same rows. The interval is of the difference to `default` over the rows of all seeds,
+by a paired bootstrap over images.
 """
 
 import argparse
