@@ -24,7 +24,6 @@ from pipeline.machine import device_in_words
 from pipeline.predictions import Predictions
 from pipeline.rows import channels_in, content_digest, has_deep_images, levels_of, reader_codes
 from pipeline.settings import Settings
-from pipeline.vision.auditing import audit_images
 from pipeline.vision.config import ImageCompetition, ImageModel, Resize
 from pipeline.vision.data_config import ImageData
 from pipeline.vision.features import read_features, tell_features
@@ -96,6 +95,8 @@ class ImageKind:
         return f"if ids have no ending, use a pattern such as test = '{folder}/{{{comp.data.id}}}.*'"
 
     def audit(self, comp: ImageCompetition, workspace: Workspace, manifest: pd.DataFrame, log: Log) -> Audit:
+        from pipeline.vision.auditing import audit_images
+
         return audit_images(comp, workspace, manifest, log)
 
     def audit_inputs(self, comp: ImageCompetition, workspace: Workspace) -> dict[str, Any]:
