@@ -67,6 +67,19 @@ def test_frozen_batch_norms_keep_the_statistics_of_the_weights(samples, tmp_path
     assert all(not torch.equal(kept[name], given[name.removeprefix("0.model.")]) for name in scales)
 
 
+def test_without_weights_there_is_nothing_to_keep_which_is_said(samples, tmp_path):  # noqa: F811
+    log = Quiet()
+    warned: list[str] = []
+    log.warn = warned.append  # pyright: ignore[reportAttributeAccessIssue]
+    args = (samples[:20], samples[20:], HEADS)
+    train_fold(*args, a_model(epochs=1, frozen_bn=True), (1, "m", 0), tmp_path / "said", log, "fold")
+    assert warned == ["fold: frozen_bn: weights = 'none' has no statistics to keep; batch norms are trained"]
+    plain, _ = trained(samples, tmp_path / "plain", epochs=1)
+    said = load_file(tmp_path / "said/weights.safetensors")
+    assert all(torch.equal(said[name], plain[name]) for name in plain)
+    assert a_model(frozen_bn=True).settings() == a_model().settings()
+
+
 def test_a_frozen_phase_alone_leaves_the_convolutions_as_they_were(samples, tmp_path, body):  # noqa: F811
     state, history = trained(samples, tmp_path, weights=body, epochs=0, freeze_epochs=2, frozen_bn=True)
     given = load_file(body)
@@ -81,7 +94,6 @@ def test_a_frozen_phase_alone_leaves_the_convolutions_as_they_were(samples, tmp_
     [
         ({"epochs": 0}, "or 0 with freeze_epochs, or a probe"),
         ({"epochs": 0, "weights": "pretrained", "freeze_epochs": 0}, "or 0 with freeze_epochs, or a probe"),
-        ({"frozen_bn": True}, "weights = 'none' has none"),
         ({"probe": True}, "with weights = 'none' there are none"),
         ({"schedule": "probe", "weights": "pretrained", "epochs": 2}, "has no epochs; probe = true"),
         ({"probe": True, "weights": "pretrained", "head": "fastai"}, "a probe is a linear layer"),

@@ -55,6 +55,7 @@ size       = 224                         # augmented down to this by batch; a nu
 batch_size = 64
 # accumulate = 2                         # one optimizer step every 2 batches of 32
 epochs     = 5
+frozen_bn  = true                        # keeps the weights' batch norm statistics: worth points on small sets
 lr         = 0.01                        # a number, [lowest, highest] with one_cycle, or "auto"
 tta        = 4
 

@@ -152,6 +152,7 @@ def _model(pictures: Pictures | None) -> Part:
     )
     part.add("size", size, "of training: a number, or [height, width]")
     part.add("epochs", 5)
+    part.add("frozen_bn", True, "keeps the weights' batch norm statistics: worth points on small sets")
     part.add("tta", 4)
     return part
 

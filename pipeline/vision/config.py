@@ -115,11 +115,8 @@ class ImageModel(Member, frozen=True):
 
     def _check_start(self) -> None:
         """Raise ValueError for what has nothing to start from, and for what trains nothing."""
-        if self.weights == "none":
-            if self.frozen_bn:
-                raise ValueError("frozen_bn keeps the batch norm's statistics of weights; weights = 'none' has none")
-            if self.starts_from_probe:
-                raise ValueError("a probe is fitted to features of weights; with weights = 'none' there are none")
+        if self.starts_from_probe and self.weights == "none":
+            raise ValueError("a probe is fitted to features of weights; with weights = 'none' there are none")
         if self.starts_from_probe and self.head == "fastai":
             raise ValueError("a probe is a linear layer: leave head out, or say head = 'linear'")
         if self.schedule == "probe" and self.epochs:
@@ -166,6 +163,11 @@ class ImageModel(Member, frozen=True):
         return 1 if self.freeze_epochs is None else self.freeze_epochs
 
     @property
+    def keeps_statistics(self) -> bool:
+        """Whether batch norms keep those of the weights: without weights there are none to keep."""
+        return self.frozen_bn and self.weights != "none"
+
+    @property
     def starts_from_probe(self) -> bool:
         """Whether the heads are fitted to the frozen body's features before anything is trained."""
         return self.probe or self.schedule == "probe"
@@ -192,6 +194,7 @@ class ImageModel(Member, frozen=True):
         """With the schedule, its frozen epochs, the head, and the presize."""
         given: dict[str, Any] = {"schedule": self.schedule_name, "freeze_epochs": self.frozen_epochs}
         given |= {"resize": self.presize, "head": self.head_name, "probe": self.starts_from_probe}
+        given["frozen_bn"] = self.keeps_statistics
         return self.model_copy(update=given)
 
 

@@ -150,7 +150,7 @@ def _callbacks(model: ImageModel, device: torch.device) -> list:
         callbacks.append(Accumulate(model.accumulate))
     if autocast_dtype(model.precision, device) == torch.float16:
         callbacks.append(MixedPrecision())
-    if model.frozen_bn:
+    if model.keeps_statistics:
         callbacks.append(FrozenStatistics())
     if model.mixup:
         callbacks.append(MixUpBeside(model.mixup) if model.features else MixUp(model.mixup))

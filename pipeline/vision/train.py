@@ -131,6 +131,8 @@ def train_fold(  # noqa: PLR0913
             first = {name: value for name, value in rows[0].items() if name not in ("epoch", "seconds")}
             log.say(f"{label}  probe  {in_line(first)}  {rows[0]['seconds']:.1f} s")
         lr = find_rate(learn, folder, seed, frozen=model.frozen_epochs > 0) if model.lr == "auto" else model.lr
+        if model.frozen_bn and not model.keeps_statistics:
+            log.warn(f"{label}: frozen_bn: weights = 'none' has no statistics to keep; batch norms are trained")
     phases = phases_of(model, lr)
     if phases and not kept:
         rows = []  # history is of epochs, where there are any
