@@ -1,9 +1,7 @@
 """fbeta: the F score with recall counted beta times as much as precision, averaged as f1 (`beta`, `average`)."""
 
-import numpy as np
-
-from pipeline.metrics import ONE_OF, TAGS, Metric
-from pipeline.metrics.overlap import Averaged, Beta, as_said, averaged, by_counts, f_score, no_second_class
+from pipeline.metrics import ONE_OF, TAGS
+from pipeline.metrics.overlap import Averaged, Beta, as_said, f_score, no_second_class, of_counts
 
 
 class Options(Averaged, frozen=True):
@@ -12,16 +10,4 @@ class Options(Averaged, frozen=True):
     beta: Beta = 1.0
 
 
-def fbeta(truth: np.ndarray, preds: np.ndarray, options: Options) -> float:
-    return averaged(truth, preds, f_score(options.beta), options.average)
-
-
-ENTRY = Metric(
-    ONE_OF | TAGS,
-    True,
-    False,
-    fbeta,
-    options=Options,
-    decision=by_counts(lambda options: f_score(options.beta), as_said),
-    problem=no_second_class,
-)
+ENTRY = of_counts(ONE_OF | TAGS, Options, lambda options: f_score(options.beta), as_said, no_second_class)

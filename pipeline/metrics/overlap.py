@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import BeforeValidator, Field
 
+from pipeline.metrics import Metric, no_problem
 from pipeline.metrics.decisions import FITTED, Decision, Threshold, Thresholds, known_threshold
 from pipeline.settings import Section
 from pipeline.targets import TargetSpec
@@ -46,7 +47,6 @@ class Counts(NamedTuple):
 
 
 Score = Callable[[Counts], np.ndarray]
-Decide = Callable[[Any, tuple[str, ...]], Decision | None]  # `Metric.decision`
 
 
 def f_score(beta: float) -> Score:
@@ -113,14 +113,31 @@ class Tally(NamedTuple):
         return np.array([_over_classes(counts, self.score, self.average, all_count=True) for counts in each])
 
 
-def by_counts(score: Callable[[Any], Score], average: Callable[[Any], Average]) -> Decide:
-    """As `by_threshold`, for a metric whose options say a score of counts and how it is averaged."""
+def of_counts(
+    kinds: frozenset[str],
+    options: type[Section],
+    score: Callable[[Any], Score],
+    average: Callable[[Any], Average],
+    problem: Callable[[Any, TargetSpec, np.ndarray], str | None] = no_problem,
+) -> Metric:
+    """A metric whose options (those of `AtHalf` or `Fitted` among them) say a score of counts and how it is averaged.
 
-    def decision(options: Any, kinds: tuple[str, ...]) -> Decision | None:
-        foreseen = Tally(score(options), average(options)).gains
-        return None if options.threshold == 0.5 else Thresholds(options.threshold, foreseen)
+    The same two are what is computed, and what a search for thresholds foresees.
+    """
 
-    return decision
+    def compute(truth: np.ndarray, preds: np.ndarray, chosen: Any) -> float:
+        return averaged(truth, preds, score(chosen), average(chosen))
+
+    def decision(chosen: Any, kinds: tuple[str, ...]) -> Decision | None:
+        foreseen = Tally(score(chosen), average(chosen)).gains
+        return None if chosen.threshold == 0.5 else Thresholds(chosen.threshold, foreseen)
+
+    return Metric(kinds, True, False, compute, options=options, decision=decision, problem=problem)
+
+
+def always(value: Any) -> Callable[[Any], Any]:
+    """A score or an average that no option changes."""
+    return lambda _: value
 
 
 def as_said(options: Averaged) -> Average:
