@@ -34,8 +34,10 @@ def split_images(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFram
     else:
         groups = groups_of(comp, workspace, rows, log)
         report_large(groups, comp.folds, workspace, log)
-        by = _by_time if comp.folds.by_time else _stratified
-        numbers, how = by(comp, workspace, rows, specs, groups, log)
+        if comp.folds.by_time:
+            numbers, how = _by_time(comp, workspace, rows, groups, log)
+        else:
+            numbers, how = _stratified(comp, rows, specs, groups)
         if comp.folds.by_column:
             how += f", whole groups of {comp.folds.group!r} and near-duplicates"
         if CASE in rows:
@@ -48,12 +50,7 @@ def split_images(comp: ImageCompetition, workspace: Workspace, rows: pd.DataFram
 
 
 def _stratified(
-    comp: ImageCompetition,
-    workspace: Workspace,
-    rows: pd.DataFrame,
-    specs: Sequence[TargetSpec],
-    groups: np.ndarray,
-    log: Log,
+    comp: ImageCompetition, rows: pd.DataFrame, specs: Sequence[TargetSpec], groups: np.ndarray
 ) -> tuple[np.ndarray, str]:
     n, share = comp.folds.n, comp.folds.share
     wanted = comp.folds.stratify if comp.folds.stratify is not None else [spec.name for spec in specs]
@@ -108,12 +105,7 @@ def _in_folder(comp: ImageCompetition, folder: str, paths: pd.Series) -> np.ndar
 
 
 def _by_time(
-    comp: ImageCompetition,
-    workspace: Workspace,
-    rows: pd.DataFrame,
-    specs: Sequence[TargetSpec],
-    groups: np.ndarray,
-    log: Log,
+    comp: ImageCompetition, workspace: Workspace, rows: pd.DataFrame, groups: np.ndarray, log: Log
 ) -> tuple[np.ndarray, str]:
     """The last `share` of the rows; or n parts one after the other, the earliest of n + 1 being held out in none.
 
