@@ -2,6 +2,7 @@
 predictions of a case become one, and everything after that is keyed by case.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 from pipeline.combinations import COMBINATIONS, in_words, serving
 from pipeline.config import Competition
 from pipeline.errors import RequestError
+from pipeline.freshness import digest
 from pipeline.log import Log
 from pipeline.predictions import NO_FOLD, Predictions
 from pipeline.registry import code_in
@@ -60,9 +62,15 @@ def combined(comp: Competition, workspace: Workspace, preds: Predictions, way: s
     name = way or comp.data.combination
     if name is None or not len(preds):
         return preds
-    rows = pd.read_parquet(workspace.manifest, columns=["id", "split", CASE])
     side = "test" if preds.folds[0] == NO_FOLD else "train"
-    return by_case(preds, rows[rows["split"] == side], name)
+    return by_case(preds, _rows_of(workspace, side, digest(workspace.manifest)), name)
+
+
+@functools.lru_cache(maxsize=4)
+def _rows_of(workspace: Workspace, side: str, _: str | None) -> pd.DataFrame:
+    """Ids and cases of one side, once for each state of the manifest: each pass, way and fold asks for them."""
+    rows = pd.read_parquet(workspace.manifest, columns=["id", "split", CASE])
+    return rows[rows["split"] == side]
 
 
 def by_case(preds: Predictions, rows: pd.DataFrame, name: str) -> Predictions:

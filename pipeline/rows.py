@@ -117,7 +117,8 @@ def content_digest(workspace: Workspace) -> str | None:
 @functools.lru_cache(maxsize=8)
 def _content_digest(workspace: Workspace, *_: str | None) -> str:
     """Once for each state of the two tables: every fold asks for it."""
-    rows = training_rows(workspace)
+    rows = audited_rows(workspace, ("readable", "sha256"), ())
+    rows = rows[(rows["split"] == "train") & rows["readable"]].sort_values("id", ignore_index=True)
     # Joined in Python: pandas 2, as on Kaggle's image, drops a NUL that it adds to a column.
     columns = [rows[name] for name in ("id", "sha256", CUT) if name in rows]
     lines = ("\0".join(cells) + "\n" for cells in zip(*columns, strict=True))

@@ -41,7 +41,12 @@ def sheet_of(
     comp: Competition, workspace: Workspace, specs: Sequence[TargetSpec], manifest: pd.DataFrame | None = None
 ) -> Sheet:
     """The sheet of this competition; `specs` are the targets as the data showed them. Raises RequestError."""
-    id_column, sample = read_sample(comp, workspace, manifest)
+    return _sheet(comp, workspace, specs, *read_sample(comp, workspace, manifest))
+
+
+def _sheet(
+    comp: Competition, workspace: Workspace, specs: Sequence[TargetSpec], id_column: str, sample: pd.DataFrame
+) -> Sheet:
     spelling = spelling_of(comp, workspace, specs)
     columns = filled_columns(comp, id_column, sample, specs, spelling)
     return Sheet(id_column, sample, columns, spelled(specs, spelling))
@@ -79,15 +84,16 @@ def with_ids(
     comp: Competition, workspace: Workspace, table: pd.DataFrame, manifest: pd.DataFrame | None = None
 ) -> tuple[str, pd.DataFrame]:
     """The id column's name of a sample, submission or solution, and the table with the pipeline's ids in it."""
-    said, usual, ids = comp.submission.id, comp.data.answer_id, pd.Series(dtype=str)
+    said, usual, known = comp.submission.id, comp.data.answer_id, set[str]()
     table = kind_of(comp).with_ids(table, comp.data, workspace.raw, said)
     if manifest is None and workspace.manifest.is_file():
         columns = ["id", "split", *[CASE] * (comp.data.combination is not None)]
         manifest = pd.read_parquet(workspace.manifest, columns=columns)
-    ids = ids if manifest is None else answer_ids(manifest[manifest["split"] == "test"])
-    column = id_column_of(table, said, usual, set(ids))
+    if manifest is not None:
+        known = set(answer_ids(manifest[manifest["split"] == "test"]).tolist())
+    column = id_column_of(table, said, usual, known)
     asked = table[column]
-    own = respelled(asked, set(ids), kind_of(comp).endings)
+    own = respelled(asked, known, kind_of(comp).endings)
     return column, table if own is asked else table.assign(**{column: own})
 
 
@@ -220,10 +226,13 @@ def meant_besides(comp: Competition, workspace: Workspace) -> dict[str, Any]:
     if said.decimals is not None:
         found["decimals"] = said.decimals
     try:
+        options = _may_have_options(comp)
+        if not (said.codes or options):
+            return found
         specs = _specs(comp, workspace)
         if said.codes:
             found["codes"] = spelling_digest(spelling_of(comp, workspace, specs))
-        columns = sheet_of(comp, workspace, specs).columns if _may_have_options(comp) else []
+        columns = sheet_of(comp, workspace, specs).columns if options else []
         asked = {column.name: {"form": column.kind, **column.asked} for column in columns if column.asked}
     except RequestError:  # which `data` says
         return found
@@ -275,13 +284,13 @@ def check_sample(comp: Competition, workspace: Workspace, manifest: pd.DataFrame
 
     Returns in words what is odd, but may be meant.
     """
-    ids = set(answer_ids(manifest[manifest["split"] == "test"]))
+    ids = set(answer_ids(manifest[manifest["split"] == "test"]).tolist())
     if not ids:
         return []
     path, specs = _need_sample(comp, workspace), specs_of(comp.targets, manifest)
     id_column, sample = read_sample(comp, workspace, manifest)
     _refuse_other_ids(comp, path, set(sample[id_column]), ids)
-    sheet, long = sheet_of(comp, workspace, specs, manifest), long_sample(comp, workspace)
+    sheet, long = _sheet(comp, workspace, specs, id_column, sample), long_sample(comp, workspace)
     table = read_table(path, "submission.sample", encoding=comp.data.encoding)
     told = [gaps] if long is not None and (gaps := long.gaps(table, path.name)) else []
     asked = table if long is None else unfolded(path, long)

@@ -1,7 +1,7 @@
 """The sample submission: under which name it lies in the raw folder, and which of its columns names a row."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from pathlib import Path
 
 import pandas as pd
@@ -64,13 +64,13 @@ def id_column_of(table: pd.DataFrame, said: str | None, usual: str, ids: Collect
     return best if held[best] else str(table.columns[0])
 
 
-def respelled(asked: pd.Series, ids: Collection[str], endings: Collection[str]) -> pd.Series:
+def respelled(asked: pd.Series, ids: Set[str], endings: Collection[str]) -> pd.Series:
     """Ids of a table (n,) as those of the test set: without the ending of an image, or folders, that only one side has.
 
     `endings`: of images; none where ids are no files. They stay where some are `ids` already, or not each of `ids` is
     named once; those that name none stay too.
     """
-    if not len(asked) or not ids or not endings or asked.isin(ids).any():
+    if not len(asked) or not ids or not endings or not ids.isdisjoint(asked.tolist()):
         return asked
     ends = tuple(sorted(endings, key=len, reverse=True))
     for short in (_without_ending, _without_folders, lambda name, ends: _without_ending(_without_folders(name), ends)):

@@ -159,7 +159,11 @@ def _join_folds(comp: Competition, workspace: Workspace, model: Model, log: Log)
         scores[kind] = cross_validate(comp, workspace, oof)
         if within:
             continue
-        each = {way: cross_validate(comp, workspace, combined(comp, workspace, rows, way)) for way in ways(comp)}
+        own = comp.data.combination  # which is scored already
+        each = {
+            way: scores[kind] if way == own else cross_validate(comp, workspace, combined(comp, workspace, rows, way))
+            for way in ways(comp)
+        }
         oof.save(workspace.oof(model.name), **about)
         for path in deciding.outputs_of(comp, workspace, model.name):
             write_json(path, fit_decisions(comp, workspace, oof))
