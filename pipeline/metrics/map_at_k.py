@@ -7,10 +7,10 @@ sum over i <= k of precision(i) * [i-th is a tag] / min(tags, k); a row without 
 import numpy as np
 
 from pipeline.metrics import ONE_OF, TAGS, Metric
-from pipeline.metrics.ranked import NOT_LISTED, First, First3, best, places
+from pipeline.metrics.ranked import NOT_LISTED, First, best, places
 
 
-def map_at_k(truth: np.ndarray, preds: np.ndarray, options: First | First3) -> float:
+def map_at_k(truth: np.ndarray, preds: np.ndarray, options: First) -> float:
     if truth.ndim == 1:
         place = places(truth, preds)
         return float(np.where(place < options.k, 1 / (place + 1.0), 0.0).mean())

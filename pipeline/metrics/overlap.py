@@ -26,8 +26,8 @@ class AtHalf(Section, frozen=True):
     threshold: Annotated[Threshold, BeforeValidator(known_threshold)] = 0.5
 
 
-class Fitted(Section, frozen=True):
-    """Above which probability a label is decided: a number, "fitted" on out-of-fold rows, or so "per_class"."""
+class Fitted(AtHalf, frozen=True):
+    """The same, fitted unless it is said."""
 
     threshold: Annotated[Threshold, BeforeValidator(known_threshold)] = FITTED
 

@@ -17,8 +17,8 @@ class First(Section, frozen=True):
     k: Count = 5
 
 
-class First3(Section, frozen=True):
-    """How many of the likeliest classes count."""
+class First3(First, frozen=True):
+    """The same, three unless it is said."""
 
     k: Count = 3
 

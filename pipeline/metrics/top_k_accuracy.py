@@ -3,10 +3,10 @@
 import numpy as np
 
 from pipeline.metrics import ONE_OF, Metric
-from pipeline.metrics.ranked import First, First3, places
+from pipeline.metrics.ranked import First, places
 
 
-def top_k_accuracy(truth: np.ndarray, preds: np.ndarray, options: First | First3) -> float:
+def top_k_accuracy(truth: np.ndarray, preds: np.ndarray, options: First) -> float:
     return float((places(truth, preds) < options.k).mean())
 
 
