@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.commands.score import score
 from pipeline.config import Competition
-from pipeline.data.longform import LongForm, split
+from pipeline.data.longform import LongForm, splitter
 from pipeline.errors import RequestError
 from pipeline.forms.said import Long
 from pipeline.predictions import NO_FOLD, Predictions, TargetSpec
@@ -91,7 +91,7 @@ def graded(tiny, header: str, rows: list[str], *overrides: str, submission=None)
     ],
 )
 def test_a_cell_is_taken_apart(cell, row, names, expected):
-    assert split(cell, row, names) == expected
+    assert splitter(row, names)(cell) == expected
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import functools
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -186,7 +186,7 @@ class LongForm:
         return table[max(held, key=lambda name: held[name])]
 
     def _taken_apart(self, cells: pd.Series, where: str) -> tuple[pd.Series, pd.Series]:
-        pairs = [split(cell, str(self.said.row), self.names) for cell in cells]
+        pairs = list(map(splitter(str(self.said.row), self.names), cells))
         lost = [cell for cell, pair in zip(cells, pairs, strict=True) if pair is None]
         if lost:
             raise RequestError(
@@ -235,15 +235,24 @@ def pattern_of(row: str) -> re.Pattern[str]:
     return re.compile(escaped)
 
 
-def split(cell: str, row: str, names: Collection[str]) -> tuple[str, str] | None:
-    """The id and the name in a cell: the longest name that is known, or as `pattern_of` says; None for neither."""
-    found = pattern_of(row).fullmatch(cell)
-    if found is None:
-        return None
+def splitter(row: str, names: Collection[str]) -> Callable[[str], tuple[str, str] | None]:
+    """What takes a cell apart into id and name: the longest name that is known, or as `pattern_of` says; None for
+    neither.
+    """
+    pattern, known = pattern_of(row), list[tuple[str, re.Pattern[str]]]()
     if not all(group in row for group in CELL):
-        for name in sorted((name for name in names if name in cell), key=len, reverse=True):
+        for name in sorted(names, key=len, reverse=True):
             fixed = re.escape(row).replace(re.escape("{name}"), re.escape(name))
-            known = re.fullmatch(fixed.replace(re.escape("{id}"), "(?P<id>.+)"), cell)
-            if known is not None:
-                return known["id"], name
-    return found["id"], found["name"]
+            known.append((name, re.compile(fixed.replace(re.escape("{id}"), "(?P<id>.+)"))))
+
+    def split(cell: str) -> tuple[str, str] | None:
+        found = pattern.fullmatch(cell)
+        if found is None:
+            return None
+        for name, one in known:
+            own = one.fullmatch(cell) if name in cell else None
+            if own is not None:
+                return own["id"], name
+        return found["id"], found["name"]
+
+    return split

@@ -16,12 +16,11 @@ import numpy as np
 import pandas as pd
 
 from pipeline.data.layouts import Layout
-from pipeline.data.layouts.json_records import PACKED
+from pipeline.data.layouts.json_records import decoder, is_lines, unpacked
 from pipeline.data.text import Unreadable
 
 IMAGES = re.compile(rb'"images"\s*:\s*\[\s*\{')
 OTHERS = re.compile(rb'"(image_id|file_name)"\s*:')
-_decoder = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)  # numbers stay as they are written
 ROW = "\x1frow"  # a column that no file has
 Records = Sequence[Mapping[str, Any]]
 
@@ -30,11 +29,9 @@ class Coco(Layout):
     """Lists in one object, joined by the ids in them."""
 
     def fits(self, name: str, text: bytes) -> bool:
-        for ending in PACKED:
-            name = name.lower().removesuffix(ending)
-        if not name.endswith(".json") or text[:64].lstrip()[:1] != b"{" or not IMAGES.search(text):
+        if not unpacked(name).endswith(".json") or text[:64].lstrip()[:1] != b"{" or not IMAGES.search(text):
             return False
-        return OTHERS.search(text) is not None and not _is_a_line(text)
+        return OTHERS.search(text) is not None and not is_lines(text)
 
     def read(self, text: bytes, header: bool, separator: str | None) -> pd.DataFrame:
         lists = _lists(text)
@@ -51,21 +48,10 @@ class Coco(Layout):
         return [row + 1 for row in rows]  # which row: they may all be in one line
 
 
-def _is_a_line(text: bytes) -> bool:
-    """Whether the first line is an object by itself, with others below."""
-    first, _, rest = text.lstrip().partition(b"\n")
-    if not rest.strip() or not first.rstrip().endswith(b"}"):
-        return False
-    try:
-        return isinstance(json.loads(first), dict)
-    except ValueError:
-        return False
-
-
 def _lists(text: bytes) -> dict[str, Records]:
     """The lists of objects in the one object."""
     try:
-        whole = _decoder.decode(text.decode())
+        whole = decoder.decode(text.decode())
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"it is no JSON: {error}") from None
     found = {key: value for key, value in whole.items() if isinstance(value, list)}

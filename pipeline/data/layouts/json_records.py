@@ -13,17 +13,22 @@ from pipeline.data.text import Unreadable
 ENDINGS = (".json", ".jsonl", ".ndjson")
 PACKED = (".gz", ".zip", ".bz2", ".xz", ".7z")
 BETWEEN = re.compile(r"[\s,]*")
-_decoder = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)  # numbers stay as they are written
+decoder = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)  # numbers stay as they are written
+
+
+def unpacked(name: str) -> str:
+    """A file's name in small letters, without the endings of what it may be packed by."""
+    for ending in PACKED:
+        name = name.lower().removesuffix(ending)
+    return name
 
 
 class JsonRecords(Layout):
     """Objects of one level; their keys are the columns, and what is no text or number in them stays JSON."""
 
     def fits(self, name: str, text: bytes) -> bool:
-        for ending in PACKED:
-            name = name.lower().removesuffix(ending)
         start = text[:64].lstrip()[:1]
-        if name.endswith(ENDINGS):
+        if unpacked(name).endswith(ENDINGS):
             return True
         if start == b"[":
             return isinstance(_parsed(text), list)
@@ -43,13 +48,13 @@ class JsonRecords(Layout):
 
 def _parsed(text: bytes) -> Any:
     try:
-        return _decoder.decode(text.decode())
+        return decoder.decode(text.decode())
     except (ValueError, RecursionError):
         return None
 
 
 def _records(text: bytes) -> list[dict[str, Any]]:
-    whole = None if _is_lines(text) else _parsed(text)
+    whole = None if is_lines(text) else _parsed(text)
     if isinstance(whole, dict):
         whole = _in_object(whole)
     if whole is None:
@@ -76,7 +81,7 @@ def _in_object(whole: dict[str, Any]) -> list[Any]:
 
 def each_record(text: bytes) -> Iterator[dict[str, Any]]:
     """The objects of a list, or one a line, one at a time. Raises Unreadable for something else."""
-    if text.lstrip()[:1] != b"[" and not _is_lines(text):
+    if text.lstrip()[:1] != b"[" and not is_lines(text):
         raise Unreadable("it is one JSON object")
     whole = text.decode()
     at = _next(whole, 0)
@@ -84,7 +89,7 @@ def each_record(text: bytes) -> Iterator[dict[str, Any]]:
         at = _next(whole, at + 1)
     while at < len(whole) and whole[at] != "]":
         try:
-            record, at = _decoder.raw_decode(whole, at)
+            record, at = decoder.raw_decode(whole, at)
         except ValueError as error:
             raise Unreadable(f"it is no JSON ({error})") from None
         if not isinstance(record, dict):
@@ -99,7 +104,7 @@ def _next(text: str, at: int) -> int:
     return at if found is None else found.end()
 
 
-def _is_lines(text: bytes) -> bool:
+def is_lines(text: bytes) -> bool:
     """Whether it is an object a line, and more than one."""
     first, _, rest = text.lstrip().partition(b"\n")
     return first.startswith(b"{") and bool(rest.strip()) and isinstance(_parsed(first), dict)
