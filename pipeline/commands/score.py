@@ -20,7 +20,7 @@ from pipeline.metrics.leaderboard import Scorable
 from pipeline.predictions import Predictions, TargetSpec
 from pipeline.scoring import rounded
 from pipeline.stages.submit import latest
-from pipeline.submission import Sheet, decided, long_sample, sample_path, sheet_of, with_ids
+from pipeline.submission import decided, long_sample, sample_path, sheet_of, with_ids
 from pipeline.workspace import Workspace, read_json, write_json
 
 USAGE = "Usage"  # Kaggle's column: which rows the public leaderboard scores, which the private one, which neither
@@ -38,7 +38,7 @@ def score(
     specs = specs_of(comp.targets, pd.read_parquet(workspace.manifest))
     sheet = sheet_of(comp, workspace, specs)
     answers = read_solution(comp, workspace, solution, specs)
-    table = _as_read(comp, workspace, path, sheet)
+    table = _as_read(comp, workspace, path)
     absent = [name for name in sheet.sample.columns if name not in table.columns]
     if absent:
         raise RequestError(f"{path} has no column {absent[0]!r}; it has {', '.join(table.columns)}")
@@ -120,7 +120,7 @@ def _one_usage(cells: pd.DataFrame, path: Path) -> pd.Series:
     return first
 
 
-def _as_read(comp: Competition, workspace: Workspace, path: Path, sheet: Sheet) -> pd.DataFrame:
+def _as_read(comp: Competition, workspace: Workspace, path: Path) -> pd.DataFrame:
     """A submission as a table with a row an id; of a long one every row that the sample asks for must be there."""
     encoding, long, place = comp.data.encoding, long_sample(comp, workspace), sample_path(comp, workspace)
     table = read_table(path, "submission", encoding=encoding)

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.looking.values import Values
 from pipeline.targets import KINDS
+from pipeline.targets.said import RESERVED_TARGET_NAMES
 
 
 @dataclass(frozen=True)
@@ -65,5 +66,4 @@ class Asked:
 def target_name(column: str) -> str:
     """A column's name as a target may be called."""
     plain = re.sub(r"[^A-Za-z0-9_-]+", "_", column).strip("_-")
-    taken = {"id", "split", "path", "bytes", "fold", "readable", "sha256", "group"}
-    return f"{plain or 'label'}_" if (plain or "label") in taken else plain or "label"
+    return f"{plain or 'label'}_" if (plain or "label") in RESERVED_TARGET_NAMES else plain or "label"

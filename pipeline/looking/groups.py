@@ -5,10 +5,8 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
 from pipeline.looking.tables import Table
-from pipeline.looking.values import is_mark
+from pipeline.looking.values import has_fractions, is_mark
 
 STRONG = re.compile(
     r"patient|subject|person(?!al)|driver|participant|location|^loc|site_?id|^site$|seq_?id|case_?id", re.I
@@ -71,14 +69,8 @@ def _group(table: Table, column: str, name: str | None) -> Group | None:
         is_mark(cells)
         or len(counts) < (2 if STRONG.search(column) else FOLDS)
         or len(counts) > 0.95 * len(cells)
-        or _quantity(cells)
+        or has_fractions(cells)  # which measure something
     ):
         return None
     fits = counts.iloc[0] <= len(table.rows) / 2  # a larger one leaves too little for the others
     return Group(column, name, len(counts), bool(STRONG.search(column)) and bool(fits))
-
-
-def _quantity(cells: pd.Series) -> bool:
-    """Numbers with decimals measure something."""
-    numbers = pd.to_numeric(cells, errors="coerce")
-    return bool(numbers.notna().all() and (numbers % 1 != 0).any())

@@ -64,8 +64,9 @@ class Long:
         cells = table.cells(self.column)
         if self.name is not None:
             return cells, table.cells(self.name)
-        parts = cells.map(lambda cell: _split(cell, self.between, self.names))
-        return parts.str[0], parts.str[1]
+        parts = cells.str.rpartition(self.between)
+        known = (parts[1] != "") & parts[2].isin(self.names)
+        return parts[0].where(known, cells), parts[2].where(known, "")
 
 
 def long_in(sample: Table) -> Long | None:
@@ -123,8 +124,3 @@ def _is_grid(ids: pd.Series, names: pd.Series) -> bool:
         return False
     named = all(re.search(r"[A-Za-z]", word) for word in words)
     return named and not pd.DataFrame({"id": ids, "name": names}).duplicated().any()
-
-
-def _split(cell: str, between: str, names: tuple[str, ...]) -> tuple[str, str]:
-    found = next((name for name in names if cell.endswith(between + name)), None)
-    return (cell, "") if found is None else (cell[: -len(between + found)], found)

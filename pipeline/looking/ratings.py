@@ -30,7 +30,6 @@ class Rated:
     folds: tuple[str, int] | None = None
     sure: bool = True
     own_ids: str | None = None
-    doubts: list[str] = field(default_factory=list)
 
     def column(self, key: str) -> str | int:
         """As the file says it."""

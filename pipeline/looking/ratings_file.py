@@ -23,7 +23,7 @@ def ratings_draft(head: Head, rated: Rated, sample: Sample | None) -> Draft:
     for key in ("user", "item"):
         if key in rated.keys:
             found[0] += f", {rows[rated.keys[key]].nunique():,} {key}s"
-    return Draft(parts, found, rated.doubts)
+    return Draft(parts, found)
 
 
 def _data(rated: Rated, sample: Sample | None) -> Part:

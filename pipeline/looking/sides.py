@@ -21,7 +21,6 @@ class Sides:
     label: dict[str, object] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     valid: str | None = None
-    files: str = ""  # columns that name files, in words
     why: str = ""
     why_test: str = ""
     sure: bool = True

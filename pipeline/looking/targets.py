@@ -9,7 +9,7 @@ import pandas as pd
 
 from pipeline.errors import RequestError
 from pipeline.looking.answers import Answer, Asked, target_name
-from pipeline.looking.forms import classes_in, labels_asked, probabilities_asked
+from pipeline.looking.forms import YES, classes_in, labels_asked, probabilities_asked
 from pipeline.looking.sample import Sample
 from pipeline.looking.tables import Table
 from pipeline.looking.values import NAMES_CLASS, is_mark, values_of
@@ -68,7 +68,7 @@ def _by_name(train: Table, said: list[str], sample: Sample, others: list[str]) -
 def _marks(train: Table, said: list[str], others: list[str]) -> Asked:
     """A column of 0 and 1 for each class: of one class a row, or of any number."""
     marks = pd.DataFrame({column: train.cells(column).str.lower() for column in said})
-    sums = marks.isin(["1", "1.0", "true", "yes"]).sum(axis=1)
+    sums = marks.isin(YES).sum(axis=1)
     exclusive = bool((sums == 1).all())
     why = "one of them is 1 in every row" if exclusive else f"{sums.min()} to {sums.max()} of them are 1 in a row"
     kind, name = ("category", "label") if exclusive else ("multilabel", "labels")

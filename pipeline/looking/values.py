@@ -37,10 +37,6 @@ class Values:
     graded: bool = False
     skewed: bool = False  # numbers from 0 up, the largest far above most
 
-    def holds(self, labels: list[str]) -> bool:
-        """Whether these are classes of it."""
-        return bool(labels) and set(labels) <= set(self.classes)
-
 
 def values_of(column: str, cells: pd.Series, asked: pd.Series | None = None) -> Values:
     """What a column of labels holds; `asked` are the cells of the sample that stand for it."""
@@ -67,7 +63,7 @@ def _numeric(column: str, counts: Counter[str], numbers: pd.Series, asked: pd.Se
     if not whole:
         skewed = bool(numbers.min() >= 0 and numbers.max() > SKEWED * numbers.median())
         return Values("regression", (), f"{distinct:,} numbers with decimals", skewed=skewed)
-    if asked is not None and _fractions(asked):
+    if asked is not None and has_fractions(asked):
         return Values(
             "regression", (), f"whole numbers, and the sample has others ({asked.iloc[0]})", sure=distinct > 2
         )
@@ -116,7 +112,8 @@ def looks_listed(cells: pd.Series, classes: Collection[str]) -> int:
     return most if len(counts) == 1 and (most > 2 or (most == 2 and held)) else 0
 
 
-def _fractions(cells: pd.Series) -> bool:
+def has_fractions(cells: pd.Series) -> bool:
+    """Whether all cells are numbers, some with decimals."""
     numbers = pd.to_numeric(cells, errors="coerce")
     return bool(numbers.notna().all() and (numbers % 1 != 0).any())
 
