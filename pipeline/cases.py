@@ -16,6 +16,7 @@ from pipeline.freshness import digest
 from pipeline.log import Log
 from pipeline.predictions import NO_FOLD, Predictions
 from pipeline.registry import code_in
+from pipeline.rows import torn
 from pipeline.targets.classes import some
 from pipeline.workspace import Workspace
 
@@ -104,11 +105,10 @@ def refuse_torn(rows: pd.DataFrame, numbers: Sequence[int] | np.ndarray, where: 
     """Raise RequestError for a case whose rows lie in several folds; `where` says what put them there."""
     if CASE not in rows:
         return
-    folds = pd.Series(numbers).groupby(rows[CASE].to_numpy()).nunique()
-    torn = folds.index[folds > 1]
-    if len(torn):
-        own = np.asarray(numbers)[(rows[CASE] == torn[0]).to_numpy()]
+    apart = torn(numbers, rows[CASE])
+    if len(apart):
+        own = np.asarray(numbers)[(rows[CASE] == apart[0]).to_numpy()]
         raise RequestError(
-            f"{where}: {len(torn)} cases lie in several folds, for example {torn[0]!r} in folds "
+            f"{where}: {len(apart)} cases lie in several folds, for example {apart[0]!r} in folds "
             f"{', '.join(map(str, sorted(set(own.tolist()))))}; the images of a case must be held out together"
         )

@@ -150,6 +150,12 @@ def trained_on(numbers: np.ndarray, fold: int, by_time: bool = False) -> np.ndar
     return numbers < fold if by_time else numbers != fold
 
 
+def torn(numbers: Sequence[int] | np.ndarray, groups: pd.Series) -> pd.Index:
+    """Of groups of rows, by their value in each row, those that lie in several folds."""
+    folds = pd.Series(numbers).groupby(groups.to_numpy()).nunique()
+    return folds.index[folds > 1]
+
+
 class Loaded(NamedTuple):
     """Readable training rows sorted by id, the targets as the data showed them, and each row's fold (rows,)."""
 

@@ -71,10 +71,15 @@ def tell_test_table(name: str, data: ImageData, log: Log | None) -> None:
 def fields_of(pattern: str) -> list[str]:
     """Columns that a pattern takes from a row; none for what is no pattern."""
     try:
-        fields = [field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None]
-        return [re.split(r"[.\[]", field)[0] for field in fields]
+        return fields_in(pattern)
     except ValueError:
         return []
+
+
+def fields_in(pattern: str) -> list[str]:
+    """The same; {id[0]} is a letter of a cell of one. Raises ValueError for what is no pattern."""
+    fields = [field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None]
+    return [re.split(r"[.\[]", field)[0] for field in fields]
 
 
 def as_test(table: str) -> str | None:

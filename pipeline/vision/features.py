@@ -19,7 +19,7 @@ from pipeline.vision.cells import columns_beside
 from pipeline.vision.data_config import ImageData
 from pipeline.vision.joined import with_tables
 from pipeline.vision.manifest import tags_of
-from pipeline.vision.tables import TEST, elsewhere, read_one, read_rows
+from pipeline.vision.tables import TEST, need_beside, read_one, read_rows
 
 PREFIX = "feature:"  # before a column's name: no target and no column of the pipeline's own is called so
 NUMBER, WORD = "number", "word"
@@ -97,8 +97,7 @@ def _asked_of(
                     f"{', '.join(map(str, table.columns))}"
                 )
         for column in columns:
-            if column not in table.columns:
-                need_column(table, column, name, "data.features", elsewhere(raw, data, column))
+            need_beside(raw, data, table, column, name, "data.features")
             if column in answers or column == data.id:
                 what = "the images' ids" if column == data.id else "the answer of a target"
                 raise RequestError(f"data.features: column {column!r} of {name} holds {what}; take it out")

@@ -9,7 +9,7 @@ from pipeline.data.columns import column_of
 from pipeline.data.tables import header_of
 from pipeline.errors import RequestError
 from pipeline.log import Log
-from pipeline.rows import ALONE
+from pipeline.rows import ALONE, torn
 from pipeline.targets.classes import some
 from pipeline.vision.cases import ids_in_tables
 from pipeline.vision.config import ImageCompetition
@@ -128,31 +128,23 @@ def report_large(groups: np.ndarray, folds: ImageFolds, workspace: Workspace, lo
 def report_torn(numbers: np.ndarray, rows: pd.DataFrame, log: Log) -> None:
     """Warn of near-duplicates that lie in different folds because the file says so."""
     alike = (rows["group"] != ALONE).to_numpy()
-    torn, first = _torn(numbers[alike], rows[alike], "group")
-    if len(torn):
+    apart = torn(numbers[alike], rows["group"][alike])
+    if len(apart):
         log.warn(
-            f"{len(torn)} group(s) of near-duplicates lie in different folds, as the file says: {first}; scores there "
-            "are too good"
+            f"{len(apart)} group(s) of near-duplicates lie in different folds, as the file says: "
+            f"{some(rows['id'][rows['group'] == apart[0]])}; scores there are too good"
         )
 
 
 def report_shared(numbers: np.ndarray, rows: pd.DataFrame, folds: ImageFolds, log: Log) -> None:
     """Warn of images that several rows name which lie in different folds because the file says so."""
-    torn, first = _torn(numbers, rows, "path")
-    if len(torn):
+    apart = torn(numbers, rows["path"])
+    if len(apart):
         way = "" if folds.column or folds.valid else "; without folds.group = 'none' rows of one image stay together"
         log.warn(
-            f"{len(torn):,} image(s) are named by several rows in different folds, as the file says: {torn[0]} by "
-            f"{first}; scores there are too good{way}"
+            f"{len(apart):,} image(s) are named by several rows in different folds, as the file says: {apart[0]} by "
+            f"{some(rows['id'][rows['path'] == apart[0]])}; scores there are too good{way}"
         )
-
-
-def _torn(numbers: np.ndarray, rows: pd.DataFrame, by: str) -> tuple[pd.Index, str]:
-    """The values of a column whose rows lie in several folds, and the first ids of the first one's rows."""
-    folds = pd.Series(numbers).groupby(rows[by].to_numpy()).nunique()
-    torn = folds.index[folds > 1]
-    ids = rows["id"][rows[by] == torn[0]].tolist() if len(torn) else []
-    return torn, ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
 
 
 def joined(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from pipeline.errors import RequestError
 from pipeline.log import Log
 from pipeline.targets.classes import some
 from pipeline.vision.data_config import ImageData, Joined
-from pipeline.vision.tables import elsewhere, has_names, read_one
+from pipeline.vision.tables import has_names, need_beside, read_one
 
 KEY = "data.tables"
 
@@ -56,7 +56,7 @@ def _joined(
     keys = _keys(joined, data)
     for there, here in keys.items():
         need_column(other, there, joined.table, f"{KEY}: on")
-        need_column(table, here, name, f"{KEY}: on", elsewhere(raw, data, here))
+        need_beside(raw, data, table, here, name, f"{KEY}: on")
     for column in joined.take or ():
         need_column(other, column, joined.table, f"{KEY}: take")
     taken = [column for column in joined.take or list(other.columns) if column not in keys]

@@ -2,8 +2,6 @@
 
 import glob
 import os
-import re
-import string
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from pipeline.data.longform import LongForm
 from pipeline.data.readers import all_endings, images_among
 from pipeline.data.readers.foreign import refuse_foreign, refuse_foreign_in
 from pipeline.data.several import files_of, is_several, joined, parts_of, state_of
-from pipeline.data.tables import need_column, neighbours
+from pipeline.data.tables import neighbours
 from pipeline.data.walk import endings_in_words, walk
 from pipeline.data.within import archives_in_words, unpack_for
 from pipeline.errors import RequestError
@@ -22,7 +20,7 @@ from pipeline.log import Log
 from pipeline.targets.classes import some
 from pipeline.targets.said import Target
 from pipeline.vision.apart import fixed_folder, keep_apart, real_folder
-from pipeline.vision.asked import asked_by, fields_of, tell_test_table, test_table_of
+from pipeline.vision.asked import asked_by, fields_in, fields_of, tell_test_table, test_table_of
 from pipeline.vision.boxes import boxes_of, boxes_of_test
 from pipeline.vision.cases import cases_of, cases_of_test, images_of_cases, refuse_disagreement
 from pipeline.vision.cells import read_arrays
@@ -30,7 +28,7 @@ from pipeline.vision.data_config import ImageData
 from pipeline.vision.endings import did_you_mean, with_endings
 from pipeline.vision.joined import with_tables
 from pipeline.vision.labels import labels_of, refuse_silent
-from pipeline.vision.tables import TEST, elsewhere, read_rows, refuse_repeats, without_traces
+from pipeline.vision.tables import TEST, need_beside, read_rows, refuse_repeats, without_traces
 from pipeline.vision.weights import weights_of
 
 
@@ -100,9 +98,7 @@ def _train_rows(
     table = with_tables(raw, data, table, data.table, log)
     for target in targets:
         for column in target.columns if target.in_table else ():
-            if column not in table.columns:
-                also = elsewhere(raw, data, column)
-                need_column(table, column, data.table, f"targets {target.name!r}: column", also)
+            need_beside(raw, data, table, column, data.table, f"targets {target.name!r}: column")
     if rows is not None:
         return rows, table
     return _rows_of(raw, data, table, data.images, data.table, "data.images", log)
@@ -228,8 +224,7 @@ def _files(
 ) -> list[str]:
     """The file of each row by one pattern."""
     for field in _fields(pattern, key):
-        if field not in table.columns:
-            need_column(table, field, table_name, key, elsewhere(raw, data, field))
+        need_beside(raw, data, table, field, table_name, key)
     filled = _filled(table, data.id, pattern, table_name, key)
     refuse_foreign(filled, key)
     unpack_for(raw, filled, log)
@@ -237,12 +232,10 @@ def _files(
 
 
 def _fields(pattern: str, key: str) -> list[str]:
-    """Columns; {id[0]} is a letter of a cell of one."""
     try:
-        fields = [field for _, field, _, _ in string.Formatter().parse(pattern) if field is not None]
+        return fields_in(pattern)
     except ValueError as error:
         raise RequestError(f"{key} = {pattern!r} is not a pattern: {error}") from None
-    return [re.split(r"[.\[]", field)[0] for field in fields]
 
 
 def _filled(table: pd.DataFrame, id_column: str, pattern: str, table_name: str, key: str) -> list[str]:

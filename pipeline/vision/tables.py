@@ -133,6 +133,12 @@ def tables_with(raw: Path, data: ImageData, columns: Collection[str], apart: Col
     return [name for name in names if set(columns) <= set(header_of(raw / name, data.separator, data.encoding))]
 
 
+def need_beside(raw: Path, data: ImageData, table: pd.DataFrame, column: str, name: str, key: str) -> None:
+    """As `need_column`; where the column is missing, the tables of the raw folder are looked at for it."""
+    if column not in table.columns:
+        need_column(table, column, name, key, elsewhere(raw, data, column))
+
+
 def elsewhere(raw: Path, data: ImageData, column: str) -> str:
     """What to say behind the columns of a table where another one has the column that it lacks."""
     known = {data.table, data.test_table, *(joined.table for joined in data.tables)}

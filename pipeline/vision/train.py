@@ -109,6 +109,7 @@ def train_fold(  # noqa: PLR0913
     kept = read_checkpoint(checkpoint)
     if kept and any(differences("", kept.get("inputs") or {}, inputs)):
         kept = None  # of another run
+    pixels = pixels_of(model, cache)
     seed_everything(*seed, "network")
     learn = build_learner(
         model,
@@ -117,7 +118,7 @@ def train_fold(  # noqa: PLR0913
         valid,
         weights="none" if kept else None,
         features=features,
-        pixels=pixels_of(model, cache),
+        pixels=pixels,
         scored=scored,
         tell=lambda start: log.say(f"{label}  {start}"),
     )
@@ -127,7 +128,7 @@ def train_fold(  # noqa: PLR0913
     else:
         rows, at, done = [], 0, 0
         if model.starts_from_probe:
-            rows = [fit_probe(learn, heads, train, model, pixels_of(model, cache), seed)]
+            rows = [fit_probe(learn, heads, train, model, pixels, seed)]
             first = {name: value for name, value in rows[0].items() if name not in ("epoch", "seconds")}
             log.say(f"{label}  probe  {in_line(first)}  {rows[0]['seconds']:.1f} s")
         lr = find_rate(learn, folder, seed, frozen=model.frozen_epochs > 0) if model.lr == "auto" else model.lr
