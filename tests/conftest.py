@@ -2,11 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -14,10 +15,13 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch loads: the tests' networks a
 
 from pipeline import competitions
 from pipeline.config import Competition
+from pipeline.errors import RequestError
 from pipeline.kaggle.client import Kaggle
 from pipeline.log import Log
+from pipeline.predictions import NO_FOLD, Predictions, TargetSpec
 from pipeline.stages.check import check
 from pipeline.stages.data import data
+from pipeline.stages.submit import latest, submit
 from pipeline.workspace import Workspace
 from tests.kaggle_server import TOKEN, KaggleServer
 
@@ -112,6 +116,32 @@ class Tiny:
     @property
     def workspace(self) -> Workspace:
         return Workspace(self.root, "tiny")
+
+
+def refused(tiny: Tiny, log: Log, *overrides: str) -> str:
+    """What `data` refuses with: in two lines at the most, and with nothing written."""
+    with pytest.raises(RequestError) as caught:
+        data(tiny.load(*overrides), tiny.workspace, log)
+    assert len(str(caught.value).splitlines()) <= 2
+    assert not tiny.workspace.manifest.exists()
+    return str(caught.value)
+
+
+def predict(tiny: Tiny, values: Mapping[TargetSpec, np.ndarray]) -> None:
+    """Have an ensemble predict these values (6, width) of the test pictures."""
+    by_name = {spec.name: own for spec, own in values.items()}
+    preds = Predictions(np.array(tiny.test_ids), np.full(len(tiny.test_ids), NO_FOLD), tuple(values), by_name)
+    for name in ("test.parquet", "oof.parquet"):
+        preds.save(tiny.workspace.ensemble / name)
+
+
+def sent(tiny: Tiny, log: Log, values: Mapping[TargetSpec, np.ndarray], *overrides: str) -> pd.DataFrame:
+    """What is sent of such predictions, as text."""
+    comp = tiny.load(*overrides)
+    data(comp, tiny.workspace, log)
+    predict(tiny, values)
+    submit(comp, tiny.workspace, log)
+    return pd.read_csv(tiny.workspace.submissions / latest(tiny.workspace), dtype=str, keep_default_na=False)
 
 
 @pytest.fixture

@@ -12,12 +12,13 @@ from pipeline.commands.score import score
 from pipeline.errors import RequestError
 from pipeline.forms import Column
 from pipeline.metrics.leaderboard import Chosen
-from pipeline.predictions import NO_FOLD, Predictions, TargetSpec
+from pipeline.predictions import TargetSpec
 from pipeline.stages import submit as submitting
 from pipeline.stages.data import data
 from pipeline.stages.ensemble import step as blending
 from pipeline.stages.submit import latest, submit
 from pipeline.workspace import read_json
+from tests.conftest import predict, refused, sent
 
 ONE = "targets=[{name='disease', column='label'}]"
 DISEASE = TargetSpec("disease", "category", ("blast", "hispa", "normal"))
@@ -42,26 +43,8 @@ def write_sample(tiny, header: str, row: str = "{},") -> None:
     )
 
 
-def predict(tiny, comp, spec: TargetSpec = DISEASE, values: np.ndarray = VALUES) -> None:
-    preds = Predictions(np.array(tiny.test_ids), np.full(6, NO_FOLD), (spec,), {spec.name: values})
-    for name in ("test.parquet", "oof.parquet"):
-        preds.save(tiny.workspace.ensemble / name)
-
-
 def submitted(tiny, log, *overrides: str) -> pd.DataFrame:
-    comp = tiny.load(*overrides)
-    data(comp, tiny.workspace, log)
-    predict(tiny, comp)
-    submit(comp, tiny.workspace, log)
-    return read(tiny.workspace.submissions / latest(tiny.workspace))
-
-
-def refused(tiny, log, *overrides: str) -> str:
-    with pytest.raises(RequestError) as caught:
-        data(tiny.load(*overrides), tiny.workspace, log)
-    assert len(str(caught.value).splitlines()) <= 2
-    assert not tiny.workspace.manifest.exists()
-    return str(caught.value)
+    return sent(tiny, log, {DISEASE: VALUES}, *overrides)
 
 
 def graded(tiny, text: str, *overrides: str) -> float:
@@ -169,7 +152,7 @@ def test_a_submission_may_separate_tags_in_another_way(one, log, separator, mark
     assert not log.warnings
     spec = TargetSpec("tags", "multilabel", ("mold", "rust", "scab"), (("separator", "|"),))
     values = np.array([[0, 1, 1], [1, 0, 0], [0, 0, 1], [0, 0, 0], [0, 1, 1], [1, 0, 0]]) * 0.9
-    predict(one, comp, spec, values)
+    predict(one, {spec: values})
     submit(comp, one.workspace, log)
     table = read(one.workspace.submissions / latest(one.workspace))
     assert table["tags"].tolist()[:4] == [f"rust{mark}scab", "mold", "scab", "healthy"]
@@ -348,10 +331,7 @@ def test_of_two_classes_one_column_says_both(one, log):
     for source, told in (("disease/hispa", truth), ("disease/blast", [1 - t for t in truth])):
         for form in ("", ":complement"):
             comp_says = ("metric=log_loss", f"submission.columns={{p='{source.replace('/', form + '/')}'}}")
-            comp = one.load(*comp_says)
-            data(comp, one.workspace, log)
-            predict(one, comp, two, right)
-            submit(comp, one.workspace, log)
+            sent(one, log, {two: right}, *comp_says)
             rows = zip(one.test_ids, told, strict=True)
             text = "image_id,p\n" + "".join(f"{i},{1 - t if form else t}\n" for i, t in rows)
             expected = -np.log(right[np.arange(6), truth]).mean()
@@ -498,12 +478,8 @@ AGE = ("metric=rmse", "targets=[{name='age', kind='regression'}]")
 def test_numbers_have_the_decimals_that_are_asked_for(one, log, said, cells):
     write_ages(one)
     write_sample(one, "image_id,age", "{},0")
-    comp = one.load(*AGE, said)
-    data(comp, one.workspace, log)
     values = np.array([1.2345, -0.5, -0.0001, 1e6, 2.5, 3.0])[:, None]
-    predict(one, comp, TargetSpec("age", "regression"), values)
-    submit(comp, one.workspace, log)
-    assert read(one.workspace.submissions / latest(one.workspace))["age"].tolist() == cells
+    assert sent(one, log, {TargetSpec("age", "regression"): values}, *AGE, said)["age"].tolist() == cells
 
 
 def test_decimals_of_one_column_go_before_those_of_all(one, log):

@@ -7,16 +7,15 @@ import pandas as pd
 import pytest
 
 from pipeline.commands.score import score
-from pipeline.config import Competition
 from pipeline.data.longform import LongForm, splitter
 from pipeline.errors import RequestError
 from pipeline.forms.said import Long
-from pipeline.predictions import NO_FOLD, Predictions, TargetSpec
+from pipeline.predictions import TargetSpec
 from pipeline.stages import submit as submitting
 from pipeline.stages.data import data
-from pipeline.stages.submit import latest, submit
 from pipeline.submission import scored_targets
 from tests.command import pipeline
+from tests.conftest import refused, sent
 from tests.drawn import picture
 
 read = partial(pd.read_csv, dtype=str, keep_default_na=False)
@@ -42,28 +41,8 @@ def grid(tiny, row: str = "{id}__{name},0", names=("normal", "blast", "hispa")) 
     return [row.format(id=i, name=name) for i in tiny.test_ids[::-1] for name in names]
 
 
-def predict(tiny, comp: Competition, values=None) -> None:
-    values = {"disease": SHARES} if values is None else values
-    specs = (DISEASE,) if "disease" in values else tuple(TargetSpec(name, "regression") for name in values)
-    preds = Predictions(np.array(tiny.test_ids), np.full(6, NO_FOLD), specs, values)
-    for name in ("test.parquet", "oof.parquet"):
-        preds.save(tiny.workspace.ensemble / name)
-
-
 def submitted(tiny, log, *overrides: str, values=None) -> pd.DataFrame:
-    comp = tiny.load(*overrides)
-    data(comp, tiny.workspace, log)
-    predict(tiny, comp, values)
-    submit(comp, tiny.workspace, log)
-    return read(tiny.workspace.submissions / latest(tiny.workspace))
-
-
-def refused(tiny, log, *overrides: str) -> str:
-    with pytest.raises(RequestError) as caught:
-        data(tiny.load(*overrides), tiny.workspace, log)
-    assert len(str(caught.value).splitlines()) <= 2
-    assert not tiny.workspace.manifest.exists()
-    return str(caught.value)
+    return sent(tiny, log, {DISEASE: SHARES} if values is None else values, *overrides)
 
 
 def graded(tiny, header: str, rows: list[str], *overrides: str, submission=None) -> dict:
@@ -268,7 +247,8 @@ FIELDS = (
     "{name='total', column='Total_g', kind='regression'}]"
 )
 POOLED = ("metric={name='pooled', of='r2', weights={clover=0.1, total=0.5}}", FIELDS, BY_ROW)
-VALUES = {"clover": np.arange(6.0)[:, None], "total": 3 * np.arange(6.0)[:, None] + 1}
+CLOVER, TOTAL = (TargetSpec(name, "regression") for name in ("clover", "total"))
+VALUES = {CLOVER: np.arange(6.0)[:, None], TOTAL: 3 * np.arange(6.0)[:, None] + 1}
 
 
 @pytest.fixture
@@ -291,7 +271,7 @@ def solution_of(tiny, weights=None, usage=None) -> tuple[str, list[str]]:
 
 def r2(weights) -> float:
     truth = np.concatenate([np.arange(6.0) + 1, 3 * np.arange(6.0)])
-    preds, w = np.concatenate([VALUES["clover"][:, 0], VALUES["total"][:, 0]]), np.repeat(weights, 6)
+    preds, w = np.concatenate([VALUES[CLOVER][:, 0], VALUES[TOTAL][:, 0]]), np.repeat(weights, 6)
     mean = np.average(truth, weights=w)
     return 1 - np.sum(w * (truth - preds) ** 2) / np.sum(w * (truth - mean) ** 2)
 
@@ -331,7 +311,7 @@ def test_weights_of_rows_in_a_solution_with_a_row_an_id(one, log):
     (one.raw / "train.csv").write_text("image_id,label,age\n" + "".join(rows))
     write_sample(one, "image_id,age", [f"{i},0" for i in one.test_ids])
     said = ("metric=mae", "targets=[{name='age', kind='regression'}]", "submission.weight=w")
-    submitted(one, log, *said, values={"age": np.zeros((6, 1))})
+    submitted(one, log, *said, values={TargetSpec("age", "regression"): np.zeros((6, 1))})
     rows = [f"{i},{n},{n % 2 + 1}" for n, i in enumerate(one.test_ids)]
     assert graded(one, "image_id,age,w", rows, *said)["score"] == pytest.approx((6 + 2 * 9) / 9, abs=1e-6)
 
@@ -369,15 +349,8 @@ def test_classes_of_several_targets_in_rows(tiny, log):
         path.rename(tiny.raw / "train_images" / path.name)
     write_sample(tiny, "row_id,target", grid(tiny, "{id}_{name},", ("leaf_variety", "leaf_label")))
     said = (targets, "submission.columns={}", "submission.long={row='{id}_{name}'}", "data.images=train_images")
-    comp = tiny.load(*said)
-    data(comp, tiny.workspace, log)
     variety = TargetSpec("variety", "category", ("A", "B"))
-    values = {"disease": SHARES, "variety": np.eye(2)[[0, 1, 1, 0, 0, 1]]}
-    preds = Predictions(np.array(tiny.test_ids), np.full(6, NO_FOLD), (DISEASE, variety), values)
-    for name in ("test.parquet", "oof.parquet"):
-        preds.save(tiny.workspace.ensemble / name)
-    submit(comp, tiny.workspace, log)
-    table = read(tiny.workspace.submissions / latest(tiny.workspace))
+    table = sent(tiny, log, {DISEASE: SHARES, variety: np.eye(2)[[0, 1, 1, 0, 0, 1]]}, *said)
     assert table["target"].tolist() == [
         "B",
         "normal",

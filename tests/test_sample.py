@@ -7,12 +7,13 @@ import pytest
 from pipeline.commands.score import score
 from pipeline.data.sample import called_alike, find_sample
 from pipeline.errors import RequestError
-from pipeline.predictions import NO_FOLD, Predictions, TargetSpec
+from pipeline.predictions import TargetSpec
 from pipeline.stages.data import data, step
 from pipeline.stages.ensemble import step as blending
-from pipeline.stages.submit import latest, submit
+from pipeline.stages.submit import submit
 from pipeline.submission import columns_meant, scored_targets
 from tests.command import pipeline
+from tests.conftest import refused, sent
 from tests.rated import write_rated
 
 PROBABLE = ("metric=log_loss", "targets=[{name='disease', column='label'}]")
@@ -31,25 +32,11 @@ def write_sample(tiny, header: str, row: str = "{},", name: str = "sample_submis
     (tiny.raw / name).write_text(header + "\n" + "".join(row.format(i) + "\n" for i in tiny.test_ids[::-1]))
 
 
-def refused(tiny, log, *overrides: str) -> str:
-    with pytest.raises(RequestError) as caught:
-        data(tiny.load(*overrides), tiny.workspace, log)
-    assert len(str(caught.value).splitlines()) <= 2
-    assert not tiny.workspace.manifest.exists()
-    return str(caught.value)
-
-
 def submitted(tiny, log, *overrides: str) -> pd.DataFrame:
     """What is sent of predictions 0.5, 0.3125, 0.1875 for blast, hispa, normal, and for 901.png the other way round."""
-    comp = tiny.load(*overrides)
-    data(comp, tiny.workspace, log)
     values = np.tile([0.5, 0.3125, 0.1875], (6, 1))
     values[1] = [0.1875, 0.3125, 0.5]
-    preds = Predictions(np.array(tiny.test_ids), np.full(6, NO_FOLD), (DISEASE,), {"disease": values})
-    for name in ("test.parquet", "oof.parquet"):
-        preds.save(tiny.workspace.ensemble / name)
-    submit(comp, tiny.workspace, log)
-    return pd.read_csv(tiny.workspace.submissions / latest(tiny.workspace), dtype=str, keep_default_na=False)
+    return sent(tiny, log, {DISEASE: values}, *overrides)
 
 
 # Where it is

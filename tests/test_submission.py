@@ -16,6 +16,7 @@ from pipeline.stages.data import data
 from pipeline.stages.submit import check_submission, class_shifts, latest, submit
 from pipeline.submission import Column, columns_of, fill_in, scored_targets
 from pipeline.workspace import read_json
+from tests.conftest import predict
 from tests.plugged import plugged
 
 DISEASE = TargetSpec("disease", "category", ("blast", "hispa", "normal"))
@@ -452,10 +453,7 @@ def test_a_regression_is_graded_by_rmse(predicted, log):
     (predicted.raw / "sample_submission.csv").write_text(f"image_id,age\n{sample}")
     comp = predicted.load("targets=[{name='age', kind='regression'}]", "submission.columns={}", "metric=rmse")
     data(comp, predicted.workspace, log)
-    values = {"age": np.arange(6.0)[:, None]}
-    preds = Predictions(np.array(predicted.test_ids), np.full(6, NO_FOLD), (AGE,), values)
-    for name in ("test.parquet", "oof.parquet"):
-        preds.save(predicted.workspace.ensemble / name)
+    predict(predicted, {AGE: np.arange(6.0)[:, None]})
     table = submitted(predicted, comp, log)
     assert table["age"].astype(float).tolist() == [5, 4, 3, 2, 1, 0]
     answers = "".join(f"{name},{number + 2 * (number % 2)}\n" for number, name in enumerate(predicted.test_ids))

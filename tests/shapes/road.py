@@ -1,8 +1,5 @@
-"""From a drawn download to a graded submission, by the shipped file: `python -m tests.shapes.road [SLUG ...]`."""
+"""From a drawn download to a graded submission, by the shipped file."""
 
-import sys
-import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +8,7 @@ import pandas as pd
 
 from pipeline import competitions
 from tests.command import Result, pipeline
-from tests.shapes import SHAPES, Shape
+from tests.shapes import Shape
 
 # What a download is too large for here: models are drawn small, by what they are; all else stays as it is shipped.
 IMAGES = ["arch=test_resnet", "weights=none", "size=32", "resize={size = 36, method = 'squish'}", "batch_size=8"]
@@ -71,22 +68,3 @@ def grades(drawn: Drawn) -> tuple[float, float]:
     submission, truth = (pd.read_csv(file, dtype=str, keep_default_na=False) for file in (path, answers))
     result = drawn.call("score", "--solution", answers, "--json").json
     return drawn.shape.grade(submission, truth), result["score"]
-
-
-def walk(slugs: list[str]) -> None:
-    """Take those shapes down the whole road, and print what came of it."""
-    for slug in slugs or SHAPES:
-        start = time.time()
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                one = drawn(SHAPES[slug], Path(folder))
-                one.call("run")
-                own, ours = grades(one)
-                said = f"{own:.6f} {'==' if abs(own - ours) < 1e-5 else '!='} {ours:.6f}"
-            except AssertionError as error:
-                said = str(error).splitlines()[-1]
-        print(f"{slug:45} {time.time() - start:5.1f} s  {said}", flush=True)
-
-
-if __name__ == "__main__":
-    walk(sys.argv[1:])
